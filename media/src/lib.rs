@@ -1,1 +1,5 @@
-//! Under construction.
+//! Clips in and out, the latent codec, shards of latents, synthetic clips, the dataset audit.
+
+pub mod clip;
+
+pub use clip::{Audio, Clip, ClipGrid, Rational, Video};
