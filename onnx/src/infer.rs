@@ -1,0 +1,263 @@
+//! The types that each operator's outputs have.
+
+use crate::attribute;
+use crate::proto::NodeProto;
+use crate::types::{DataType, Dim, ValueType, show};
+
+/// The types of a node's outputs, or what is wrong with it.
+pub(crate) type Inferred = Result<Vec<ValueType>, String>;
+
+/// A node with what is known of its inputs.
+pub(crate) struct Site<'a> {
+    pub(crate) node: &'a NodeProto,
+    /// One for each input; `None` for one that is left out.
+    pub(crate) inputs: Vec<Option<&'a ValueType>>,
+    /// The values of an integer initializer.
+    pub(crate) constants: &'a dyn Fn(&str) -> Option<Vec<i64>>,
+}
+
+impl Site<'_> {
+    fn input(&self, i: usize) -> Result<&ValueType, String> {
+        self.inputs.get(i).copied().flatten().ok_or_else(|| format!("input {i} is missing"))
+    }
+
+    fn shape(&self, i: usize) -> Result<&[Dim], String> {
+        Ok(&self.input(i)?.shape)
+    }
+
+    fn constant(&self, i: usize) -> Result<Vec<i64>, String> {
+        let name = self.node.input.get(i).ok_or_else(|| format!("input {i} is missing"))?;
+        (self.constants)(name).ok_or_else(|| format!("input {i} ({name}) is not an int64 initializer"))
+    }
+
+    fn axis(&self, rank: usize, default: i64) -> Result<usize, String> {
+        place(attribute::int_or(self.node, "axis", default), rank)
+    }
+}
+
+/// An axis that may be counted from the end.
+fn place(axis: i64, rank: usize) -> Result<usize, String> {
+    let from_start = if axis < 0 { axis + rank as i64 } else { axis };
+    let inside = usize::try_from(from_start).ok().filter(|&axis| axis < rank);
+    inside.ok_or_else(|| format!("axis {axis} lies outside rank {rank}"))
+}
+
+fn one(data_type: DataType, shape: Vec<Dim>) -> Inferred {
+    Ok(vec![ValueType { data_type, shape }])
+}
+
+fn same_type(a: &ValueType, b: &ValueType) -> Result<(), String> {
+    if a.data_type == b.data_type {
+        return Ok(());
+    }
+    Err(format!("inputs of type {} and {}", a.data_type.as_str_name(), b.data_type.as_str_name()))
+}
+
+fn broadcast_shapes(a: &[Dim], b: &[Dim]) -> Result<Vec<Dim>, String> {
+    let rank = a.len().max(b.len());
+    let at = |shape: &[Dim], i: usize| (i + shape.len()).checked_sub(rank).map(|i| shape[i].clone());
+    let join = |i| match (at(a, i), at(b, i)) {
+        (Some(x), None | Some(Dim::Known(1))) | (None | Some(Dim::Known(1)), Some(x)) => Ok(x),
+        (Some(x), Some(y)) if x == y => Ok(x),
+        _ => Err(format!("shapes {} and {} do not broadcast", show(a), show(b))),
+    };
+    (0..rank).map(join).collect()
+}
+
+pub(crate) fn broadcast(site: &Site<'_>) -> Inferred {
+    let (a, b) = (site.input(0)?, site.input(1)?);
+    same_type(a, b)?;
+    one(a.data_type, broadcast_shapes(&a.shape, &b.shape)?)
+}
+
+pub(crate) fn same(site: &Site<'_>) -> Inferred {
+    Ok(vec![site.input(0)?.clone()])
+}
+
+pub(crate) fn cast(site: &Site<'_>) -> Inferred {
+    let to = attribute::int_or(site.node, "to", 0);
+    let known = i32::try_from(to).ok().and_then(|to| DataType::try_from(to).ok());
+    let data_type =
+        known.filter(|&t| t != DataType::Undefined).ok_or_else(|| format!("unknown type {to}"))?;
+    one(data_type, site.shape(0)?.to_vec())
+}
+
+pub(crate) fn concat(site: &Site<'_>) -> Inferred {
+    let first = site.input(0)?;
+    let mut shape = first.shape.clone();
+    let axis = site.axis(shape.len(), 0)?;
+    for i in 1..site.node.input.len() {
+        let next = site.input(i)?;
+        same_type(first, next)?;
+        let agrees = next.shape.len() == shape.len()
+            && next.shape.iter().zip(&shape).enumerate().all(|(d, (a, b))| d == axis || a == b);
+        let sum = match (&shape[axis], next.shape.get(axis)) {
+            (Dim::Known(a), Some(Dim::Known(b))) if agrees => a + b,
+            _ => {
+                let (a, b) = (show(&first.shape), show(&next.shape));
+                return Err(format!("shapes {a} and {b} do not join along axis {axis}"));
+            }
+        };
+        shape[axis] = Dim::Known(sum);
+    }
+    one(first.data_type, shape)
+}
+
+pub(crate) fn gather(site: &Site<'_>) -> Inferred {
+    let (data, indices) = (site.input(0)?, site.input(1)?);
+    if !matches!(indices.data_type, DataType::Int64 | DataType::Int32) {
+        return Err(format!("indices of type {}", indices.data_type.as_str_name()));
+    }
+    let axis = site.axis(data.shape.len(), 0)?;
+    if let (Dim::Known(size), Ok(values)) = (&data.shape[axis], site.constant(1)) {
+        if let Some(index) = values.iter().find(|&&i| i < -(*size as i64) || i >= *size as i64) {
+            return Err(format!("index {index} lies outside the {size} entries of axis {axis}"));
+        }
+    }
+    let shape = [&data.shape[..axis], &indices.shape, &data.shape[axis + 1..]].concat();
+    one(data.data_type, shape)
+}
+
+pub(crate) fn matmul(site: &Site<'_>) -> Inferred {
+    let (a, b) = (site.input(0)?, site.input(1)?);
+    same_type(a, b)?;
+    one(a.data_type, product(&a.shape, &b.shape)?)
+}
+
+pub(crate) fn matmul_integer(site: &Site<'_>) -> Inferred {
+    one(DataType::Int32, product(site.shape(0)?, site.shape(1)?)?)
+}
+
+fn product(a: &[Dim], b: &[Dim]) -> Result<Vec<Dim>, String> {
+    match (a, b) {
+        ([a_batch @ .., rows, inner], [b_batch @ .., inner_b, columns]) if inner == inner_b => {
+            let mut shape = broadcast_shapes(a_batch, b_batch)?;
+            shape.extend([rows.clone(), columns.clone()]);
+            Ok(shape)
+        }
+        _ => Err(format!("shapes {} and {} cannot be multiplied", show(a), show(b))),
+    }
+}
+
+pub(crate) fn dynamic_quantize(site: &Site<'_>) -> Inferred {
+    let scalar = |data_type| ValueType { data_type, shape: Vec::new() };
+    let quantized = ValueType { data_type: DataType::Uint8, shape: site.shape(0)?.to_vec() };
+    Ok(vec![quantized, scalar(DataType::Float), scalar(DataType::Uint8)])
+}
+
+pub(crate) fn quantize(site: &Site<'_>) -> Inferred {
+    one(site.input(2)?.data_type, site.shape(0)?.to_vec())
+}
+
+pub(crate) fn dequantize(site: &Site<'_>) -> Inferred {
+    one(site.input(1)?.data_type, site.shape(0)?.to_vec())
+}
+
+pub(crate) fn reduce(site: &Site<'_>) -> Inferred {
+    let x = site.input(0)?;
+    let rank = x.shape.len();
+    let axes = if site.node.input.len() > 1 { site.constant(1)? } else { (0..rank as i64).collect() };
+    let axes = axes.into_iter().map(|axis| place(axis, rank)).collect::<Result<Vec<_>, _>>()?;
+    let keep = attribute::int_or(site.node, "keepdims", 1) != 0;
+    let dims = x.shape.iter().enumerate().filter_map(|(d, dim)| match (axes.contains(&d), keep) {
+        (false, _) => Some(dim.clone()),
+        (true, true) => Some(Dim::Known(1)),
+        (true, false) => None,
+    });
+    one(x.data_type, dims.collect())
+}
+
+/// The number of elements: a size, and the symbols that multiply it.
+fn count(shape: &[Dim]) -> (usize, Vec<&str>) {
+    let mut symbols: Vec<&str> = Vec::new();
+    let mut known = 1;
+    for dim in shape {
+        match dim {
+            Dim::Known(size) => known *= size,
+            Dim::Symbol(name) => symbols.push(name),
+        }
+    }
+    symbols.sort_unstable();
+    (known, symbols)
+}
+
+pub(crate) fn reshape(site: &Site<'_>) -> Inferred {
+    let (x, target) = (site.input(0)?, site.constant(1)?);
+    let fail = || format!("shape {} cannot become {target:?}", show(&x.shape));
+    let (mut shape, mut open) = (Vec::new(), None);
+    for (i, &dim) in target.iter().enumerate() {
+        shape.push(match dim {
+            0 => x.shape.get(i).ok_or_else(fail)?.clone(),
+            -1 if open.is_none() => {
+                open = Some(i);
+                Dim::Known(1)
+            }
+            _ => Dim::Known(usize::try_from(dim).map_err(|_| fail())?),
+        });
+    }
+    let ((old, old_symbols), (new, new_symbols)) = (count(&x.shape), count(&shape));
+    let rest = if new == 0 { 1 } else { old / new };
+    if old_symbols != new_symbols || new * rest != old || (open.is_none() && rest != 1) {
+        return Err(fail());
+    }
+    if let Some(i) = open {
+        shape[i] = Dim::Known(rest);
+    }
+    one(x.data_type, shape)
+}
+
+pub(crate) fn slice(site: &Site<'_>) -> Inferred {
+    let x = site.input(0)?;
+    let (starts, ends) = (site.constant(1)?, site.constant(2)?);
+    let given = |i: usize| site.node.input.get(i).is_some_and(|name| !name.is_empty());
+    let axes = if given(3) { site.constant(3)? } else { (0..starts.len() as i64).collect() };
+    let steps = if given(4) { site.constant(4)? } else { vec![1; starts.len()] };
+    if [ends.len(), axes.len(), steps.len()] != [starts.len(); 3] {
+        return Err("starts, ends, axes and steps differ in length".to_owned());
+    }
+    let mut shape = x.shape.clone();
+    for (((start, end), axis), step) in starts.iter().zip(&ends).zip(&axes).zip(&steps) {
+        let axis = place(*axis, shape.len())?;
+        let Dim::Known(size) = shape[axis] else { return Err(format!("axis {axis} has no known size")) };
+        let size = size as i64;
+        let bound = |at: i64| (if at < 0 { at + size } else { at }).clamp(0, size);
+        if *step < 1 {
+            return Err(format!("step {step} is not supported"));
+        }
+        let len = (bound(*end) - bound(*start)).max(0);
+        shape[axis] = Dim::Known(((len + step - 1) / step) as usize);
+    }
+    one(x.data_type, shape)
+}
+
+pub(crate) fn split(site: &Site<'_>) -> Inferred {
+    let (x, sizes) = (site.input(0)?, site.constant(1)?);
+    let axis = site.axis(x.shape.len(), 0)?;
+    if sizes.len() != site.node.output.len() {
+        return Err(format!("{} sizes for {} outputs", sizes.len(), site.node.output.len()));
+    }
+    if sizes.iter().any(|&n| n < 0) || x.shape[axis] != Dim::Known(sizes.iter().sum::<i64>() as usize) {
+        return Err(format!("axis {axis} of {} cannot be cut into {sizes:?}", show(&x.shape)));
+    }
+    let part = |size: &i64| {
+        let mut shape = x.shape.clone();
+        shape[axis] = Dim::Known(*size as usize);
+        ValueType { data_type: x.data_type, shape }
+    };
+    Ok(sizes.iter().map(part).collect())
+}
+
+pub(crate) fn transpose(site: &Site<'_>) -> Inferred {
+    let x = site.input(0)?;
+    let rank = x.shape.len();
+    let order = match attribute::find(site.node, "perm") {
+        Some(perm) => perm.ints.clone(),
+        None => (0..rank as i64).rev().collect(),
+    };
+    let mut sorted = order.clone();
+    sorted.sort_unstable();
+    if sorted != (0..rank as i64).collect::<Vec<_>>() {
+        return Err(format!("perm {order:?} is not an order of {rank} dimensions"));
+    }
+    one(x.data_type, order.iter().map(|&d| x.shape[d as usize].clone()).collect())
+}
