@@ -1,0 +1,85 @@
+//! What can go wrong in training.
+
+use std::path::{Path, PathBuf};
+
+/// The errors of this crate.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Candle failed.
+    #[error("candle: {0}")]
+    Candle(#[from] candle_core::Error),
+    /// A rule of the mathematics was broken.
+    #[error(transparent)]
+    Core(#[from] avdit_core::Error),
+    /// A shard or codec could not be used.
+    #[error(transparent)]
+    Media(#[from] avdit_media::Error),
+    /// A network configuration cannot be built.
+    #[error(transparent)]
+    Network(#[from] avdit_nets::avdit::ConfigError),
+    /// A file could not be read or written.
+    #[error("{path}: {source}", path = path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// The reason.
+        source: std::io::Error,
+    },
+    /// A file's content is not what it must be.
+    #[error("{path}: {what}", path = path.display())]
+    Content {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// A setting of the configuration cannot be used.
+    #[error("configuration: {0}")]
+    Config(String),
+    /// A parameter is missing, left over or of another shape.
+    #[error("parameter {name}: {what}")]
+    Parameter {
+        /// Its full name.
+        name: String,
+        /// Both sides of the disagreement.
+        what: String,
+    },
+    /// Parameters that the first backward pass did not reach.
+    #[error("{count} of {total} parameters got no gradient on the first step: {names}")]
+    NoGradient {
+        /// How many.
+        count: usize,
+        /// Of how many.
+        total: usize,
+        /// Their names.
+        names: String,
+    },
+    /// The loss or the gradient is not a finite number.
+    #[error("{what} is {value} at step {step} (examples {examples}); the last checkpoint is intact\n\nhint: lower optimizer.lr, or check these clips with `avdit prepare`")]
+    NotFinite {
+        /// Loss or gradient norm.
+        what: &'static str,
+        /// Its value.
+        value: f64,
+        /// The step.
+        step: usize,
+        /// Indices of the examples in the batch.
+        examples: String,
+    },
+}
+
+/// The result of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// For `map_err` on an IO call about `path`.
+    pub fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Self + '_ {
+        move |source| Self::Io { path: path.to_owned(), source }
+    }
+
+    /// [`Error::Content`] of `path`.
+    pub fn content(path: &Path, what: impl ToString) -> Self {
+        Self::Content { path: path.to_owned(), what: what.to_string() }
+    }
+}

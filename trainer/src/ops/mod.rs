@@ -1,0 +1,235 @@
+//! The interpreter that runs and differentiates networks on Candle.
+//!
+//! Where Candle composes many small operations, or has a fused one without a backward pass (its layer norm, softmax
+//! and RMS norm silently cut gradients), this module has a differentiable operation of its own for the CPU. On other
+//! devices the same operation runs in its decomposed form, which is also what the tests compare against.
+
+mod activation;
+mod attention;
+mod bias;
+mod gate;
+mod kernel;
+mod modulate;
+mod rms;
+
+use avdit_nets::Ops;
+use candle_core::{Device, Result, Tensor};
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// A tensor of [`CandleOps`]: `(B, …)`, or one row per token that is still kept once per cell.
+#[derive(Clone, Debug)]
+pub struct CandleTensor {
+    tensor: Tensor,
+    /// Row of `tensor` (B, R, D) that each token takes; what reads it this way never builds (B, tokens, D).
+    rows: Option<Arc<[usize]>>,
+}
+
+impl CandleTensor {
+    /// A batch `(B, …)`.
+    pub fn new(tensor: Tensor) -> Self {
+        Self { tensor, rows: None }
+    }
+
+    /// The batch `(B, …)` as Candle knows it.
+    ///
+    /// # Errors
+    /// If Candle cannot gather the rows.
+    pub fn dense(&self) -> Result<Tensor> {
+        match &self.rows {
+            None => Ok(self.tensor.clone()),
+            Some(rows) => {
+                let indices: Vec<u32> = rows.iter().map(|&row| row as u32).collect();
+                self.tensor.contiguous()?.index_select(&Tensor::new(indices, self.tensor.device())?, 1)
+            }
+        }
+    }
+}
+
+/// Runs a network on Candle with a set of named parameters.
+pub struct CandleOps<'a> {
+    parameters: &'a HashMap<String, Tensor>,
+    device: Device,
+    fused: bool,
+    taps: Option<RefCell<Vec<(String, Tensor)>>>,
+}
+
+impl<'a> CandleOps<'a> {
+    /// Over parameters by their full names, on their device.
+    pub fn new(parameters: &'a HashMap<String, Tensor>, device: &Device) -> Self {
+        Self { parameters, device: device.clone(), fused: device.is_cpu(), taps: None }
+    }
+
+    /// With every composite operation in its decomposed form.
+    pub fn decomposed(mut self) -> Self {
+        self.fused = false;
+        self
+    }
+
+    /// Keeping what the network shows on its way.
+    pub fn with_taps(mut self) -> Self {
+        self.taps = Some(RefCell::default());
+        self
+    }
+
+    /// What the network has shown, by name, in order.
+    pub fn into_taps(self) -> Vec<(String, Tensor)> {
+        self.taps.map(RefCell::into_inner).unwrap_or_default()
+    }
+
+    fn get(&self, name: &str) -> Result<&Tensor> {
+        self.parameters.get(name).ok_or_else(|| candle_core::Error::Msg(format!("no parameter named {name}")))
+    }
+
+    fn binary(&self, a: &CandleTensor, b: &CandleTensor, f: fn(&Tensor, &Tensor) -> Result<Tensor>) -> Result<CandleTensor> {
+        Ok(CandleTensor::new(f(&a.dense()?, &b.dense()?)?))
+    }
+}
+
+impl Ops for CandleOps<'_> {
+    type Tensor = CandleTensor;
+    type Error = candle_core::Error;
+
+    fn dims(&self, x: &CandleTensor) -> Vec<usize> {
+        let mut dims = x.tensor.dims()[1..].to_vec();
+        if let Some(rows) = &x.rows {
+            dims[0] = rows.len();
+        }
+        dims
+    }
+
+    fn constant(&self, _name: &str, dims: &[usize], data: Vec<f32>) -> Result<CandleTensor> {
+        let tensor = Tensor::from_vec(data, [&[1], dims].concat(), &self.device)?;
+        Ok(CandleTensor::new(tensor))
+    }
+
+    fn parameter(&self, name: &str) -> Result<CandleTensor> {
+        Ok(CandleTensor::new(self.get(name)?.unsqueeze(0)?))
+    }
+
+    fn linear(&self, x: &CandleTensor, name: &str) -> Result<CandleTensor> {
+        let weight = self.get(&format!("{name}.weight"))?; // (out, in)
+        let x = x.dense()?;
+        let mut dims = x.dims().to_vec();
+        let width = dims.pop().unwrap_or(0);
+        let flat = x.contiguous()?.reshape(((), width))?;
+        let mut y = flat.matmul(&weight.t()?)?;
+        if let Some(bias) = self.parameters.get(&format!("{name}.bias")) {
+            y = if self.fused { y.apply_op2(bias, bias::BiasAdd)? } else { y.broadcast_add(bias)? };
+        }
+        dims.push(weight.dim(0)?);
+        Ok(CandleTensor::new(y.reshape(dims)?))
+    }
+
+    fn linear_split(&self, x: &CandleTensor, name: &str, parts: usize) -> Result<Vec<CandleTensor>> {
+        let y = self.linear(x, name)?.tensor;
+        let (last, width) = (y.rank() - 1, y.dim(y.rank() - 1)? / parts);
+        (0..parts).map(|i| Ok(CandleTensor::new(y.narrow(last, i * width, width)?))).collect()
+    }
+
+    fn reshape(&self, x: &CandleTensor, dims: &[usize]) -> Result<CandleTensor> {
+        let x = x.dense()?;
+        Ok(CandleTensor::new(x.reshape([&[x.dim(0)?], dims].concat())?))
+    }
+
+    fn permute(&self, x: &CandleTensor, order: &[usize]) -> Result<CandleTensor> {
+        let order: Vec<usize> = std::iter::once(0).chain(order.iter().map(|i| i + 1)).collect();
+        Ok(CandleTensor::new(x.dense()?.permute(order)?))
+    }
+
+    fn concat(&self, xs: &[&CandleTensor], dim: usize) -> Result<CandleTensor> {
+        let xs = xs.iter().map(|x| x.dense()).collect::<Result<Vec<_>>>()?;
+        Ok(CandleTensor::new(Tensor::cat(&xs, dim + 1)?))
+    }
+
+    fn narrow(&self, x: &CandleTensor, dim: usize, start: usize, len: usize) -> Result<CandleTensor> {
+        match &x.rows {
+            Some(_) if dim > 0 => {
+                Ok(CandleTensor { tensor: x.tensor.narrow(dim + 1, start, len)?, rows: x.rows.clone() })
+            }
+            _ => Ok(CandleTensor::new(x.dense()?.narrow(dim + 1, start, len)?)),
+        }
+    }
+
+    fn gather_rows(&self, x: &CandleTensor, indices: &[usize]) -> Result<CandleTensor> {
+        Ok(CandleTensor { tensor: x.dense()?, rows: Some(indices.into()) })
+    }
+
+    fn add(&self, a: &CandleTensor, b: &CandleTensor) -> Result<CandleTensor> {
+        self.binary(a, b, Tensor::broadcast_add)
+    }
+
+    fn mul(&self, a: &CandleTensor, b: &CandleTensor) -> Result<CandleTensor> {
+        self.binary(a, b, Tensor::broadcast_mul)
+    }
+
+    fn cos(&self, x: &CandleTensor) -> Result<CandleTensor> {
+        Ok(CandleTensor::new(x.dense()?.cos()?))
+    }
+
+    fn sin(&self, x: &CandleTensor) -> Result<CandleTensor> {
+        Ok(CandleTensor::new(x.dense()?.sin()?))
+    }
+
+    fn silu(&self, x: &CandleTensor) -> Result<CandleTensor> {
+        Ok(CandleTensor::new(x.dense()?.silu()?))
+    }
+
+    fn gelu(&self, x: &CandleTensor) -> Result<CandleTensor> {
+        let x = x.dense()?;
+        let y = if self.fused { x.contiguous()?.apply_op1(activation::Gelu)? } else { x.gelu()? };
+        Ok(CandleTensor::new(y))
+    }
+
+    fn modulate(&self, x: &CandleTensor, shift: &CandleTensor, scale: &CandleTensor, eps: f64) -> Result<CandleTensor> {
+        let y = match (&shift.rows, self.fused) {
+            (Some(rows), true) if scale.rows.as_ref() == Some(rows) => {
+                let op = modulate::Modulate { rows: rows.clone(), eps: eps as f32 };
+                let (shift, scale) = (shift.tensor.contiguous()?, scale.tensor.contiguous()?);
+                x.dense()?.contiguous()?.apply_op3(&shift, &scale, op)?
+            }
+            _ => modulate::decomposed(&x.dense()?, &shift.dense()?, &scale.dense()?, eps)?,
+        };
+        Ok(CandleTensor::new(y))
+    }
+
+    fn gate_add(&self, x: &CandleTensor, gate: &CandleTensor, y: &CandleTensor) -> Result<CandleTensor> {
+        let (x, y) = (x.dense()?, y.dense()?);
+        let sum = match (&gate.rows, self.fused) {
+            (Some(rows), true) => {
+                let op = gate::GateAdd { rows: rows.clone() };
+                x.contiguous()?.apply_op3(&gate.tensor.contiguous()?, &y.contiguous()?, op)?
+            }
+            _ => (x + (gate.dense()? * y)?)?,
+        };
+        Ok(CandleTensor::new(sum))
+    }
+
+    fn rms_norm(&self, x: &CandleTensor, name: &str, eps: f64) -> Result<CandleTensor> {
+        let weight = self.get(&format!("{name}.weight"))?;
+        let x = x.dense()?;
+        let y = if self.fused {
+            x.contiguous()?.apply_op2(weight, rms::RmsNorm { eps: eps as f32 })?
+        } else {
+            rms::decomposed(&x, weight, eps)?
+        };
+        Ok(CandleTensor::new(y))
+    }
+
+    fn attention(&self, q: &CandleTensor, k: &CandleTensor, v: &CandleTensor) -> Result<CandleTensor> {
+        let y = attention::attention(&q.dense()?, &k.dense()?, &v.dense()?, self.fused)?;
+        Ok(CandleTensor::new(y))
+    }
+
+    fn scope(&self, _name: &str) {}
+
+    fn tap(&self, name: &str, x: &CandleTensor) {
+        if let (Some(taps), Ok(x)) = (&self.taps, x.dense()) {
+            taps.borrow_mut().push((name.to_owned(), x));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
