@@ -97,7 +97,11 @@ impl Layout {
         if v.segments.iter().chain(&a.segments).any(|&n| n == 0) {
             return Err(Error::value("frames in a segment", "at least 1", 0));
         }
-        Error::check_count("segments of audio (video has the expected number)", v.segments.len(), a.segments.len())?;
+        Error::check_count(
+            "segments of audio (video has the expected number)",
+            v.segments.len(),
+            a.segments.len(),
+        )?;
         Error::check_count("sum of the video segments", v.frames, v.segments.iter().sum())?;
         Error::check_count("sum of the audio segments", a.frames, a.segments.iter().sum())
     }

@@ -6,10 +6,14 @@
 
 pub mod denoiser;
 pub mod error;
+mod guidance;
 pub mod latents;
 pub mod layout;
+pub mod level_plan;
 pub mod mixture;
 pub mod noise;
+pub mod sampler;
+pub mod sampling;
 pub mod schedule;
 pub mod target;
 pub mod task;
@@ -18,8 +22,11 @@ pub use denoiser::{Denoiser, DenoiserSpec};
 pub use error::{Error, Result};
 pub use latents::{Latents, Levels};
 pub use layout::{AudioLayout, Layout, Modality, VideoLayout};
+pub use level_plan::{LevelPlan, LevelPlanKind};
 pub use mixture::Mixture;
 pub use noise::{Noise, Purpose, Stream};
+pub use sampler::SamplerKind;
+pub use sampling::{Event, SampleRequest, sample};
 pub use schedule::{NoiseSchedule, Rates, ScheduleKind};
 pub use target::Target;
 pub use task::{CellMask, Task};

@@ -49,8 +49,17 @@ impl Mixture {
         match self {
             Mixture::Single(_) => Ok(()),
             Mixture::Monl(weights) => {
-                let usable = weights.iter().all(|w| w.is_finite() && *w >= 0.0) && weights.iter().sum::<f64>() > 0.0;
-                if usable { Ok(()) } else { Err(Error::value("weights of MoNL", "at least one above 0, none below", format!("{weights:?}"))) }
+                let usable =
+                    weights.iter().all(|w| w.is_finite() && *w >= 0.0) && weights.iter().sum::<f64>() > 0.0;
+                if usable {
+                    Ok(())
+                } else {
+                    Err(Error::value(
+                        "weights of MoNL",
+                        "at least one above 0, none below",
+                        format!("{weights:?}"),
+                    ))
+                }
             }
             Mixture::Conditional(task) => task.given(segments).map(drop),
         }
@@ -82,7 +91,15 @@ impl Mixture {
     /// Returns `(2N,)` in cell order, each in 0…`timesteps`.
     /// # Errors
     /// [`Error::Value`] if the conditional task does not fit N segments.
-    pub fn draw(&self, noise: Noise, step: u32, item: u32, segments: usize, timesteps: usize, clean_fraction: f64) -> Result<Vec<f32>> {
+    pub fn draw(
+        &self,
+        noise: Noise,
+        step: u32,
+        item: u32,
+        segments: usize,
+        timesteps: usize,
+        clean_fraction: f64,
+    ) -> Result<Vec<f32>> {
         let strategy = self.strategy(noise, step, item);
         let mask = match self {
             Mixture::Conditional(task) => Some(task.given(segments)?),
@@ -130,7 +147,8 @@ mod tests {
 
     #[test]
     fn each_strategy_ties_the_cells_that_it_names() {
-        let cases: [(Strategy, fn(usize) -> usize); 4] = [
+        type Group = fn(usize) -> usize;
+        let cases: [(Strategy, Group); 4] = [
             (Strategy::Vanilla, |_| 0),
             (Strategy::PerModality, |cell| cell / N),
             (Strategy::PerSegment, |cell| cell % N),
@@ -176,7 +194,11 @@ mod tests {
 
     #[test]
     fn the_clean_fraction_is_the_share_of_zeros() {
-        let zeros = draws(&Mixture::Single(Strategy::PerModality), 0.3).iter().flatten().filter(|&&l| l == 0.0).count();
+        let zeros = draws(&Mixture::Single(Strategy::PerModality), 0.3)
+            .iter()
+            .flatten()
+            .filter(|&&l| l == 0.0)
+            .count();
         // p = 0.3 + 0.7/11 = 0.3636; given that not both are zero, (p − p²)/(1 − p²) = 0.2667 of 24,000 = 6,400.
         assert!((6050..6750).contains(&zeros), "{zeros}");
     }

@@ -60,7 +60,10 @@ impl Noise {
     }
 
     fn block(self, stream: Stream, block: u32) -> [u32; 4] {
-        philox([block, stream.purpose as u32, stream.step, stream.item], [self.seed as u32, (self.seed >> 32) as u32])
+        philox(
+            [block, stream.purpose as u32, stream.step, stream.item],
+            [self.seed as u32, (self.seed >> 32) as u32],
+        )
     }
 
     /// The 32 random bits of an element.
@@ -133,7 +136,10 @@ mod tests {
     #[test]
     fn philox_gives_the_published_known_answers() {
         assert_eq!(philox([0; 4], [0; 2]), [0x6627_e8d5, 0xe169_c58d, 0xbc57_ac4c, 0x9b00_dbd8]);
-        assert_eq!(philox([u32::MAX; 4], [u32::MAX; 2]), [0x408f_276d, 0x41c8_3b0e, 0xa20b_c7c6, 0x6d54_51fd]);
+        assert_eq!(
+            philox([u32::MAX; 4], [u32::MAX; 2]),
+            [0x408f_276d, 0x41c8_3b0e, 0xa20b_c7c6, 0x6d54_51fd]
+        );
         let pi = ([0x243f_6a88, 0x85a3_08d3, 0x1319_8a2e, 0x0370_7344], [0xa409_3822, 0x299f_31d0]);
         assert_eq!(philox(pi.0, pi.1), [0xd16c_fe09, 0x94fd_cceb, 0x5001_e420, 0x2412_6ea1]);
     }

@@ -71,13 +71,16 @@ impl NoiseSchedule {
             ScheduleKind::Flow => Vec::new(),
         };
         if let Some(beta) = betas.iter().find(|&&beta| beta >= 1.0) {
-            let expected = format!("more timesteps than {timesteps} for schedule {kind:?}, so that every beta is below 1");
+            let expected = format!(
+                "more timesteps than {timesteps} for schedule {kind:?}, so that every beta is below 1"
+            );
             return Err(Error::value("beta", expected, beta));
         }
         let mut schedule = Self::from_betas(betas);
         schedule.kind = Some(kind);
         if kind == ScheduleKind::Flow {
-            schedule.alpha_bars = (0..=timesteps).map(|t| (1.0 - t as f64 / timesteps as f64).powi(2)).collect();
+            schedule.alpha_bars =
+                (0..=timesteps).map(|t| (1.0 - t as f64 / timesteps as f64).powi(2)).collect();
         }
         Ok(schedule)
     }
@@ -150,7 +153,9 @@ mod tests {
 
     #[test]
     fn every_schedule_starts_clean_and_only_loses_signal() {
-        for kind in [ScheduleKind::Linear, ScheduleKind::Cosine, ScheduleKind::ScaledLinear, ScheduleKind::Flow] {
+        for kind in
+            [ScheduleKind::Linear, ScheduleKind::Cosine, ScheduleKind::ScaledLinear, ScheduleKind::Flow]
+        {
             for timesteps in [40, 1000] {
                 let schedule = NoiseSchedule::new(kind, timesteps).unwrap();
                 assert_eq!(schedule.rates(0.0), Rates::CLEAN);

@@ -74,7 +74,9 @@ mod tests {
     #[test]
     fn clean_latents_and_noise_come_back_from_every_target() {
         let (x0, epsilon) = (0.7, -1.3);
-        for rates in [Rates::from_alpha_bar(0.9), Rates::from_alpha_bar(4e-5), Rates { alpha: 0.3, sigma: 0.7 }] {
+        for rates in
+            [Rates::from_alpha_bar(0.9), Rates::from_alpha_bar(4e-5), Rates { alpha: 0.3, sigma: 0.7 }]
+        {
             let x = rates.alpha * x0 + rates.sigma * epsilon;
             for target in [Target::Epsilon, Target::V, Target::X0, Target::Flow] {
                 let prediction = target.of(rates, x0, epsilon);

@@ -73,7 +73,8 @@ impl CellMask {
 }
 
 fn unreadable(part: &str, segments: usize) -> Error {
-    let expected = format!("text such as video:0-1;audio:0 with segments 0 to {}", segments.saturating_sub(1));
+    let expected =
+        format!("text such as video:0-1;audio:0 with segments 0 to {}", segments.saturating_sub(1));
     Error::value("given cells", expected, format!("'{part}'"))
 }
 
@@ -133,7 +134,8 @@ impl Task {
     /// [`Error::Value`] if the task leaves nothing to make, or names a segment that does not exist.
     pub fn given(&self, segments: usize) -> Result<CellMask> {
         let mut mask = CellMask::none(segments);
-        let both = |mask: &mut CellMask, segment| Modality::ALL.into_iter().for_each(|m| mask.give(m, segment));
+        let both =
+            |mask: &mut CellMask, segment| Modality::ALL.into_iter().for_each(|m| mask.give(m, segment));
         match self {
             Task::Joint => {}
             Task::AudioToVideo => (0..segments).for_each(|n| mask.give(Modality::Audio, n)),
@@ -184,7 +186,8 @@ impl FromStr for Task {
                 if text.contains("video:") || text.contains("audio:") {
                     return Ok(Task::Custom(text.to_owned()));
                 }
-                let expected = "joint, a2v, v2a, continue, continue:N, inpaint, or cells such as video:0-1;audio:0";
+                let expected =
+                    "joint, a2v, v2a, continue, continue:N, inpaint, or cells such as video:0-1;audio:0";
                 Err(Error::value("task", expected, format!("'{text}'")))
             }
         }
