@@ -1,1 +1,24 @@
-//! Under construction.
+//! Networks as ONNX graphs: recorded from the same code that trains them, checked against it, written as a folder.
+//!
+//! [`export_avdit`] runs the network of `nets` on the [`Recorder`], which is an interpreter of
+//! [`Ops`](avdit_nets::Ops) that builds a graph. Composite operations are written out by the [`Lowering`] of a
+//! target, one file each. [`ModelFolder`] writes the result; [`validate`] compares two denoisers, whatever runs them.
+
+mod avdit;
+mod error;
+mod fold;
+mod folder;
+mod lowering;
+mod recorder;
+mod rewrite;
+mod split;
+mod validate;
+mod weights;
+
+pub use avdit::{ExportOptions, export_avdit};
+pub use error::{Error, Result};
+pub use folder::{ExportRecord, FileRecord, ModelConfig, ModelFolder, Provenance};
+pub use lowering::Lowering;
+pub use recorder::{Recorder, Value};
+pub use validate::{CaseParity, ParityReport, Tolerance, validate, validate_batches};
+pub use weights::{WeightMap, WeightSource};
