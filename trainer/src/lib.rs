@@ -1,6 +1,23 @@
 //! Training on Candle: the interpreter of networks, the objective, the loop, checkpoints.
+//!
+//! It receives shards of latents and a configuration, and leaves checkpoints. A run is configuration and seed: every
+//! random number is a function of seed and step, so that a resumed run makes the same bits as one that never stopped.
 
+pub mod checkpoint;
+pub mod config;
+pub mod denoiser;
 pub mod error;
+pub mod model;
+pub mod objective;
 pub mod ops;
+pub mod optimizer;
+pub mod train;
 
+pub use checkpoint::Checkpoint;
+pub use config::TrainConfig;
+pub use denoiser::CandleDenoiser;
 pub use error::{Error, Result};
+pub use model::{Model, Weights};
+pub use objective::Objective;
+pub use optimizer::{Optimizer, OptimizerConfig};
+pub use train::{Examples, StartOptions, StepMetrics, train};

@@ -1,0 +1,319 @@
+//! The configuration of a run, as TOML.
+
+use crate::error::{Error, Result};
+use crate::objective::Weighting;
+use crate::optimizer::OptimizerConfig;
+use avdit_core::mixture::Strategy;
+use avdit_core::{DenoiserSpec, Layout, Mixture, ScheduleKind, Target, Task};
+use avdit_nets::avdit::{AvditConfig, VideoConfig};
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// Everything that decides a run: the same configuration and seed on the same machine give the same bits.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainConfig {
+    /// The dataset folder that `avdit prepare` wrote.
+    pub data: PathBuf,
+    /// The run's folder.
+    pub out: PathBuf,
+    /// Decides parameters, order, levels and noise.
+    #[serde(default)]
+    pub seed: u64,
+    /// The network.
+    #[serde(default)]
+    pub model: ModelConfig,
+    /// What it learns.
+    #[serde(default)]
+    pub objective: ObjectiveConfig,
+    /// How it learns.
+    #[serde(default)]
+    pub optimizer: OptimizerConfig,
+    /// How long, and what is kept.
+    pub run: RunConfig,
+}
+
+/// The network: a preset, and what differs from it. The grid of latents comes from the dataset.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelConfig {
+    /// A name of [`AvditConfig::PRESETS`]; `tiny` if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub preset: Option<String>,
+    /// Width of a token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub width: Option<usize>,
+    /// Blocks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub depth: Option<usize>,
+    /// Attention heads.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub heads: Option<usize>,
+    /// Hidden width of the MLP over the width.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mlp_ratio: Option<f64>,
+    /// RMS norm on q and k.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub qk_norm: Option<bool>,
+    /// Low-rank adaLN; 0 for a full one in each block.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub adaln_rank: Option<usize>,
+    /// Side of the square of video latents that makes a token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub patch: Option<usize>,
+}
+
+/// What the network learns.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ObjectiveConfig {
+    /// `epsilon` (the papers'), `v`, `x0` or `flow`.
+    pub target: Target,
+    /// `linear`, `cosine`, `scaled_linear` or `flow`.
+    pub schedule: ScheduleKind,
+    /// T.
+    pub timesteps: usize,
+    /// `uniform` or `min-snr`.
+    pub weighting: Weighting,
+    /// `monl`, `vanilla`, `per-modality`, `per-segment`, `per-segment-and-modality` or `conditional`.
+    pub strategy: StrategyName,
+    /// Weights of MoNL's four strategies, in the order above.
+    pub monl_weights: [f64; 4],
+    /// The task of the `conditional` strategy, such as `a2v`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub task: Option<String>,
+    /// Probability that a drawn level is set to 0, beyond the one in T+1 of a uniform draw.
+    pub clean_fraction: f64,
+}
+
+impl Default for ObjectiveConfig {
+    fn default() -> Self {
+        Self {
+            target: Target::Epsilon,
+            schedule: ScheduleKind::Linear,
+            timesteps: 1000,
+            weighting: Weighting::Uniform,
+            strategy: StrategyName::Monl,
+            monl_weights: [1.0; 4],
+            task: None,
+            clean_fraction: 0.0,
+        }
+    }
+}
+
+/// A level strategy by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StrategyName {
+    /// The mixture of all four.
+    Monl,
+    /// One level for all cells.
+    Vanilla,
+    /// One level per modality.
+    PerModality,
+    /// One level per segment.
+    PerSegment,
+    /// A level per cell.
+    PerSegmentAndModality,
+    /// The task-specific baseline.
+    Conditional,
+}
+
+/// How long a run is, and what it keeps.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunConfig {
+    /// Optimizer steps.
+    pub steps: usize,
+    /// Examples in a step.
+    #[serde(default = "default_batch")]
+    pub batch: usize,
+    /// Steps between checkpoints; the last step always makes one.
+    #[serde(default = "default_checkpoint_every")]
+    pub checkpoint_every: usize,
+    /// Newest checkpoints that are kept; 0 keeps all.
+    #[serde(default = "default_keep_last")]
+    pub keep_last: usize,
+}
+
+fn default_batch() -> usize {
+    32
+}
+
+fn default_checkpoint_every() -> usize {
+    500
+}
+
+fn default_keep_last() -> usize {
+    3
+}
+
+impl TrainConfig {
+    /// Reads TOML text; `path` is for errors.
+    ///
+    /// # Errors
+    /// [`Error::Content`] with the place in the text and, for an unknown key, the nearest known one.
+    pub fn parse(text: &str, path: &Path) -> Result<Self> {
+        toml::from_str(text).map_err(|error| {
+            let message = error.to_string();
+            let hint = nearest_key(error.message()).map(|key| format!("\n\nhint: did you mean `{key}`?"));
+            Error::content(path, format!("{}{}", message.trim_end(), hint.unwrap_or_default()))
+        })
+    }
+
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// [`Error::Io`], or as [`TrainConfig::parse`].
+    pub fn read(path: &Path) -> Result<Self> {
+        Self::parse(&std::fs::read_to_string(path).map_err(Error::io(path))?, path)
+    }
+
+    /// As TOML, with every default filled in.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if a path is not valid UTF-8.
+    pub fn to_toml(&self) -> Result<String> {
+        toml::to_string_pretty(self).map_err(|error| Error::Config(error.to_string()))
+    }
+
+    /// The network on a dataset's grid.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for an unknown preset; a network error if it cannot be built.
+    pub fn network(&self, layout: &Layout) -> Result<AvditConfig> {
+        let model = &self.model;
+        let name = model.preset.as_deref().unwrap_or("tiny");
+        let base = AvditConfig::preset(name).ok_or_else(|| {
+            let known = AvditConfig::PRESETS;
+            let hint = nearest(name, known.into_iter()).map(|n| format!("\n\nhint: did you mean `{n}`?"));
+            Error::Config(format!("model.preset: '{name}' is not one of {}{}", known.join(", "), hint.unwrap_or_default()))
+        })?;
+        let (video, audio) = (layout.video.clone(), layout.audio.clone());
+        let config = AvditConfig {
+            width: model.width.unwrap_or(base.width),
+            depth: model.depth.unwrap_or(base.depth),
+            heads: model.heads.unwrap_or(base.heads),
+            mlp_ratio: model.mlp_ratio.unwrap_or(base.mlp_ratio),
+            qk_norm: model.qk_norm.unwrap_or(base.qk_norm),
+            adaln_rank: model.adaln_rank.or(base.adaln_rank).filter(|&rank| rank > 0),
+            video: VideoConfig {
+                frames: video.frames,
+                channels: video.channels,
+                height: video.height,
+                width: video.width,
+                patch: model.patch.unwrap_or(base.video.patch),
+                segments: video.segments,
+            },
+            audio,
+        };
+        config.check()?;
+        Ok(config)
+    }
+
+    /// What a sampler must know of the network.
+    pub fn spec(&self, layout: &Layout) -> DenoiserSpec {
+        let ObjectiveConfig { target, schedule, timesteps, .. } = self.objective;
+        DenoiserSpec { layout: layout.clone(), target, schedule, timesteps }
+    }
+
+    /// The level strategy.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if the task of a conditional strategy is missing, or given without one.
+    pub fn mixture(&self) -> Result<Mixture> {
+        let objective = &self.objective;
+        let single = |strategy| Ok(Mixture::Single(strategy));
+        match (objective.strategy, &objective.task) {
+            (StrategyName::Conditional, Some(task)) => Ok(Mixture::Conditional(task.parse::<Task>()?)),
+            (StrategyName::Conditional, None) => {
+                Err(Error::Config("objective.strategy is conditional, so objective.task is needed, such as \"a2v\"".into()))
+            }
+            (_, Some(task)) => Err(Error::Config(format!(
+                "objective.task is '{task}', but only strategy \"conditional\" has a task"
+            ))),
+            (StrategyName::Monl, None) => Ok(Mixture::Monl(objective.monl_weights)),
+            (StrategyName::Vanilla, None) => single(Strategy::Vanilla),
+            (StrategyName::PerModality, None) => single(Strategy::PerModality),
+            (StrategyName::PerSegment, None) => single(Strategy::PerSegment),
+            (StrategyName::PerSegmentAndModality, None) => single(Strategy::PerSegmentAndModality),
+        }
+    }
+
+    /// Checks what can be checked before any work.
+    ///
+    /// # Errors
+    /// [`Error::Config`] naming the setting, what it is and what it may be.
+    pub fn check(&self) -> Result<()> {
+        let fail = |name: &str, got: String, expected: &str| Err(Error::Config(format!("{name} is {got}, expected {expected}")));
+        let optimizer = &self.optimizer;
+        for (name, value) in [("run.steps", self.run.steps), ("run.batch", self.run.batch), ("run.checkpoint_every", self.run.checkpoint_every)] {
+            if value == 0 {
+                return fail(name, value.to_string(), "at least 1");
+            }
+        }
+        if !(optimizer.lr > 0.0 && optimizer.lr.is_finite()) {
+            return fail("optimizer.lr", optimizer.lr.to_string(), "a number above 0");
+        }
+        for (name, value) in [
+            ("optimizer.ema_decay", optimizer.ema_decay),
+            ("optimizer.betas[0]", optimizer.betas.0),
+            ("optimizer.betas[1]", optimizer.betas.1),
+            ("objective.clean_fraction", self.objective.clean_fraction),
+        ] {
+            if !(0.0..1.0).contains(&value) {
+                return fail(name, value.to_string(), "0 or more, below 1");
+            }
+        }
+        self.mixture().map(drop)
+    }
+}
+
+/// The known key nearest to an unknown one, from the parser's message "unknown field `x`, expected one of `a`, `b`".
+fn nearest_key(message: &str) -> Option<String> {
+    let mut names = message.strip_prefix("unknown ")?.split('`').skip(1).step_by(2);
+    let unknown = names.next()?;
+    nearest(unknown, names).map(str::to_owned)
+}
+
+/// The candidate that looks most like `name`, if one does.
+pub fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let scored = candidates.map(|candidate| (strsim::jaro_winkler(name, candidate), candidate));
+    scored.filter(|(score, _)| *score > 0.6).max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, candidate)| candidate)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SMALLEST: &str = "data = \"d\"\nout = \"o\"\n[run]\nsteps = 3\n";
+
+    fn parse(text: &str) -> Result<TrainConfig> {
+        TrainConfig::parse(text, Path::new("x.toml"))
+    }
+
+    #[test]
+    fn what_is_written_out_reads_back_the_same() {
+        let config = parse(SMALLEST).unwrap();
+        assert_eq!(parse(&config.to_toml().unwrap()).unwrap(), config);
+        config.check().unwrap();
+    }
+
+    #[test]
+    fn an_unknown_key_is_named_with_the_nearest_known_one() {
+        let error = parse("data = \"d\"\nout = \"o\"\n[optimizer]\nlearning_rat = 1\nweigth_decay = 2\n[run]\nsteps = 1").unwrap_err().to_string();
+        assert!(error.starts_with("x.toml: ") && error.contains("line 4"), "{error}");
+        let error = parse(&format!("{SMALLEST}checkpoint_evry = 1")).unwrap_err().to_string();
+        assert!(error.ends_with("hint: did you mean `checkpoint_every`?"), "{error}");
+        let error = parse(&SMALLEST.replace("[run]", "[objective]\nstrategy = \"mono\"\n[run]")).unwrap_err().to_string();
+        assert!(error.ends_with("hint: did you mean `monl`?"), "{error}");
+    }
+
+    #[test]
+    fn settings_out_of_range_are_named() {
+        let config = parse(&SMALLEST.replace("steps = 3", "steps = 0")).unwrap();
+        assert_eq!(config.check().unwrap_err().to_string(), "configuration: run.steps is 0, expected at least 1");
+        let config = parse(&SMALLEST.replace("[run]", "[objective]\nstrategy = \"conditional\"\n[run]")).unwrap();
+        assert!(config.check().unwrap_err().to_string().contains("objective.task is needed"));
+    }
+}

@@ -1,0 +1,151 @@
+//! The training objective: noising by cell, the target, and the loss over noisy cells.
+
+use crate::error::Result;
+use avdit_core::{DenoiserSpec, Latents, Layout, Levels, Modality, NoiseSchedule, Target};
+use serde::{Deserialize, Serialize};
+
+/// How the squared error of a cell is weighted by its level.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Weighting {
+    /// All noisy cells alike (the papers').
+    Uniform,
+    /// min-SNR with γ = 5 (Hang et al. 2023), in the form of the prediction target.
+    MinSnr,
+}
+
+/// γ of min-SNR.
+const GAMMA: f64 = 5.0;
+
+/// What a network is trained on: noisy latents at levels, the target, and the weight of each element.
+pub struct NoisyBatch {
+    /// z_t = α·z_0 + σ·ε, every cell at its own level.
+    pub noisy: Latents,
+    /// The levels.
+    pub levels: Levels,
+    /// What the network shall predict.
+    pub target: Latents,
+    /// Square root of the weight of each element's squared error, with each modality's mean over its noisy
+    /// elements folded in: loss = Σ (weight·(prediction − target))².
+    pub weight: Latents,
+}
+
+/// The mathematics of a network's objective.
+pub struct Objective {
+    layout: Layout,
+    target: Target,
+    weighting: Weighting,
+    schedule: NoiseSchedule,
+}
+
+impl Objective {
+    /// The objective of a network.
+    ///
+    /// # Errors
+    /// As [`DenoiserSpec::noise_schedule`].
+    pub fn new(spec: &DenoiserSpec, weighting: Weighting) -> Result<Self> {
+        Ok(Self { layout: spec.layout.clone(), target: spec.target, weighting, schedule: spec.noise_schedule()? })
+    }
+
+    /// The weight of a cell's squared error: 0 for a clean cell, which holds no noise to predict.
+    fn cell_weight(&self, level: f32) -> f64 {
+        if level == 0.0 {
+            return 0.0;
+        }
+        let rates = self.schedule.rates(f64::from(level));
+        let snr = (rates.alpha / rates.sigma).powi(2);
+        match (self.weighting, self.target) {
+            (Weighting::Uniform, _) => 1.0,
+            (Weighting::MinSnr, Target::Epsilon) => snr.min(GAMMA) / snr,
+            (Weighting::MinSnr, Target::X0) => snr.min(GAMMA),
+            (Weighting::MinSnr, Target::V | Target::Flow) => snr.min(GAMMA) / (snr + 1.0),
+        }
+    }
+
+    /// Noises a batch of clean latents.
+    ///
+    /// # Errors
+    /// A count error if latents, noise and levels do not fit the layout.
+    pub fn noise(&self, clean: &Latents, epsilon: &Latents, levels: Levels) -> Result<NoisyBatch> {
+        clean.check(&self.layout)?;
+        epsilon.check(&self.layout)?;
+        levels.check(&self.layout, clean.batch)?;
+        let zeros = || Latents::zeros(&self.layout, clean.batch);
+        let (mut noisy, mut target, mut weight) = (zeros(), zeros(), zeros());
+        for modality in Modality::ALL {
+            let (clean, epsilon) = (clean.get(modality), epsilon.get(modality));
+            let (noisy, target, weight) = (noisy.get_mut(modality), target.get_mut(modality), weight.get_mut(modality));
+            let mut count = 0;
+            for (range, &level) in self.cell_ranges(modality, clean.len()).zip(levels.get(modality)) {
+                let rates = self.schedule.rates(f64::from(level));
+                let cell_weight = self.cell_weight(level).sqrt() as f32;
+                count += if level > 0.0 { range.len() } else { 0 };
+                for i in range {
+                    let (x0, e) = (f64::from(clean[i]), f64::from(epsilon[i]));
+                    noisy[i] = (rates.alpha * x0 + rates.sigma * e) as f32;
+                    target[i] = self.target.of(rates, x0, e) as f32;
+                    weight[i] = cell_weight;
+                }
+            }
+            let mean = (1.0 / count.max(1) as f64).sqrt() as f32;
+            weight.iter_mut().for_each(|w| *w *= mean);
+        }
+        Ok(NoisyBatch { noisy, levels, target, weight })
+    }
+
+    /// Element ranges of every cell of a batch, in the order of [`Levels::get`].
+    fn cell_ranges(&self, modality: Modality, elements: usize) -> impl Iterator<Item = std::ops::Range<usize>> + use<> {
+        let (len, ranges) = (self.layout.len(modality), self.layout.segment_ranges(modality));
+        (0..elements / len.max(1)).flat_map(move |item| {
+            ranges.clone().into_iter().map(move |range| item * len + range.start..item * len + range.end)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use avdit_core::{AudioLayout, ScheduleKind, VideoLayout};
+
+    fn objective(weighting: Weighting) -> Objective {
+        let layout = Layout::new(
+            VideoLayout { frames: 2, channels: 1, height: 1, width: 2, segments: vec![1, 1] },
+            AudioLayout { frames: 3, channels: 1, segments: vec![1, 2] },
+        );
+        let spec = DenoiserSpec {
+            layout: layout.unwrap(),
+            target: Target::Epsilon,
+            schedule: ScheduleKind::Linear,
+            timesteps: 1000,
+        };
+        Objective::new(&spec, weighting).unwrap()
+    }
+
+    fn batch(weighting: Weighting, levels: Levels) -> NoisyBatch {
+        let objective = objective(weighting);
+        let mut clean = Latents::zeros(&objective.layout, 1);
+        clean.video.copy_from_slice(&[1.0, 2.0, 3.0, 4.0]);
+        let mut epsilon = Latents::zeros(&objective.layout, 1);
+        epsilon.video.copy_from_slice(&[0.5; 4]);
+        objective.noise(&clean, &epsilon, levels).unwrap()
+    }
+
+    #[test]
+    fn a_clean_cell_is_kept_and_weighs_nothing_and_the_mean_is_over_the_noisy_ones() {
+        let noisy = batch(Weighting::Uniform, Levels { video: vec![0.0, 1000.0], audio: vec![0.0, 0.0] });
+        assert_eq!(noisy.noisy.video[..2], [1.0, 2.0]);
+        assert!((noisy.noisy.video[2] - 0.5).abs() < 0.05, "almost only noise at T");
+        let half = 0.5f32.sqrt(); // 1/√2 elements
+        assert_eq!(noisy.weight.video, [0.0, 0.0, half, half]);
+        assert_eq!(noisy.weight.audio, [0.0; 3], "no noisy cell, no term");
+    }
+
+    #[test]
+    fn min_snr_weighs_low_noise_down_and_leaves_high_noise() {
+        let noisy = batch(Weighting::MinSnr, Levels { video: vec![1.0, 1000.0], audio: vec![0.0, 0.0] });
+        // SNR at level 1 is 0.9999/1e-4 = 9999, so the weight is 5/9999; at T it is below 5, so 1.
+        let quarter = 0.5; // 1/√4 elements
+        assert!((noisy.weight.video[0] / quarter - (5.0f32 / 9999.0).sqrt()).abs() < 1e-6);
+        assert_eq!(noisy.weight.video[3], quarter);
+    }
+}
