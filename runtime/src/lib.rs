@@ -1,1 +1,13 @@
-//! Under construction.
+//! From a model folder to predictions, samples and their timings.
+//!
+//! Receives a folder with `model.onnx` and `config.json`, hands on a [`Denoiser`](avdit_core::Denoiser) that runs
+//! it on an engine, with nothing but the network on the clock. Nothing here falls back by itself: an engine that
+//! was asked for runs, or there is an error that says why not.
+
+pub mod engine;
+mod error;
+pub mod find;
+pub mod graph;
+
+pub use engine::{Engine, EngineFacts, EngineKind, EngineOptions, open};
+pub use error::{Error, Result};
