@@ -6,6 +6,7 @@ mod tract;
 
 pub use facts::{EngineFacts, Placement};
 pub use onnx_runtime::library::{OrtLibrary, load as load_onnx_runtime};
+pub(crate) use tract::VERSION as TRACT_VERSION;
 
 use crate::error::{Error, Result};
 use crate::graph::{GraphFacts, Model};
@@ -96,6 +97,28 @@ pub trait Engine: Denoiser + Send {
 
     /// Time inside the network's own code during the last prediction, without the copies in and out.
     fn last_run(&self) -> Duration;
+
+    /// As [`Denoiser::predict`], and returns whatever else the graph puts out, in its order.
+    ///
+    /// # Errors
+    /// As [`Denoiser::predict`].
+    fn predict_with_extras(
+        &mut self,
+        noisy: &Latents,
+        levels: &Levels,
+        out: &mut Latents,
+    ) -> avdit_core::Result<Vec<ExtraOutput>>;
+}
+
+/// An output of a graph beyond the prediction, such as an intermediate result exported for comparison.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ExtraOutput {
+    /// Its name.
+    pub name: String,
+    /// Its shape.
+    pub shape: Vec<usize>,
+    /// Its values, row-major.
+    pub values: Vec<f32>,
 }
 
 /// Opens a model folder on an engine: reads and checks it, loads the weights, prepares the graph.

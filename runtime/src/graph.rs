@@ -59,6 +59,8 @@ pub(crate) struct Model {
     pub(crate) inputs: [usize; 4],
     /// Position of each of [`OUTPUTS`] among the graph's outputs.
     pub(crate) outputs: [usize; 2],
+    /// Position and name of every other output.
+    pub(crate) extras: Vec<(usize, String)>,
 }
 
 #[derive(Deserialize)]
@@ -116,7 +118,9 @@ impl Model {
             batch,
             path: path.clone(),
         };
-        Ok(Self { spec, facts, proto, inputs, outputs })
+        let all = graph.output.iter().map(|output| output.name.clone()).enumerate();
+        let extras = all.filter(|(place, _)| !outputs.contains(place)).collect();
+        Ok(Self { spec, facts, proto, inputs, outputs, extras })
     }
 
     /// Checks a batch against what the graph takes.

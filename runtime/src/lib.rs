@@ -4,10 +4,16 @@
 //! it on an engine, with nothing but the network on the clock. Nothing here falls back by itself: an engine that
 //! was asked for runs, or there is an error that says why not.
 
+pub mod bench;
+pub mod doctor;
 pub mod engine;
 mod error;
 pub mod find;
 pub mod graph;
+pub mod machine;
+pub mod timing;
 
+pub use bench::{BenchOptions, BenchReport, bench};
 pub use engine::{Engine, EngineFacts, EngineKind, EngineOptions, open};
 pub use error::{Error, Result};
+pub use timing::{StepTiming, StepTimings, Summary, TimedSample, sample_timed};

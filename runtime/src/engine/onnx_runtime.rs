@@ -2,7 +2,7 @@
 
 pub(crate) mod library;
 
-use super::{Engine, EngineFacts, EngineKind, EngineOptions, Placement, milliseconds};
+use super::{Engine, EngineFacts, EngineKind, EngineOptions, ExtraOutput, Placement, milliseconds};
 use crate::error::{Error, Result};
 use crate::graph::{GraphFacts, INPUTS, Model, OUTPUTS};
 use avdit_core::{Denoiser, DenoiserSpec, Latents, Levels, Modality};
@@ -19,12 +19,13 @@ pub(super) struct OrtEngine {
     spec: DenoiserSpec,
     facts: EngineFacts,
     session: Session,
+    extras: Vec<String>,
     last_run: Duration,
 }
 
 impl OrtEngine {
     pub(super) fn new(model: Model, options: &EngineOptions, start: Instant) -> Result<Self> {
-        let Model { spec, facts: graph, proto, .. } = model;
+        let Model { spec, facts: graph, proto, extras, .. } = model;
         drop(proto);
         let library = library::load(options.onnx_runtime.as_deref())?;
         let load_ms = milliseconds(start.elapsed());
@@ -42,10 +43,18 @@ impl OrtEngine {
             placement: vec![Placement { device: "CPUExecutionProvider".into(), nodes: None }],
             graph,
         };
-        Ok(Self { spec, facts, session, last_run: Duration::ZERO })
+        let extras = extras.into_iter().map(|(_, name)| name).collect();
+        Ok(Self { spec, facts, session, extras, last_run: Duration::ZERO })
     }
 
-    fn run(&mut self, noisy: &Latents, levels: &Levels, out: &mut Latents) -> Result<(), String> {
+    /// Returns the outputs named in `extras`.
+    fn run(
+        &mut self,
+        noisy: &Latents,
+        levels: &Levels,
+        out: &mut Latents,
+        extras: &[String],
+    ) -> Result<Vec<ExtraOutput>, String> {
         let (v, a, n) = (&self.spec.layout.video, &self.spec.layout.audio, self.spec.layout.segments());
         let batch = noisy.batch;
         let text = |error: ort::Error| error.to_string();
@@ -67,7 +76,12 @@ impl OrtEngine {
             }
             out.copy_from_slice(values);
         }
-        Ok(())
+        let extra = |name: &String| -> Result<_, String> {
+            let (shape, values) = results[name.as_str()].try_extract_tensor::<f32>().map_err(text)?;
+            let shape = shape.iter().map(|&n| usize::try_from(n).unwrap_or(0)).collect();
+            Ok(ExtraOutput { name: name.clone(), shape, values: values.to_vec() })
+        };
+        extras.iter().map(extra).collect()
     }
 }
 
@@ -78,8 +92,9 @@ impl Denoiser for OrtEngine {
 
     fn predict(&mut self, noisy: &Latents, levels: &Levels, out: &mut Latents) -> avdit_core::Result<()> {
         super::check_buffers(&self.spec, &self.facts.graph, noisy, levels, out)?;
-        let result = self.run(noisy, levels, out);
-        result.map_err(|reason| super::failed(NAME, engine_error("run", &self.facts.graph, reason)))
+        let result = self.run(noisy, levels, out, &[]);
+        result.map_err(|reason| super::failed(NAME, engine_error("run", &self.facts.graph, reason)))?;
+        Ok(())
     }
 }
 
@@ -90,6 +105,19 @@ impl Engine for OrtEngine {
 
     fn last_run(&self) -> Duration {
         self.last_run
+    }
+
+    fn predict_with_extras(
+        &mut self,
+        noisy: &Latents,
+        levels: &Levels,
+        out: &mut Latents,
+    ) -> avdit_core::Result<Vec<ExtraOutput>> {
+        super::check_buffers(&self.spec, &self.facts.graph, noisy, levels, out)?;
+        let extras = std::mem::take(&mut self.extras);
+        let result = self.run(noisy, levels, out, &extras);
+        self.extras = extras;
+        result.map_err(|reason| super::failed(NAME, engine_error("run", &self.facts.graph, reason)))
     }
 }
 

@@ -1,6 +1,6 @@
 //! tract: one plan per batch, made for concrete shapes.
 
-use super::{Engine, EngineFacts, EngineKind, EngineOptions, Placement, milliseconds};
+use super::{Engine, EngineFacts, EngineKind, EngineOptions, ExtraOutput, Placement, milliseconds};
 use crate::error::{Error, Result};
 use crate::graph::{Batch, GraphFacts, Model};
 use avdit_core::{Denoiser, DenoiserSpec, Latents, Levels, Modality};
@@ -25,6 +25,7 @@ pub(super) struct TractEngine {
     model: InferenceModel,
     inputs: [usize; 4],
     outputs: [usize; 2],
+    extras: Vec<(usize, String)>,
     /// Most recently made last.
     plans: Vec<(usize, Arc<TypedRunnableModel>)>,
     executor: Executor,
@@ -33,7 +34,7 @@ pub(super) struct TractEngine {
 
 impl TractEngine {
     pub(super) fn new(model: Model, options: &EngineOptions, start: Instant) -> Result<Self> {
-        let Model { spec, facts: graph, proto, inputs, outputs } = model;
+        let Model { spec, facts: graph, proto, inputs, outputs, extras } = model;
         let parsed = guarded("read", &graph, || {
             let folder = graph.path.parent().and_then(Path::to_str);
             let parsed = tract_onnx::onnx().with_ignore_value_info(true).parse(&proto, folder)?;
@@ -58,9 +59,17 @@ impl TractEngine {
             placement: Vec::new(),
             graph,
         };
-        let plans = Vec::new();
-        let mut engine =
-            Self { spec, facts, model: parsed, inputs, outputs, plans, executor, last_run: Duration::ZERO };
+        let mut engine = Self {
+            spec,
+            facts,
+            model: parsed,
+            inputs,
+            outputs,
+            extras,
+            plans: Vec::new(),
+            executor,
+            last_run: Duration::ZERO,
+        };
         let session = Instant::now();
         let batch = match engine.facts.graph.batch {
             Batch::Fixed(n) => n,
@@ -103,7 +112,8 @@ impl TractEngine {
         Ok(plan)
     }
 
-    fn run(&mut self, noisy: &Latents, levels: &Levels, out: &mut Latents) -> Result<()> {
+    /// Returns every output of the graph.
+    fn run(&mut self, noisy: &Latents, levels: &Levels, out: &mut Latents) -> Result<TVec<TValue>> {
         let plan = self.plan(noisy.batch)?;
         let shapes = input_shapes(&self.spec, noisy.batch);
         let data = [&noisy.video, &noisy.audio, &levels.video, &levels.audio];
@@ -123,7 +133,16 @@ impl TractEngine {
             out.get_mut(modality).copy_from_slice(result.as_slice::<f32>().map_err(failed)?);
         }
         self.last_run = elapsed;
-        Ok(())
+        Ok(results)
+    }
+
+    fn extra(&self, results: &[TValue], place: usize, name: &str) -> Result<ExtraOutput> {
+        let failed =
+            |error: TractError| engine_error("run", &self.facts.graph, format!("output {name}: {error:#}"));
+        let values = results[place].cast_to::<f32>().map_err(failed)?;
+        let shape = values.shape().to_vec();
+        let values = values.try_as_plain_ram().map_err(failed)?.as_slice::<f32>().map_err(failed)?.to_vec();
+        Ok(ExtraOutput { name: name.to_owned(), shape, values })
     }
 }
 
@@ -134,7 +153,8 @@ impl Denoiser for TractEngine {
 
     fn predict(&mut self, noisy: &Latents, levels: &Levels, out: &mut Latents) -> avdit_core::Result<()> {
         super::check_buffers(&self.spec, &self.facts.graph, noisy, levels, out)?;
-        self.run(noisy, levels, out).map_err(|error| super::failed(NAME, error))
+        self.run(noisy, levels, out).map_err(|error| super::failed(NAME, error))?;
+        Ok(())
     }
 }
 
@@ -145,6 +165,18 @@ impl Engine for TractEngine {
 
     fn last_run(&self) -> Duration {
         self.last_run
+    }
+
+    fn predict_with_extras(
+        &mut self,
+        noisy: &Latents,
+        levels: &Levels,
+        out: &mut Latents,
+    ) -> avdit_core::Result<Vec<ExtraOutput>> {
+        super::check_buffers(&self.spec, &self.facts.graph, noisy, levels, out)?;
+        let results = self.run(noisy, levels, out).map_err(|error| super::failed(NAME, error))?;
+        let extras = self.extras.iter().map(|(place, name)| self.extra(&results, *place, name));
+        extras.collect::<Result<_>>().map_err(|error| super::failed(NAME, error))
     }
 }
 
