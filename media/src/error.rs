@@ -22,6 +22,16 @@ pub enum Error {
         /// What is wrong with it.
         what: String,
     },
+    /// A file that may be sound, but of a kind that this decoder does not read.
+    #[error("{}: {what}, which the {decoder} decoder does not read\n\nhint: install ffmpeg, or set AVDIT_FFMPEG to it", path.display())]
+    Unsupported {
+        /// The file.
+        path: PathBuf,
+        /// What about it is not supported.
+        what: String,
+        /// The decoder's name.
+        decoder: &'static str,
+    },
     /// A clip that the format cannot hold.
     #[error("{}: cannot be written: {what}", path.display())]
     Unencodable {
@@ -57,6 +67,12 @@ pub enum Error {
         expected: String,
         /// What was given.
         got: String,
+    },
+    /// The user stopped the work.
+    #[error("{what}: interrupted\n\nhint: run the same command again to go on from here")]
+    Interrupted {
+        /// What was under way.
+        what: String,
     },
     /// The mathematics below refused.
     #[error(transparent)]

@@ -1,10 +1,28 @@
 //! Clips in and out, the latent codec, shards of latents, synthetic clips, the dataset audit.
 
+pub mod atomic;
+pub mod audit;
+mod boxes;
 pub mod clip;
 pub mod codec;
+pub mod decode;
+pub mod encode;
 pub mod error;
+pub mod grid;
+pub mod inspect;
+mod metadata;
+pub mod picture;
+pub mod prepare;
+pub mod shard;
 pub mod tensors;
+pub mod wav;
 pub mod world;
+mod yuv;
 
 pub use clip::{Audio, Clip, ClipGrid, Rational, Video};
+pub use decode::{DecodeOptions, Decoded, Decoder, FrameSize, Preference, decode, decode_with};
+pub use encode::{EncodeOptions, write_clip};
 pub use error::{Error, Result};
+pub use grid::{FitPolicy, fit_to_grid};
+pub use inspect::{Reject, Thresholds};
+pub use metadata::read_recipe;

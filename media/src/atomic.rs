@@ -1,0 +1,69 @@
+//! Files that are whole or absent: written under a temporary name beside the target, then renamed.
+
+use crate::{Error, Result};
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::Path;
+
+/// Writes `path` through `fill` and renames it into place; on any error `path` is left as it was.
+///
+/// # Errors
+/// [`Error::Io`] naming `path`, also when the disk is full, or whatever `fill` returns.
+pub fn write_atomically<T>(path: &Path, fill: impl FnOnce(&mut BufWriter<&File>) -> Result<T>) -> Result<T> {
+    let io = |source| Error::io(path, source);
+    let folder = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let file = temporary_in(folder).map_err(io)?;
+    let mut writer = BufWriter::new(file.as_file());
+    let value = fill(&mut writer)?;
+    writer.flush().map_err(io)?;
+    drop(writer);
+    file.as_file().sync_all().map_err(io)?;
+    file.persist(path).map_err(|failed| io(failed.error))?;
+    Ok(value)
+}
+
+/// [`write_atomically`] of bytes at hand.
+pub fn write_bytes_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
+    write_atomically(path, |writer| writer.write_all(bytes).map_err(|source| Error::io(path, source)))
+}
+
+#[cfg(unix)]
+fn temporary_in(folder: &Path) -> std::io::Result<tempfile::NamedTempFile> {
+    use std::os::unix::fs::PermissionsExt;
+    // The umask narrows this; without it the renamed file would be readable by its owner alone.
+    let permissions = std::fs::Permissions::from_mode(0o666);
+    tempfile::Builder::new().prefix(".avdit-").permissions(permissions).tempfile_in(folder)
+}
+
+#[cfg(not(unix))]
+fn temporary_in(folder: &Path) -> std::io::Result<tempfile::NamedTempFile> {
+    tempfile::Builder::new().prefix(".avdit-").tempfile_in(folder)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_write_leaves_the_earlier_file_and_no_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("kept");
+        write_bytes_atomically(&path, b"old").unwrap();
+        let failed: Result<()> = write_atomically(&path, |writer| {
+            writer.write_all(b"half of the ne").unwrap();
+            Err(Error::malformed("x", "stopped on purpose"))
+        });
+        assert!(failed.is_err());
+        assert_eq!(std::fs::read(&path).unwrap(), b"old");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_folder_that_is_missing_is_an_error_naming_the_file() {
+        let error = write_bytes_atomically(Path::new("/nowhere/at/all.bin"), b"").unwrap_err();
+        assert!(error.to_string().starts_with("/nowhere/at/all.bin: "), "{error}");
+    }
+}

@@ -1,0 +1,6 @@
+//! Clips written to files and read back, by the built-in decoders and by ffmpeg.
+
+mod damage;
+mod foreign;
+mod support;
+mod written;
