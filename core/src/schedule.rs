@@ -132,7 +132,7 @@ impl NoiseSchedule {
 
 /// n numbers from `start` to `end`, both included.
 pub fn linspace(start: f64, end: f64, n: usize) -> Vec<f64> {
-    let step = (end - start) / (n - 1) as f64;
+    let step = if n > 1 { (end - start) / (n - 1) as f64 } else { 0.0 };
     (0..n).map(|i| if i + 1 == n { end } else { start + step * i as f64 }).collect()
 }
 
@@ -142,7 +142,7 @@ pub fn scaled_linear_betas(start: f64, end: f64, n: usize) -> Vec<f64> {
 }
 
 /// f(t) = cos²((t + 0.008)/1.008 · π/2), β = min(1 − f((i+1)/T)/f(i/T), 0.999).
-fn cosine_betas(n: usize) -> Vec<f64> {
+pub fn cosine_betas(n: usize) -> Vec<f64> {
     let f = |i: usize| ((i as f64 / n as f64 + 0.008) / 1.008 * FRAC_PI_2).cos().powi(2);
     (0..n).map(|i| (1.0 - f(i + 1) / f(i)).min(0.999)).collect()
 }

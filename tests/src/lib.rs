@@ -1,1 +1,3 @@
-//! Under construction.
+//! Suites that cross crates.
+
+pub mod parity;
