@@ -6,7 +6,7 @@
 
 use crate::rewrite::{self, Links};
 use avdit_onnx::proto::{GraphProto, NodeProto, TensorProto};
-use avdit_onnx::{Model, Result, attribute, tensor};
+use avdit_onnx::{DataType, Model, Result, attribute, tensor};
 
 /// Elements of an initializer, and what they are to become.
 struct Change {
@@ -37,16 +37,15 @@ pub(crate) fn fold_constants(model: &mut Model) -> Result<()> {
 
 /// The value that a node may be replaced by, and the changes that make up for it.
 fn fold(graph: &GraphProto, node: &NodeProto) -> Option<(String, Vec<Change>)> {
-    let (op, [value, constant]) = (node.op_type(), &node.input[..]) else { return None };
+    let (op @ ("Mul" | "Add"), [value, constant]) = (node.op_type(), &node.input[..]) else { return None };
+    let constant = scalar(graph.initializer.iter().find(|tensor| tensor.name() == constant)?)?;
     if graph.output.iter().any(|output| output.name() == node.output[0]) {
         return None;
     }
     let links = Links::of(graph);
-    let constant = scalar(&graph.initializer[links.initializer(constant)?])?;
     let changes = match op {
         "Mul" => scale(graph, &links, value, constant)?,
-        "Add" => vec![shift(graph, &links, value, None, constant)?],
-        _ => return None,
+        _ => vec![shift(graph, &links, value, None, constant)?],
     };
     Some((value.clone(), changes))
 }
@@ -58,7 +57,9 @@ fn scalar(tensor: &TensorProto) -> Option<f32> {
 /// An initializer of single-precision numbers that one node alone takes, and its length.
 fn own(graph: &GraphProto, links: &Links, name: &str) -> Option<(usize, usize)> {
     let i = links.initializer(name).filter(|_| links.used_once(name))?;
-    Some((i, tensor::to_f32s(&graph.initializer[i])?.len()))
+    let tensor = &graph.initializer[i];
+    let len = tensor::dims(tensor).ok()?.iter().product();
+    Some((i, len)).filter(|_| tensor::data_type(tensor) == DataType::Float)
 }
 
 /// The changes that multiply `value`, which is used once, by `factor`.

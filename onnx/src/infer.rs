@@ -109,10 +109,10 @@ pub(crate) fn gather(site: &Site<'_>) -> Inferred {
         return Err(format!("indices of type {}", indices.data_type.as_str_name()));
     }
     let axis = site.axis(data.shape.len(), 0)?;
-    if let (Dim::Known(size), Ok(values)) = (&data.shape[axis], site.constant(1)) {
-        if let Some(index) = values.iter().find(|&&i| i < -(*size as i64) || i >= *size as i64) {
-            return Err(format!("index {index} lies outside the {size} entries of axis {axis}"));
-        }
+    if let (Dim::Known(size), Ok(values)) = (&data.shape[axis], site.constant(1))
+        && let Some(index) = values.iter().find(|&&i| i < -(*size as i64) || i >= *size as i64)
+    {
+        return Err(format!("index {index} lies outside the {size} entries of axis {axis}"));
     }
     let shape = [&data.shape[..axis], &indices.shape, &data.shape[axis + 1..]].concat();
     one(data.data_type, shape)
@@ -196,7 +196,7 @@ pub(crate) fn reshape(site: &Site<'_>) -> Inferred {
         });
     }
     let ((old, old_symbols), (new, new_symbols)) = (count(&x.shape), count(&shape));
-    let rest = if new == 0 { 1 } else { old / new };
+    let rest = old.checked_div(new).unwrap_or(1);
     if old_symbols != new_symbols || new * rest != old || (open.is_none() && rest != 1) {
         return Err(fail());
     }
@@ -225,7 +225,7 @@ pub(crate) fn slice(site: &Site<'_>) -> Inferred {
             return Err(format!("step {step} is not supported"));
         }
         let len = (bound(*end) - bound(*start)).max(0);
-        shape[axis] = Dim::Known(((len + step - 1) / step) as usize);
+        shape[axis] = Dim::Known((len as u64).div_ceil(*step as u64) as usize);
     }
     one(x.data_type, shape)
 }

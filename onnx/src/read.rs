@@ -4,7 +4,6 @@ use crate::error::{Error, Result};
 use crate::external;
 use crate::model::Model;
 use crate::proto::ModelProto;
-use crate::proto::tensor_proto::DataLocation;
 use crate::tensor;
 use bytes::Bytes;
 use prost::Message;
@@ -32,7 +31,7 @@ impl Model {
             }
             let start = place.offset as usize;
             tensor.raw_data = Some(files[&place.file].slice(start..start + place.length as usize));
-            tensor.data_location = Some(DataLocation::Default as i32);
+            tensor.data_location = None;
             tensor.external_data.clear();
         }
         Ok(model)

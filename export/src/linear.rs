@@ -1,0 +1,97 @@
+//! Linear layers: weights transposed to (in, out), and cut where the network cuts the output.
+
+use crate::error::{Error, Result};
+use crate::recorder::{Recorder, Value};
+use crate::weights;
+use avdit_onnx::{DataType, tensor};
+
+/// Some rows of a linear layer.
+struct Affine<'a> {
+    /// The layer's name in the checkpoint.
+    source: &'a str,
+    /// The name of this part in the graph.
+    name: String,
+    inputs: usize,
+    rows: std::ops::Range<usize>,
+    weight: &'a [f32],
+    bias: Option<&'a [f32]>,
+}
+
+/// The names of the parts of a layer: `qkv` has `q`, `k` and `v`, others are numbered.
+fn part_names(name: &str, parts: usize) -> Vec<String> {
+    let (front, last) =
+        name.rsplit_once('.').map_or(("", name), |(front, last)| (&name[..=front.len()], last));
+    match (parts, last.chars().count()) {
+        (1, _) => vec![name.to_owned()],
+        (n, letters) if n == letters => last.chars().map(|letter| format!("{front}{letter}")).collect(),
+        _ => (0..parts).map(|i| format!("{name}.{i}")).collect(),
+    }
+}
+
+impl Recorder<'_> {
+    /// A linear layer whose output is cut into `parts`, as so many layers.
+    pub(crate) fn affine_parts(&self, x: &Value, name: &str, parts: usize) -> Result<Vec<Value>> {
+        let input = self.batched(x, name)?;
+        let (shape, weight) = weights::load(self.weights, &format!("{name}.weight"))?;
+        let inputs = x.dims.last().copied().unwrap_or(1);
+        if shape.len() != 2 || shape[1] != inputs || parts == 0 || !shape[0].is_multiple_of(parts) {
+            let expected = format!("a multiple of {parts} rows of {inputs}");
+            return Err(Error::mismatch(format!("parameter {name}.weight"), expected, format!("{shape:?}")));
+        }
+        let bias_name = format!("{name}.bias");
+        let bias = match self.weights.shape(&bias_name) {
+            None => None,
+            Some(dims) if dims == shape[..1] => Some(weights::load(self.weights, &bias_name)?.1),
+            Some(got) => {
+                return Err(Error::ParameterShape { name: bias_name, expected: vec![shape[0]], got });
+            }
+        };
+        let n = shape[0] / parts;
+        let part = |(i, part_name)| {
+            let (rows, bias) = (i * n..(i + 1) * n, bias.as_deref());
+            self.affine(
+                &input,
+                &Affine { source: name, name: part_name, inputs, rows, weight: &weight, bias },
+            )
+        };
+        part_names(name, parts).into_iter().enumerate().map(part).collect()
+    }
+
+    /// `x·Wᵀ + b` with rows `rows` of W and b, whose names in the graph begin with `name`.
+    fn affine(&self, x: &str, part: &Affine<'_>) -> Result<Value> {
+        let Affine { source, name, inputs, rows, weight, bias } = part;
+        let (n, path) = (rows.len(), self.path(name));
+        let range = format!("rows {}..{} of {source}", rows.start, rows.end);
+        let (weight_name, bias_name) = (format!("{name}.weight"), format!("{name}.bias"));
+        let mut graph = self.graph();
+        // A layer that the network uses again is in the graph already.
+        if graph.value_type(&weight_name).is_none() {
+            let rows = &weight[rows.start * inputs..rows.end * inputs];
+            let transposed = transpose(rows, *inputs).into();
+            let mut weight = tensor::raw(&weight_name, DataType::Float, &[*inputs, n], transposed)?;
+            weight.doc_string = Some(format!("{range}.weight, transposed"));
+            graph.initializer(weight)?;
+        }
+        let mut y = graph.node("MatMul", &path, &[x, &weight_name], vec![])?;
+        if let Some(bias) = bias {
+            if graph.value_type(&bias_name).is_none() {
+                let mut bias = tensor::f32s(&bias_name, &[n], &bias[rows.clone()])?;
+                bias.doc_string = Some(format!("{range}.bias"));
+                graph.initializer(bias)?;
+            }
+            y = graph.node("Add", &path, &[&y, &bias_name], vec![])?;
+        }
+        drop(graph);
+        Ok(self.made(y))
+    }
+}
+
+/// The bytes of (rows, columns) as (columns, rows).
+fn transpose(values: &[f32], columns: usize) -> Vec<u8> {
+    let rows = values.len() / columns;
+    let mut bytes = Vec::with_capacity(values.len() * 4);
+    for column in 0..columns {
+        bytes.extend((0..rows).flat_map(|row| values[row * columns + column].to_le_bytes()));
+    }
+    bytes
+}

@@ -1,0 +1,149 @@
+//! What a model folder says of itself: `config.json` and `export.json`.
+
+use crate::error::{Error, Result};
+use crate::lowering::Lowering;
+use crate::validate::ParityReport;
+use avdit_core::DenoiserSpec;
+use avdit_nets::AvditConfig;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+/// Where a model comes from, as the caller sees it: run, step, dataset, ….
+pub type Provenance = serde_json::Map<String, serde_json::Value>;
+
+/// `config.json` of a model folder.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelConfig {
+    /// [`ModelConfig::FORMAT`].
+    pub format: String,
+    /// The network's name, `avdit`.
+    pub architecture: String,
+    /// The network.
+    pub network: AvditConfig,
+    /// What a sampler must know of it.
+    pub spec: DenoiserSpec,
+    /// Where it comes from.
+    #[serde(default)]
+    pub provenance: Provenance,
+}
+
+impl ModelConfig {
+    /// The format that this version writes.
+    pub const FORMAT: &str = "avdit-model/1";
+
+    /// The configuration of an AVDiT.
+    pub fn avdit(network: AvditConfig, spec: DenoiserSpec, provenance: Provenance) -> Self {
+        Self { format: Self::FORMAT.to_owned(), architecture: "avdit".to_owned(), network, spec, provenance }
+    }
+
+    /// Reads `config.json` of a model folder.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if it is not there, [`Error::Json`] if it cannot be understood, [`Error::Mismatch`] if it is of
+    /// another format.
+    pub fn read(folder: &Path) -> Result<Self> {
+        let path = folder.join("config.json");
+        let config: Self = read_json(&path)?;
+        if config.format != Self::FORMAT {
+            return Err(Error::mismatch(
+                format!("format of {}", path.display()),
+                Self::FORMAT,
+                config.format,
+            ));
+        }
+        Ok(config)
+    }
+}
+
+/// A file of a model folder.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FileRecord {
+    /// Its name in the folder.
+    pub name: String,
+    /// Its size.
+    pub bytes: u64,
+    /// Its SHA-256, in hexadecimal.
+    pub sha256: String,
+}
+
+/// `export.json` of a model folder: how the graph was made, and how it compares with what it was made from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExportRecord {
+    /// [`ExportRecord::SCHEMA`].
+    pub schema: String,
+    /// Version of ONNX's operator set.
+    pub opset: i64,
+    /// Version of the intermediate representation.
+    pub ir_version: i64,
+    /// The fixed batch; `None` for any.
+    pub batch: Option<usize>,
+    /// The type of the weights.
+    pub dtype: String,
+    /// The target that it was written for.
+    pub lowering: Lowering,
+    /// The graph's files.
+    pub files: Vec<FileRecord>,
+    /// Number of learned values.
+    pub parameters: usize,
+    /// The comparisons that were made.
+    pub parity: Vec<ParityReport>,
+}
+
+impl ExportRecord {
+    /// The schema that this version writes.
+    pub const SCHEMA: &str = "avdit-export/1";
+
+    /// Reads `export.json` of a model folder.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if it is not there, [`Error::Json`] if it cannot be understood.
+    pub fn read(folder: &Path) -> Result<Self> {
+        read_json(&folder.join("export.json"))
+    }
+
+    /// Checks the files of a folder against this record.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if one is missing, [`Error::Mismatch`] if one has other content.
+    pub fn check_files(&self, folder: &Path) -> Result<()> {
+        for expected in &self.files {
+            let path = folder.join(&expected.name);
+            let got = FileRecord::of(&path)?;
+            if got != *expected {
+                let show = |file: &FileRecord| format!("{} bytes, sha256 {}", file.bytes, file.sha256);
+                return Err(Error::mismatch(path.display().to_string(), show(expected), show(&got)));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl FileRecord {
+    pub(crate) fn of(path: &Path) -> Result<Self> {
+        let mut file = File::open(path).map_err(Error::io("read", path))?;
+        let (mut digest, mut bytes, mut buffer) = (Sha256::new(), 0, vec![0; 1 << 20]);
+        loop {
+            match file.read(&mut buffer).map_err(Error::io("read", path))? {
+                0 => break,
+                n => {
+                    digest.update(&buffer[..n]);
+                    bytes += n as u64;
+                }
+            }
+        }
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let sha256 = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        Ok(Self { name, bytes, sha256 })
+    }
+}
+
+fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T> {
+    let text = std::fs::read(path).map_err(Error::io("read", path))?;
+    serde_json::from_slice(&text).map_err(Error::json(path))
+}
