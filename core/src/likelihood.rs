@@ -66,7 +66,7 @@ impl Posterior {
         let range = self.range(index)?;
         let BoundElement { x0, x, epsilon, output } = element;
         let bar = self.alpha_bars[index + 1];
-        let predicted = (x - (1.0 - bar).sqrt() * epsilon) / bar.sqrt();
+        let predicted = (1.0 / bar).sqrt() * x - (1.0 / bar - 1.0).sqrt() * epsilon;
         let mean_of = |x0: f64| self.mean_x0[index] * x0 + self.mean_x[index] * x;
         let mean = mean_of(predicted);
         let log_variance = range.log_variance(output);
@@ -95,7 +95,8 @@ pub struct BoundElement {
 /// KL divergence between two normals, in nats.
 pub fn normal_kl(mean_1: f64, log_variance_1: f64, mean_2: f64, log_variance_2: f64) -> f64 {
     let difference = mean_1 - mean_2;
-    0.5 * (log_variance_2 - log_variance_1 - 1.0
+    // Large terms that nearly cancel: in the published order, or the result differs in the tenth digit.
+    0.5 * (-1.0 + log_variance_2 - log_variance_1
         + (log_variance_1 - log_variance_2).exp()
         + difference * difference * (-log_variance_2).exp())
 }

@@ -53,20 +53,18 @@ fn schedule_named(name: &str) -> Result<NoiseSchedule> {
 
 fn table_named(schedule: &NoiseSchedule, table: &str) -> Result<Vec<f64>> {
     let bars = schedule.alpha_bars();
-    let rates = |f: fn(f64, f64) -> f64| -> Vec<f64> {
-        let levels = (1..=schedule.timesteps()).map(|level| schedule.rates(level as f64));
-        levels.map(|rates| f(rates.alpha, rates.sigma)).collect()
-    };
+    // As published from ᾱ itself: near ᾱ = 1 or 0 another order of operations differs in the sixth digit.
+    let of = |f: fn(f64) -> f64| -> Vec<f64> { bars[1..].iter().map(|&bar| f(bar)).collect() };
     Ok(match table {
         "betas" => schedule.betas().to_vec(),
         "alpha_bar" => bars[1..].to_vec(),
         "alphas_cumprod_prev" => bars[..bars.len() - 1].to_vec(),
         "alphas_cumprod_next" => [&bars[2..], &[0.0]].concat(),
-        "sqrt_alphas_cumprod" => rates(|alpha, _| alpha),
-        "sqrt_one_minus_alphas_cumprod" => rates(|_, sigma| sigma),
-        "log_one_minus_alphas_cumprod" => rates(|_, sigma| 2.0 * sigma.ln()),
-        "sqrt_recip_alphas_cumprod" => rates(|alpha, _| 1.0 / alpha),
-        "sqrt_recipm1_alphas_cumprod" => rates(|alpha, sigma| sigma / alpha),
+        "sqrt_alphas_cumprod" => of(f64::sqrt),
+        "sqrt_one_minus_alphas_cumprod" => of(|bar| (1.0 - bar).sqrt()),
+        "log_one_minus_alphas_cumprod" => of(|bar| (1.0 - bar).ln()),
+        "sqrt_recip_alphas_cumprod" => of(|bar| (1.0 / bar).sqrt()),
+        "sqrt_recipm1_alphas_cumprod" => of(|bar| (1.0 / bar - 1.0).sqrt()),
         "posterior_variance" => Posterior::new(schedule)?.variance,
         "posterior_log_variance_clipped" => Posterior::new(schedule)?.log_variance_clipped,
         "posterior_mean_coef1" => Posterior::new(schedule)?.mean_x0,

@@ -12,12 +12,14 @@ mod sigmas;
 mod tables;
 mod trajectory;
 
+pub(super) use kwargs::Kwargs;
+pub(super) use model::Model;
+
 use super::{Golden, Row, relative, scaled};
 use anyhow::{Context, Result, bail};
 use avdit_core::Target;
 use avdit_core::sampler::{Clip, Method, Move, Point};
 use avdit_core::schedule::Rates;
-use kwargs::Kwargs;
 use serde_json::Value;
 
 /// A configuration of a scheduler, translated.
