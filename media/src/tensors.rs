@@ -1,36 +1,11 @@
 //! Files of named f32 tensors (safetensors), written whole or not at all and the same bytes for the same contents.
 
+use crate::atomic::write_atomically;
 use crate::error::{Error, Result};
 use safetensors::{Dtype, SafeTensors};
 use std::collections::BTreeMap;
-use std::io::{BufWriter, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
-
-/// Writes a file beside its place and renames it there when it is complete and on the disk.
-///
-/// # Errors
-/// [`Error::Io`] naming `path`; a file that was there before is then still there.
-pub fn write_atomically(
-    path: &Path,
-    write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>,
-) -> Result<()> {
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let attempt = || {
-        let file = tempfile::Builder::new().prefix(".avdit-").suffix(".part").tempfile_in(folder)?;
-        let mut buffer = BufWriter::with_capacity(1 << 16, file);
-        write(&mut buffer)?;
-        let file = buffer.into_inner().map_err(std::io::IntoInnerError::into_error)?;
-        file.as_file().sync_all()?;
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt;
-            file.as_file().set_permissions(std::fs::Permissions::from_mode(0o644))?;
-        }
-        file.persist(path).map_err(|error| error.error)?;
-        Ok(())
-    };
-    attempt().map_err(|source| Error::io(path, source))
-}
 
 /// One tensor to write: its name, its shape and its values.
 pub struct TensorRef<'a> {
@@ -67,12 +42,15 @@ pub fn write_tensors(
         header.push(' ');
     }
     write_atomically(path, |file| {
-        file.write_all(&(header.len() as u64).to_le_bytes())?;
-        file.write_all(header.as_bytes())?;
-        for value in tensors.iter().flat_map(|tensor| tensor.values) {
-            file.write_all(&value.to_le_bytes())?;
-        }
-        Ok(())
+        let mut write = || {
+            file.write_all(&(header.len() as u64).to_le_bytes())?;
+            file.write_all(header.as_bytes())?;
+            tensors
+                .iter()
+                .flat_map(|tensor| tensor.values)
+                .try_for_each(|value| file.write_all(&value.to_le_bytes()))
+        };
+        write().map_err(|source| Error::io(path, source))
     })
 }
 
@@ -215,16 +193,5 @@ mod tests {
             let message = TensorFile::read(&path).err().expect(what).to_string();
             assert!(message.contains("x.safetensors: not a sound safetensors file"), "{what}: {message}");
         }
-    }
-
-    #[test]
-    fn a_failed_write_leaves_the_earlier_file() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = sample(folder.path());
-        let before = std::fs::read(&path).unwrap();
-        let full = |_: &mut dyn Write| Err(std::io::Error::from(std::io::ErrorKind::StorageFull));
-        assert!(write_atomically(&path, full).unwrap_err().to_string().contains("x.safetensors"));
-        assert_eq!(std::fs::read(&path).unwrap(), before);
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 }
