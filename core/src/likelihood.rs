@@ -95,10 +95,9 @@ pub struct BoundElement {
 /// KL divergence between two normals, in nats.
 pub fn normal_kl(mean_1: f64, log_variance_1: f64, mean_2: f64, log_variance_2: f64) -> f64 {
     let difference = mean_1 - mean_2;
-    // Large terms that nearly cancel: in the published order, or the result differs in the tenth digit.
-    0.5 * (-1.0 + log_variance_2 - log_variance_1
-        + (log_variance_1 - log_variance_2).exp()
-        + difference * difference * (-log_variance_2).exp())
+    // In the published order, −1 + ln v₂ − ln v₁ + v₁/v₂, terms of size 1 cancel down to 1e-7.
+    let ratio = log_variance_1 - log_variance_2;
+    0.5 * (ratio.exp_m1() - ratio + difference * difference * (-log_variance_2).exp())
 }
 
 /// ln of a normal's mass in the bin of width 2/255 around `x`, the outermost bins (|x| > 0.999) reaching to infinity
