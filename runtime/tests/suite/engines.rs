@@ -1,0 +1,159 @@
+//! Predictions.
+
+use crate::support::{engines, exported, latents, model, one_thread, relative};
+use avdit_core::{Latents, Levels};
+use avdit_export::{ExportOptions, Tolerance, validate_batches};
+use avdit_runtime::graph::Batch;
+use avdit_runtime::{Engine, EngineKind, EngineOptions, open};
+
+/// Levels that differ between all cells.
+fn levels(batch: usize) -> Levels {
+    Levels::from_rows(&(0..batch).map(|i| vec![10.0 + i as f32, 400.0, 0.0, 999.0]).collect::<Vec<_>>())
+}
+
+fn predict(engine: &mut dyn Engine, noisy: &Latents, levels: &Levels) -> Latents {
+    let mut out = Latents::zeros(&engine.spec().layout, noisy.batch);
+    engine.predict(noisy, levels, &mut out).unwrap();
+    out
+}
+
+#[test]
+fn engines_predict_the_same() {
+    let folder = model();
+    let mut reference = open(folder.path(), EngineKind::Tract, &one_thread()).unwrap();
+    for kind in engines() {
+        for batch in [1, 3] {
+            let mut engine = open(folder.path(), kind, &EngineOptions { batch, ..one_thread() }).unwrap();
+            let report =
+                validate_batches(reference.as_mut(), engine.as_mut(), 7, 3, batch, Tolerance::SAME_MATH)
+                    .unwrap();
+            assert!(report.passed, "{kind} {:?}", report.worst());
+        }
+    }
+}
+
+#[test]
+fn levels_of_every_cell_reach_the_network() {
+    let folder = model();
+    for kind in engines() {
+        let mut engine = open(folder.path(), kind, &one_thread()).unwrap();
+        let noisy = latents(engine.spec(), 1);
+        let before = predict(engine.as_mut(), &noisy, &levels(1));
+        for cell in 0..4 {
+            let mut changed = levels(1);
+            let level = if cell < 2 { &mut changed.video[cell] } else { &mut changed.audio[cell - 2] };
+            *level = 700.0;
+            let after = predict(engine.as_mut(), &noisy, &changed);
+            assert!(relative(&before.video, &after.video) > 1e-4, "{kind}, cell {cell}");
+            assert!(relative(&before.audio, &after.audio) > 1e-4, "{kind}, cell {cell}");
+        }
+    }
+}
+
+#[test]
+fn a_clip_is_predicted_the_same_alone_and_in_a_batch() {
+    let folder = model();
+    for kind in engines() {
+        let mut engine = open(folder.path(), kind, &one_thread()).unwrap();
+        let (noisy, layout) = (latents(engine.spec(), 6), engine.spec().layout.clone());
+        let together = predict(engine.as_mut(), &noisy, &levels(6));
+        // More batches than plans are kept, and back to the first.
+        for batch in [1, 2, 3, 4, 5, 1] {
+            let part = Latents::concat(&(0..batch).map(|i| noisy.item(&layout, i)).collect::<Vec<_>>());
+            let alone = predict(engine.as_mut(), &part, &levels(batch));
+            assert!(
+                relative(&together.item(&layout, 0).video, &alone.item(&layout, 0).video) < 1e-5,
+                "{kind}"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_number_of_threads_does_not_change_a_bit() {
+    let folder = model();
+    for kind in engines() {
+        let run = |threads| {
+            let options = EngineOptions { threads, ..EngineOptions::default() };
+            let mut engine = open(folder.path(), kind, &options).unwrap();
+            let noisy = latents(engine.spec(), 2);
+            predict(engine.as_mut(), &noisy, &levels(2))
+        };
+        assert_eq!(run(1), run(2), "{kind}");
+    }
+}
+
+#[test]
+fn a_fixed_batch_is_the_only_one_taken() {
+    let folder = exported(&ExportOptions { batch: Some(2), ..ExportOptions::default() });
+    for kind in engines() {
+        let mut engine = open(folder.path(), kind, &one_thread()).unwrap();
+        assert_eq!(engine.facts().graph.batch, Batch::Fixed(2));
+        let noisy = latents(engine.spec(), 2);
+        predict(engine.as_mut(), &noisy, &levels(2));
+        let (noisy, mut out) = (latents(engine.spec(), 3), latents(engine.spec(), 3));
+        let message = engine.predict(&noisy, &levels(3), &mut out).unwrap_err().to_string();
+        assert!(message.ends_with("expected 2, got 3"), "{message}");
+    }
+}
+
+#[test]
+fn buffers_of_a_wrong_size_are_named() {
+    let folder = model();
+    for kind in engines() {
+        let mut engine = open(folder.path(), kind, &one_thread()).unwrap();
+        let noisy = latents(engine.spec(), 2);
+        let mut out = latents(engine.spec(), 1);
+        let message = engine.predict(&noisy, &levels(2), &mut out).unwrap_err().to_string();
+        assert_eq!(message, "batch of the prediction: expected 2, got 1");
+        let mut out = latents(engine.spec(), 2);
+        let message = engine.predict(&noisy, &levels(1), &mut out).unwrap_err().to_string();
+        assert_eq!(message, "levels of the video cells (batch 2): expected 4, got 2");
+    }
+}
+
+#[test]
+fn taps_come_out_beside_the_prediction() {
+    let folder = exported(&ExportOptions { taps: true, ..ExportOptions::default() });
+    let mut all = Vec::new();
+    for kind in engines() {
+        let mut engine = open(folder.path(), kind, &one_thread()).unwrap();
+        let noisy = latents(engine.spec(), 2);
+        let mut out = Latents::zeros(&engine.spec().layout, 2);
+        let extras = engine.predict_with_extras(&noisy, &levels(2), &mut out).unwrap();
+        let names: Vec<_> = extras.iter().map(|extra| extra.name.as_str()).collect();
+        assert_eq!(names, ["tokens", "condition", "block0", "block1"]);
+        assert_eq!(extras[0].shape, [2, 17, 16]);
+        assert_eq!(out, predict(engine.as_mut(), &noisy, &levels(2)));
+        all.push(extras);
+    }
+    for (one, other) in all[0].iter().zip(all.last().unwrap()) {
+        assert!(relative(&one.values, &other.values) < 1e-5, "{}", one.name);
+    }
+}
+
+#[test]
+fn facts_tell_what_runs() {
+    let folder = model();
+    for kind in engines() {
+        let engine = open(folder.path(), kind, &one_thread()).unwrap();
+        let facts = engine.facts();
+        assert_eq!((engine.name(), facts.threads, facts.graph.opset), (kind.name(), 1, 20));
+        assert_eq!(facts.library.is_some(), kind == EngineKind::OrtCpu);
+        assert!(facts.version.starts_with(|c: char| c.is_ascii_digit()), "{}", facts.version);
+        assert!(facts.load_ms > 0.0 && facts.session_ms > 0.0 && facts.graph.nodes > 50);
+        let size = |name: &str| std::fs::metadata(folder.path().join(name)).unwrap().len();
+        assert_eq!(facts.graph.bytes, size("model.onnx") + size("model.onnx_data"));
+        assert!(facts.placement[0].device.starts_with("CPU"));
+    }
+}
+
+#[test]
+fn engines_are_called_by_their_names() {
+    for kind in EngineKind::ALL {
+        assert_eq!(kind.name().parse::<EngineKind>().unwrap(), kind);
+    }
+    assert_eq!("ort".parse::<EngineKind>().unwrap(), EngineKind::OrtCpu);
+    let message = "ort-cuda".parse::<EngineKind>().unwrap_err().to_string();
+    assert!(message.starts_with("engine: 'ort-cuda' is not allowed"), "{message}");
+}

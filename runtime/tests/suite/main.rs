@@ -1,0 +1,8 @@
+//! What a model folder does on every engine that is here, and what happens when it is not sound.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod bad_models;
+mod engines;
+mod libraries;
+mod sampling;
+mod support;
