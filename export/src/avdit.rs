@@ -95,6 +95,7 @@ pub fn export_avdit(
     }
     let mut model = graph.finish(header(config, spec, options, ir_version))?;
     split::merge_slices(&mut model)?;
+    split::split_before_gather(&mut model);
     fold::fold_constants(&mut model)?;
     model.check()?;
     Ok(model)

@@ -1,9 +1,9 @@
-//! Slices that together cut a value into parts become one `Split`.
+//! Cuts: slices that together cover a value become one `Split`, which goes before a `Gather` of its rows.
 
 use crate::rewrite::{self, Links};
 use avdit_onnx::proto::{GraphProto, NodeProto};
 use avdit_onnx::{Dim, Model, Result, ValueType, attribute, tensor};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// A `Slice` of one axis: its place among the nodes, and its range.
 struct Cut {
@@ -74,4 +74,49 @@ fn replace(graph: &mut GraphProto, value: &str, axis: i64, cuts: &[Cut]) -> Resu
         ..Default::default()
     };
     Ok(())
+}
+
+/// Where the columns of gathered rows are cut, cuts them before the rows are gathered: there are as many rows as cells
+/// then, not as many as tokens.
+pub(crate) fn split_before_gather(model: &mut Model) {
+    let graph = model.graph_mut();
+    let links = Links::of(graph);
+    let mut nodes = Vec::with_capacity(graph.node.len());
+    let mut moved = Vec::new();
+    for node in &graph.node {
+        let gather = (node.op_type() == "Split").then(|| links.producer(graph, &node.input[0])).flatten();
+        let public = |value: &String| graph.output.iter().any(|output| output.name() == value);
+        match gather {
+            Some(gather)
+                if gather.op_type() == "Gather"
+                    && attribute::int_or(gather, "axis", 0) == 1
+                    && attribute::int_or(node, "axis", 0) == 2
+                    && links.used_once(&node.input[0])
+                    && !node.output.iter().any(public) =>
+            {
+                let mut split = node.clone();
+                split.input[0].clone_from(&gather.input[0]);
+                nodes.push(split);
+                for (i, part) in node.output.iter().enumerate() {
+                    let name = format!("{}:{i}", gather.name());
+                    let (input, output) = (vec![part.clone(), gather.input[1].clone()], vec![name.clone()]);
+                    nodes.push(NodeProto { name: Some(name.clone()), input, output, ..gather.clone() });
+                    moved.push((part.clone(), name));
+                }
+                nodes.retain(|other: &NodeProto| other.name() != gather.name());
+            }
+            _ => nodes.push(node.clone()),
+        }
+    }
+    // Every use of a part but that of its own gather.
+    let moved: HashMap<_, _> = moved.into_iter().collect();
+    for node in &mut nodes {
+        for input in &mut node.input {
+            match moved.get(input) {
+                Some(name) if node.name.as_ref() != Some(name) => input.clone_from(name),
+                _ => {}
+            }
+        }
+    }
+    graph.node = nodes;
 }

@@ -60,8 +60,11 @@ fn slices_are_splits_and_constants_are_in_the_weights() {
         let config = config(qk_norm, adaln_rank);
         let model = export(&config, &ExportOptions::default());
         assert_eq!(count(&model, "Slice"), 0);
-        // Two blocks, the two modalities, and the two final layers.
-        assert_eq!(count(&model, "Split"), 5);
+        // Two blocks, the two modalities, and the two final layers; a gather for every chunk of adaLN.
+        assert_eq!((count(&model, "Split"), count(&model, "Gather")), (5, 2 * 6 + 2 * 2));
+        let types = model.infer_shapes().unwrap();
+        assert_eq!(types["/blocks.0/Split:1"].to_string(), "float (batch, 4, 8)");
+        assert_eq!(types["/blocks.0/Gather:1"].to_string(), "float (batch, 23, 8)");
         let scalars: Vec<_> =
             model.graph().initializer.iter().filter(|tensor| tensor.dims.is_empty()).collect();
         let names: Vec<_> = scalars.iter().map(|tensor| tensor.name()).collect();
