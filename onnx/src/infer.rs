@@ -92,7 +92,7 @@ pub(crate) fn concat(site: &Site<'_>) -> Inferred {
         let agrees = next.shape.len() == shape.len()
             && next.shape.iter().zip(&shape).enumerate().all(|(d, (a, b))| d == axis || a == b);
         let sum = match (&shape[axis], next.shape.get(axis)) {
-            (Dim::Known(a), Some(Dim::Known(b))) if agrees => a + b,
+            (Dim::Known(a), Some(Dim::Known(b))) if agrees => a.saturating_add(*b).min(i64::MAX as usize),
             _ => {
                 let (a, b) = (show(&first.shape), show(&next.shape));
                 return Err(format!("shapes {a} and {b} do not join along axis {axis}"));

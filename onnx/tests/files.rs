@@ -179,6 +179,25 @@ fn a_model_cut_at_any_place_is_refused() {
 }
 
 #[test]
+fn no_changed_byte_lets_the_reader_panic() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("model.onnx");
+    support::model().write(&path, &options(ExternalData::Always)).unwrap();
+    let whole = std::fs::read(&path).unwrap();
+    let mut refused = 0;
+    for i in 0..whole.len() {
+        for flip in [0x01, 0x80, 0xff] {
+            let mut changed = whole.clone();
+            changed[i] ^= flip;
+            std::fs::write(&path, changed).unwrap();
+            refused += usize::from(Model::verify(&path).is_err());
+        }
+    }
+    // What is left are names, documentation and metadata.
+    assert!(refused > whole.len(), "{refused} of {}", 3 * whole.len());
+}
+
+#[test]
 fn a_failed_write_leaves_the_earlier_model_and_nothing_else() {
     let (folder, path) = written();
     let before = std::fs::read(&path).unwrap();
