@@ -42,7 +42,9 @@ pub enum Reject {
 impl fmt::Display for Reject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::TooShort { got_s, need_s } => write!(f, "too short: {got_s:.2} s, a clip needs {need_s:.2} s"),
+            Self::TooShort { got_s, need_s } => {
+                write!(f, "too short: {got_s:.2} s, a clip needs {need_s:.2} s")
+            }
             Self::NoPicture => write!(f, "no pictures"),
             Self::NoSound => write!(f, "no sound"),
             Self::LengthMismatch { video_s, audio_s } => {
@@ -80,11 +82,16 @@ pub fn peak_db(audio: &Audio) -> f32 {
     (20.0 * peak.max(1e-10).log10()).max(-200.0)
 }
 
-/// The mean absolute change of a value of a pixel from one frame to the next, of 255; 0 of a single frame.
+/// Changes of a value of a pixel up to so many of 255 are taken for the noise of coding a still picture.
+const CODING_NOISE: u8 = 8;
+
+/// The mean absolute change of a value of a pixel from one frame to the next, of 255, where changes no larger than
+/// the noise of coding count as none; 0 of a single frame.
 pub fn mean_change(video: &Video) -> f32 {
     let (mut sum, mut count) = (0_u64, 0_u64);
+    let change = |(a, b): (&u8, &u8)| Some(a.abs_diff(*b)).filter(|&d| d > CODING_NOISE).map_or(0, u64::from);
     for pair in video.frames.windows(2) {
-        sum += pair[0].iter().zip(&pair[1]).map(|(a, b)| u64::from(a.abs_diff(*b))).sum::<u64>();
+        sum += pair[0].iter().zip(&pair[1]).map(change).sum::<u64>();
         count += pair[0].len() as u64;
     }
     if count == 0 { 0.0 } else { (sum as f64 / count as f64) as f32 }
@@ -122,8 +129,9 @@ mod tests {
     #[test]
     fn silence_and_stillness_are_told_with_their_measure() {
         let video = |frames| Video { width: 2, height: 1, fps: Rational::new(8, 1), frames };
-        let moving = video(vec![vec![0; 6], vec![6; 6], vec![6; 6]]);
-        assert_eq!(mean_change(&moving), 3.0);
+        let moving = video(vec![vec![0; 6], vec![60; 6], vec![60; 6]]);
+        assert_eq!(mean_change(&moving), 30.0);
+        assert_eq!(mean_change(&video(vec![vec![0; 6], vec![8; 6], vec![6; 6]])), 0.0);
         let still = video(vec![vec![9; 6]; 3]);
         let loud = Audio { sample_rate_hz: 8000, samples: vec![0.5; 8] };
         let faint = Audio { sample_rate_hz: 8000, samples: vec![1e-4; 8] };
@@ -133,6 +141,8 @@ mod tests {
         };
         assert_eq!(verdict(&moving, &loud), None);
         assert_eq!(verdict(&still, &loud), Some(Reject::Still { mean_change: 0.0 }));
-        assert!(matches!(verdict(&moving, &faint), Some(Reject::Silent { peak_db }) if (peak_db + 80.0).abs() < 0.01));
+        assert!(
+            matches!(verdict(&moving, &faint), Some(Reject::Silent { peak_db }) if (peak_db + 80.0).abs() < 0.01)
+        );
     }
 }
