@@ -5,7 +5,8 @@ use super::update::{LogRange, MAX_HISTORY, Sum, Update};
 use super::{dpm, first_order, unipc};
 use crate::error::{Error, Result};
 use crate::schedule::{NoiseSchedule, Rates};
-use crate::target::Target;
+use crate::target::{Linear, Target};
+use std::cmp::Ordering;
 
 /// A place on the way from noise to clean latents.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -61,6 +62,8 @@ struct Track {
 pub struct Solver {
     method: Method,
     target: Target,
+    /// Whether clean latents are clipped, even where noise is kept.
+    clips: bool,
     moves: Vec<Move>,
     updates: Vec<Option<Update>>,
     tracks: Vec<Track>,
@@ -69,11 +72,11 @@ pub struct Solver {
 }
 
 impl Solver {
-    /// A solver for `cells` cells of a network that predicts `target`.
+    /// A solver for `cells` cells of a network that predicts `target`; `clips` if clean latents will be clipped.
     ///
     /// # Errors
     /// [`Error::Value`] if the order is not 1, 2 or 3, or η is negative.
-    pub fn new(method: Method, target: Target, cells: usize) -> Result<Self> {
+    pub fn new(method: Method, target: Target, clips: bool, cells: usize) -> Result<Self> {
         if let Method::Dpm { order, .. } | Method::UniPc { order, .. } = method
             && !(1..=3).contains(&order)
         {
@@ -85,7 +88,7 @@ impl Solver {
             return Err(Error::value("eta of DDIM", "0 or more", eta));
         }
         let (tracks, updates) = (vec![Track::default(); cells], vec![None; cells]);
-        Ok(Self { method, target, moves: Vec::new(), updates, tracks, second: false })
+        Ok(Self { method, target, clips, moves: Vec::new(), updates, tracks, second: false })
     }
 
     /// The method.
@@ -104,8 +107,8 @@ impl Solver {
         Error::check_count("moves of a step (one per cell)", self.tracks.len(), moves.len())?;
         for (cell, step) in moves.iter().enumerate() {
             let (from, to) = (step.from, step.to);
-            // Also refuses NaN.
-            if from.level != to.level && !(to.level < from.level && to.rates.sigma <= from.rates.sigma) {
+            // NaN is neither equal nor less.
+            if from.level != to.level && !matches!(to.level.partial_cmp(&from.level), Some(Ordering::Less)) {
                 let expected = format!("a level below {}", from.level);
                 return Err(Error::value(format!("level to which cell {cell} moves"), expected, to.level));
             }
@@ -194,8 +197,14 @@ impl Solver {
                 unipc::predict(a, b, &track.past[..used - 1], basis, data).of_state(state)
             }
         };
-        let data = self.method.keeps_data();
-        let kept = if data { self.target.to_x0(a) } else { self.target.to_epsilon(a) };
+        let (kept, recover) = match (self.method.keeps_data(), self.clips) {
+            (true, _) => (self.target.to_x0(a), None),
+            (false, false) => (self.target.to_epsilon(a), None),
+            (false, true) => {
+                let epsilon = Linear { x: 1.0 / a.sigma, prediction: -a.alpha / a.sigma };
+                (self.target.to_x0(a), Some(epsilon))
+            }
+        };
         let mut slots = [0; MAX_HISTORY];
         let mut write = None;
         if depth > 0 {
@@ -209,7 +218,7 @@ impl Solver {
         }
         track.arrived = Some(to);
         track.order = used;
-        Some(Update { kept, next, save, range, learned, slots, write })
+        Some(Update { kept, recover, next, save, range, learned, slots, write })
     }
 
     fn second(&self, cell: usize) -> Option<Update> {
@@ -220,6 +229,7 @@ impl Solver {
         }
         Some(Update {
             kept: self.target.to_x0(to.rates),
+            recover: None,
             next: first_order::heun_correction(from.rates, to.rates, corner),
             save: None,
             range: None,

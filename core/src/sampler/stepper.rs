@@ -45,7 +45,7 @@ impl<T: Real> Stepper<T> {
     /// A run over `batch` clips of `layout`, for a network that predicts `target`.
     ///
     /// # Errors
-    /// As [`Solver::new`]; [`Error::Value`] if `clip` is asked of a method that keeps noise.
+    /// As [`Solver::new`].
     pub fn new(
         method: Method,
         target: Target,
@@ -53,10 +53,7 @@ impl<T: Real> Stepper<T> {
         layout: &Layout,
         batch: usize,
     ) -> Result<Self> {
-        if clip.is_some() && !method.keeps_data() {
-            return Err(Error::value("clipping", "a method that keeps clean latents", format!("{method:?}")));
-        }
-        let solver = Solver::new(method, target, layout.cells())?;
+        let solver = Solver::new(method, target, clip.is_some(), layout.cells())?;
         let memory =
             Modality::ALL.map(|m| Memory::new(batch * layout.len(m), method.history(), method.saves_state()));
         let cells = batch * layout.segments();

@@ -97,6 +97,9 @@ impl LogRange {
 pub struct Update {
     /// What is kept of this evaluation.
     pub kept: Linear,
+    /// If set, k are clean latents that are clipped, and noise is kept in their place: recover.x·x +
+    /// recover.prediction·k.
+    pub recover: Option<Linear>,
     /// The next latents.
     pub next: Sum,
     /// The state to save for the next step, where the method needs one.
@@ -140,13 +143,22 @@ impl Update {
         T::from_f64(self.kept.x) * x + T::from_f64(self.kept.prediction) * prediction
     }
 
+    /// What is kept, clipped.
+    fn kept_clipped<T: Real>(&self, x: T, prediction: T, clip: &impl Fn(T) -> T) -> T {
+        let kept = clip(self.kept_of(x, prediction));
+        match self.recover {
+            None => kept,
+            Some(form) => T::from_f64(form.x) * x + T::from_f64(form.prediction) * kept,
+        }
+    }
+
     /// Applies the update; `clip` is applied to what is kept.
     pub(super) fn apply<T: Real>(&self, cell: Elements<T>, memory: &mut Memory<T>, clip: impl Fn(T) -> T) {
         let Elements { start, x, prediction, noise, variance } = cell;
         let next = Factors::<T>::new(&self.next);
         if memory.history.is_empty() && memory.saved.is_empty() {
             for (i, (x, &p)) in x.iter_mut().zip(prediction).enumerate() {
-                let kept = clip(self.kept_of(*x, p));
+                let kept = self.kept_clipped(*x, p, &clip);
                 let sum = next.x * *x + next.prediction * p + next.kept * kept;
                 *x = self.add_noise(sum, next.noise, i, noise, variance);
             }
@@ -156,7 +168,7 @@ impl Update {
         let depth = memory.history.len();
         for (i, (x, &p)) in x.iter_mut().zip(prediction).enumerate() {
             let element = start + i;
-            let kept = clip(self.kept_of(*x, p));
+            let kept = self.kept_clipped(*x, p, &clip);
             let mut past = [T::default(); MAX_HISTORY];
             for (value, slot) in past.iter_mut().zip(self.slots).take(depth) {
                 *value = memory.history[slot][element];

@@ -185,7 +185,7 @@ impl Respacing {
                 let (high, low) = (max.ln(), min.ln());
                 ramp(n).map(|r| (high + r * (low - high)).exp()).collect()
             }
-            Respacing::Beta => bail!("use_beta_sigmas is not supported"),
+            Respacing::Beta => ramp(n).map(|r| min + super::beta::quantile(1.0 - r) * (max - min)).collect(),
         })
     }
 }
