@@ -1,1 +1,59 @@
-fn main() {}
+//! Tasks of the project itself: what CI runs, fetching ONNX Runtime, what there is to check on a machine with a GPU.
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
+mod gpu;
+mod onnx_runtime;
+mod process;
+mod python;
+mod steps;
+mod test;
+mod tools;
+
+use clap::{Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// The exit code of a command that could not do its work.
+const ERROR: u8 = 2;
+
+#[derive(Parser)]
+#[command(bin_name = "cargo xtask", about = "Tasks of the project itself")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Everything that CI runs, in order of cost: formatting, tools, clippy, tests, documentation
+    #[command(after_help = "exit code: 0 all passed, 1 a step failed")]
+    Test {
+        /// Fetch nothing and build no documentation; tests use what is already here
+        #[arg(long)]
+        fast: bool,
+    },
+    /// Put ONNX Runtime for the CPU into the project's cache
+    FetchOrt {
+        /// The folder to put it into [default: onnxruntime in the project's cache]
+        #[arg(long)]
+        dir: Option<PathBuf>,
+    },
+    /// What this machine's GPU can be checked for
+    #[command(after_help = "exit code: 3 no usable GPU, 4 a GPU for which this version has no tests")]
+    GpuCheck,
+}
+
+fn main() -> ExitCode {
+    let code = match Arguments::parse().command {
+        Command::Test { fast } => test::run(fast),
+        Command::FetchOrt { dir } => onnx_runtime::fetch(dir).map(|path| {
+            println!("{}", path.display());
+            ExitCode::SUCCESS
+        }),
+        Command::GpuCheck => Ok(gpu::check()),
+    };
+    code.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::from(ERROR)
+    })
+}

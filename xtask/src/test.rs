@@ -1,0 +1,61 @@
+//! Everything that must pass, in order of cost.
+
+use crate::process::{root, run as run_command, shown};
+use crate::steps::Steps;
+use crate::tools::Tools;
+use anyhow::Result;
+use std::path::Path;
+use std::process::{Command, ExitCode};
+
+/// Runs all steps and prints what came of them.
+pub(crate) fn run(fast: bool) -> Result<ExitCode> {
+    let root = root();
+    let mut steps = Steps::begin();
+    steps.run("formatting", || cargo(&root, &["fmt", "--all", "--check"], |_| ()));
+    let tools = if fast { None } else { fetch(&mut steps, &root) };
+    let tools = tools.unwrap_or_else(|| Tools::present(&root));
+    println!("{}", tools.report());
+    // The dependencies that clippy checks are the ones that the documentation needs.
+    let clippy = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
+    steps.run("clippy", || cargo(&root, &clippy, |_| ()));
+    let test = ["test", "--workspace", "--no-fail-fast"];
+    steps.run("tests", || cargo(&root, &test, |command| tools.require(command)));
+    if fast {
+        steps.skip("documentation", "--fast");
+    } else {
+        let strict = |command: &mut Command| {
+            command.env("RUSTDOCFLAGS", "-D warnings");
+        };
+        steps.run("documentation", || cargo(&root, &["doc", "--workspace", "--no-deps"], strict));
+    }
+    print!("{}", steps.summary());
+    Ok(if steps.passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// In CI, tools that cannot be had are a failure; elsewhere the tests do without.
+fn fetch(steps: &mut Steps, root: &Path) -> Option<Tools> {
+    let is_ci = std::env::var("CI").is_ok_and(|value| !matches!(value.as_str(), "" | "0" | "false"));
+    if is_ci {
+        return steps.run("tools", || Tools::fetched(root));
+    }
+    let mut failure = None;
+    let tools = steps.run("tools", || {
+        let fetched = Tools::fetched(root);
+        Ok(fetched.map_err(|error| failure = Some(format!("{error:#}"))).ok())
+    });
+    if let Some(why) = failure {
+        eprintln!(
+            "WARNING: the tools of the tests could not be fetched, and tests that need them are skipped: {why}"
+        );
+        steps.skip("tests of tools", &why);
+    }
+    tools.flatten()
+}
+
+fn cargo(root: &Path, arguments: &[&str], prepare: impl FnOnce(&mut Command)) -> Result<()> {
+    let mut command = Command::new("cargo");
+    command.current_dir(root).args(arguments);
+    prepare(&mut command);
+    println!("{}", shown(&command));
+    run_command(&mut command)
+}
