@@ -32,7 +32,10 @@ fn bit_rate_bps(sample_rate_hz: u32) -> u32 {
 pub(crate) fn encode(path: &Path, audio: &Audio) -> Result<Aac> {
     let rate = audio.sample_rate_hz;
     if !RATES_HZ.contains(&rate) {
-        return Err(Error::unencodable(path, format!("sample rate is {rate} Hz, expected one of {RATES_HZ:?}")));
+        return Err(Error::unencodable(
+            path,
+            format!("sample rate is {rate} Hz, expected one of {RATES_HZ:?}"),
+        ));
     }
     if let Some(index) = audio.samples.iter().position(|value| !value.is_finite()) {
         return Err(avdit_core::Error::NotFinite {

@@ -4,15 +4,17 @@ use crate::yuv::{ColorMatrix, Planes, to_yuv};
 use crate::{Error, Result, Video};
 use openh264::OpenH264API;
 use openh264::encoder::{
-    BitRate, Encoder, EncoderConfig, FrameRate, FrameType, IntraFramePeriod, QpRange, RateControlMode, VuiConfig,
+    BitRate, Encoder, EncoderConfig, FrameRate, FrameType, IntraFramePeriod, QpRange, RateControlMode,
+    VuiConfig,
 };
 use openh264::formats::YUVSource;
 use std::path::Path;
 
 /// Quantisers low enough for no loss to be seen; OpenH264 allows none below 12.
 const QUANTISERS: (u8, u8) = (12, 14);
-/// More than any picture within the quantisers needs, so that they alone decide.
-const BIT_RATE_CEILING_BPS: u32 = 200_000_000;
+/// The bit rate from which the level follows; the quantisers alone decide what is used.
+const BITS_PER_PIXEL: f64 = 4.0;
+const LEAST_BIT_RATE_BPS: f64 = 400_000.0;
 /// A player seeks to every such frame.
 const FRAMES_BETWEEN_KEYFRAMES: u32 = 48;
 
@@ -62,9 +64,11 @@ pub(crate) fn encode(path: &Path, video: &Video) -> Result<H264> {
     if width < 16 || height < 16 || width.max(height) > 3840 || width.min(height) > 2160 {
         return Err(refuse(format!("pictures are {width} × {height}, expected 16 × 16 to 3840 × 2160")));
     }
+    let pixels_per_s = (width * height) as f64 * video.fps.value();
+    let bit_rate_bps = (pixels_per_s * BITS_PER_PIXEL).clamp(LEAST_BIT_RATE_BPS, 200e6) as u32;
     let config = EncoderConfig::new()
-        .rate_control_mode(RateControlMode::Quality)
-        .bitrate(BitRate::from_bps(BIT_RATE_CEILING_BPS))
+        .rate_control_mode(RateControlMode::Bufferbased)
+        .bitrate(BitRate::from_bps(bit_rate_bps))
         .qp(QpRange::new(QUANTISERS.0, QUANTISERS.1))
         .max_frame_rate(FrameRate::from_hz(video.fps.value() as f32))
         .skip_frames(false)
@@ -76,8 +80,13 @@ pub(crate) fn encode(path: &Path, video: &Video) -> Result<H264> {
         .vui(VuiConfig::bt709());
     let failed = |error: openh264::Error| refuse(format!("H.264 encoder: {error}"));
     let mut encoder = Encoder::with_api_config(OpenH264API::from_source(), config).map_err(failed)?;
-    let mut track =
-        H264 { width: width as u16, height: height as u16, sps: Vec::new(), pps: Vec::new(), units: Vec::new() };
+    let mut track = H264 {
+        width: width as u16,
+        height: height as u16,
+        sps: Vec::new(),
+        pps: Vec::new(),
+        units: Vec::new(),
+    };
     for (index, frame) in video.frames.iter().enumerate() {
         let planes = to_yuv(frame, width, height, ColorMatrix::BT709);
         let encoded = encoder.encode(&planes).map_err(failed)?;

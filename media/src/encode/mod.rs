@@ -1,8 +1,11 @@
 //! Clips to files that play anywhere: mp4 with H.264 and AAC, gif, wav, png.
 
 mod aac;
+mod gif;
 mod h264;
 mod mux;
+
+pub use gif::{encode_gif, write_gif};
 
 use crate::{Clip, Error, Result, Video, atomic};
 use std::path::Path;
@@ -111,8 +114,10 @@ pub(crate) fn enlarge(video: &Video, scale: usize) -> Result<Video> {
 pub(crate) fn enlarge_frame(frame: &[u8], width: usize, scale: usize) -> Vec<u8> {
     let mut enlarged = Vec::with_capacity(frame.len() * scale * scale);
     for row in frame.chunks_exact(width * 3) {
-        let wide: Vec<u8> =
-            row.chunks_exact(3).flat_map(|pixel| std::iter::repeat_n(pixel, scale).flatten().copied()).collect();
+        let wide: Vec<u8> = row
+            .chunks_exact(3)
+            .flat_map(|pixel| std::iter::repeat_n(pixel, scale).flatten().copied())
+            .collect();
         (0..scale).for_each(|_| enlarged.extend(&wide));
     }
     enlarged

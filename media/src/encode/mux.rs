@@ -7,9 +7,9 @@ use super::aac::{Aac, FRAME};
 use super::h264::H264;
 use crate::{Error, Rational, Result, metadata};
 use mp4_atom::{
-    Audio as AudioEntry, Avc1, Avcc, Codec, Colr, Dinf, Dref, DrefEntry, Edts, Elst, ElstEntry, Encode, FixedPoint,
-    FourCC, Ftyp, Hdlr, Mdhd, Mdia, Minf, Moov, Mp4a, Mvhd, Smhd, Stbl, Stco, Stsc, StscEntry, Stsd, Stss, Stsz,
-    StszSamples, Stts, SttsEntry, Tkhd, Trak, Url, Visual, Vmhd, esds, u24,
+    Audio as AudioEntry, Avc1, Avcc, Codec, Colr, Dinf, Dref, DrefEntry, Edts, Elst, ElstEntry, Encode,
+    FixedPoint, FourCC, Ftyp, Hdlr, Mdhd, Mdia, Minf, Moov, Mp4a, Mvhd, Smhd, Stbl, Stco, Stsc, StscEntry,
+    Stsd, Stss, Stsz, StszSamples, Stts, SttsEntry, Tkhd, Trak, Url, Visual, Vmhd, esds, u24,
 };
 use std::path::Path;
 
@@ -76,8 +76,11 @@ pub(crate) fn mux(
 
 /// (track, chunk) in order of presentation.
 fn interleaved(tracks: &[Track<'_>]) -> Vec<(usize, usize)> {
-    let mut order: Vec<(usize, usize)> =
-        tracks.iter().enumerate().flat_map(|(track, t)| (0..t.chunks.len()).map(move |chunk| (track, chunk))).collect();
+    let mut order: Vec<(usize, usize)> = tracks
+        .iter()
+        .enumerate()
+        .flat_map(|(track, t)| (0..t.chunks.len()).map(move |chunk| (track, chunk)))
+        .collect();
     order.sort_by(|a, b| {
         let at = |&(track, chunk): &(usize, usize)| tracks[track].starts_s[chunk];
         at(a).total_cmp(&at(b)).then(a.cmp(b))
@@ -93,7 +96,8 @@ struct Movie {
 
 impl Movie {
     fn new(video: Option<(&H264, Rational)>, audio: Option<&Aac>) -> Self {
-        let scales = [video.map(|(_, fps)| u64::from(fps.num)), audio.map(|aac| u64::from(aac.sample_rate_hz))];
+        let scales =
+            [video.map(|(_, fps)| u64::from(fps.num)), audio.map(|aac| u64::from(aac.sample_rate_hz))];
         let timescale = scales.into_iter().flatten().fold(1, lcm);
         let timescale = if timescale > u64::from(u32::MAX) { FALLBACK_TIMESCALE } else { timescale };
         let seconds = [
@@ -131,7 +135,12 @@ impl Movie {
         Ok(bytes)
     }
 
-    fn video_track<'a>(&self, h264: &'a H264, fps: Rational, track_id: u32) -> Result<Track<'a>, mp4_atom::Error> {
+    fn video_track<'a>(
+        &self,
+        h264: &'a H264,
+        fps: Rational,
+        track_id: u32,
+    ) -> Result<Track<'a>, mp4_atom::Error> {
         let count = h264.units.len();
         let media_duration = count as u64 * u64::from(fps.den);
         let duration = self.ticks(media_duration, u64::from(fps.num));
@@ -273,7 +282,9 @@ fn sample_table(codec: Codec, samples: &[&[u8]], per_chunk: usize) -> Stbl {
         stts: Stts::default(),
         stsc: Stsc { entries },
         stsz: Stsz {
-            samples: StszSamples::Different { sizes: samples.iter().map(|sample| sample.len() as u32).collect() },
+            samples: StszSamples::Different {
+                sizes: samples.iter().map(|sample| sample.len() as u32).collect(),
+            },
         },
         stco: Some(Stco { entries: vec![0; chunks] }),
         ..Stbl::default()
@@ -285,8 +296,11 @@ fn media_header(timescale: u32, duration: u64) -> Mdhd {
 }
 
 fn edit(duration: u64, media_time: u64) -> Edts {
-    let entry =
-        ElstEntry { segment_duration: duration, media_time: Some(media_time), media_rate: FixedPoint::new(1, 0) };
+    let entry = ElstEntry {
+        segment_duration: duration,
+        media_time: Some(media_time),
+        media_rate: FixedPoint::new(1, 0),
+    };
     Edts { elst: Some(Elst { entries: vec![entry] }) }
 }
 

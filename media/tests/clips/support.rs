@@ -28,9 +28,12 @@ pub(crate) fn ball(width: usize, height: usize, frames: usize, fps: Rational, sa
     let count = (seconds * f64::from(sample_rate_hz)).round() as usize;
     let samples = (0..count)
         .map(|index| {
-            let time = index as f64 / f64::from(sample_rate_hz);
-            phase += std::f64::consts::TAU * 200.0 * 8.0_f64.powf(up_at(time)) / f64::from(sample_rate_hz);
-            (phase.sin() * 0.5 * (1.0 - 0.5 * (time * 9.0).cos().powi(8))) as f32
+            let time = |index: f64| index / f64::from(sample_rate_hz);
+            let value = f64::sin(phase) * 0.5 * (1.0 - 0.5 * (time(index as f64) * 9.0).cos().powi(8));
+            // The pitch in the middle of the step: the same phase at every sample rate.
+            let hz = 200.0 * 8.0_f64.powf(up_at(time(index as f64 + 0.5)));
+            phase += std::f64::consts::TAU * time(hz);
+            value as f32
         })
         .collect();
     Clip {
