@@ -97,23 +97,54 @@ pub(super) fn renoise(to: Rates) -> Sum {
     Sum { kept: to.alpha, noise: to.sigma, ..Sum::default() }
 }
 
-/// Heun's second half: from the saved x at `from` and the Euler step's x at `to`, with the mean of both slopes.
-///
-/// In y = x/n over s = σ/n the slope is (y − (α/n)·x̂0)/s; n is α or α+σ.
-pub(super) fn heun_correction(from: Rates, to: Rates, corner: Corner) -> Sum {
-    let norm = |rates: Rates| match corner {
-        Corner::Exploding => rates.alpha,
-        Corner::Straight => rates.alpha + rates.sigma,
-    };
-    let (n, n_to) = (norm(from), norm(to));
-    let (s, s_to) = (from.sigma / n, to.sigma / n_to);
-    let half = 0.5 * (s_to - s);
-    // Straight: x/n − x̂0 = s·(ε − x̂0), so that in both corners the slope is (y − x̂0)/s.
-    Sum {
-        saved: n_to / n * (1.0 + half / s),
-        history: [-n_to * half / s, 0.0, 0.0],
-        x: half / s_to,
-        kept: -n_to * half / s_to,
-        ..Sum::default()
+/// Heun's method in y = x/n over s = σ/n, with n = α or α+σ: the slope is (y − x̂0)/s.
+pub(super) struct Heun {
+    corner: Corner,
+    target: Target,
+    clips: bool,
+}
+
+impl Heun {
+    pub(super) fn new(corner: Corner, target: Target, clips: bool) -> Self {
+        Self { corner, target, clips }
+    }
+
+    fn norm(&self, rates: Rates) -> f64 {
+        match self.corner {
+            Corner::Exploding => rates.alpha,
+            Corner::Straight => rates.alpha + rates.sigma,
+        }
+    }
+
+    /// The slope, from x and prediction, or from x and clipped clean latents. The former is ε or ε − x̂0, and taken
+    /// from the prediction it keeps the digits that the difference y − x̂0 loses at small s.
+    pub(super) fn slope(&self, at: Rates) -> (Linear, Option<Linear>) {
+        let clean = self.target.to_x0(at);
+        if self.clips {
+            return (clean, Some(Linear { x: 1.0 / at.sigma, prediction: -self.norm(at) / at.sigma }));
+        }
+        let mut slope = self.target.to_epsilon(at);
+        if self.corner == Corner::Straight {
+            slope.x -= clean.x;
+            slope.prediction -= clean.prediction;
+        }
+        (slope, None)
+    }
+
+    /// The first half: Euler's step.
+    pub(super) fn predict(&self, from: Rates, to: Rates) -> Sum {
+        if self.clips {
+            let (n, n_to) = (self.norm(from), self.norm(to));
+            return Sum { x: n_to / n, kept: n_to * (to.sigma / n_to - from.sigma / n), ..Sum::default() };
+        }
+        let (sum, clean) = (euler(from, to), self.target.to_x0(from));
+        Sum { x: sum.x + sum.kept * clean.x, prediction: sum.kept * clean.prediction, ..Sum::default() }
+    }
+
+    /// The second half: from the saved x at `from`, with the mean of both slopes.
+    pub(super) fn correct(&self, from: Rates, to: Rates) -> Sum {
+        let (n, n_to) = (self.norm(from), self.norm(to));
+        let half = 0.5 * n_to * (to.sigma / n_to - from.sigma / n);
+        Sum { saved: n_to / n, history: [half, 0.0, 0.0], kept: half, ..Sum::default() }
     }
 }

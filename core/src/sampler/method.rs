@@ -125,11 +125,12 @@ impl Method {
         matches!(self, Method::Heun(_) | Method::UniPc { .. })
     }
 
-    /// Whether what is kept are clean latents, and not noise.
+    /// Whether what is kept are clean latents, and not noise or a slope.
     pub fn keeps_data(self) -> bool {
         match self {
             Method::Dpm { form, .. } => form.keeps_data(),
             Method::UniPc { data, .. } => data,
+            Method::Heun(_) => false,
             _ => true,
         }
     }

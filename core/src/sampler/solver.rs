@@ -178,9 +178,9 @@ impl Solver {
             }
             Method::Euler => first_order::euler(a, b),
             Method::Renoise => first_order::renoise(b),
-            Method::Heun(_) => {
+            Method::Heun(corner) => {
                 save = Some(Sum { x: 1.0, ..Sum::default() });
-                first_order::euler(a, b)
+                first_order::Heun::new(corner, self.target, self.clips).predict(a, b)
             }
             Method::Dpm { form, order: highest, half_step } => {
                 used = order(highest);
@@ -197,12 +197,12 @@ impl Solver {
                 unipc::predict(a, b, &track.past[..used - 1], basis, data).of_state(state)
             }
         };
-        let (kept, recover) = match (self.method.keeps_data(), self.clips) {
-            (true, _) => (self.target.to_x0(a), None),
-            (false, false) => (self.target.to_epsilon(a), None),
-            (false, true) => {
-                let epsilon = Linear { x: 1.0 / a.sigma, prediction: -a.alpha / a.sigma };
-                (self.target.to_x0(a), Some(epsilon))
+        let (kept, recover) = match (self.method, self.method.keeps_data(), self.clips) {
+            (Method::Heun(corner), _, _) => first_order::Heun::new(corner, self.target, self.clips).slope(a),
+            (_, true, _) => (self.target.to_x0(a), None),
+            (_, false, false) => (self.target.to_epsilon(a), None),
+            (_, false, true) => {
+                (self.target.to_x0(a), Some(Linear { x: 1.0 / a.sigma, prediction: -a.alpha / a.sigma }))
             }
         };
         let mut slots = [0; MAX_HISTORY];
@@ -227,10 +227,12 @@ impl Solver {
         if from.level == to.level || to.rates.sigma == 0.0 {
             return None;
         }
+        let heun = first_order::Heun::new(corner, self.target, self.clips);
+        let (kept, recover) = heun.slope(to.rates);
         Some(Update {
-            kept: self.target.to_x0(to.rates),
-            recover: None,
-            next: first_order::heun_correction(from.rates, to.rates, corner),
+            kept,
+            recover,
+            next: heun.correct(from.rates, to.rates),
             save: None,
             range: None,
             learned: false,

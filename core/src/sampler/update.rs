@@ -47,7 +47,7 @@ pub struct Sum {
     pub x: f64,
     /// Of the prediction.
     pub prediction: f64,
-    /// Of what the method keeps of this evaluation: clean latents or noise.
+    /// Of what the method keeps of this evaluation: clean latents, noise or a slope.
     pub kept: f64,
     /// Of what it kept of earlier ones, the newest first.
     pub history: [f64; MAX_HISTORY],
@@ -97,8 +97,8 @@ impl LogRange {
 pub struct Update {
     /// What is kept of this evaluation.
     pub kept: Linear,
-    /// If set, k are clean latents that are clipped, and noise is kept in their place: recover.x·x +
-    /// recover.prediction·k.
+    /// If set, k are clean latents that are clipped, and recover.x·x + recover.prediction·k is kept in their place:
+    /// noise, or Heun's slope.
     pub recover: Option<Linear>,
     /// The next latents.
     pub next: Sum,
