@@ -179,7 +179,7 @@ fn a_model_cut_at_any_place_is_refused() {
 }
 
 #[test]
-fn no_changed_byte_lets_the_reader_panic() {
+fn no_changed_byte_lets_the_check_panic() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("model.onnx");
     support::model().write(&path, &options(ExternalData::Always)).unwrap();
@@ -189,8 +189,10 @@ fn no_changed_byte_lets_the_reader_panic() {
         for flip in [0x01, 0x80, 0xff] {
             let mut changed = whole.clone();
             changed[i] ^= flip;
-            std::fs::write(&path, changed).unwrap();
-            refused += usize::from(Model::verify(&path).is_err());
+            let proto = ModelProto::decode(&changed[..]);
+            let checked =
+                proto.is_ok_and(|proto| Model::from_proto(proto).is_ok_and(|model| model.check().is_ok()));
+            refused += usize::from(!checked);
         }
     }
     // What is left are names, documentation and metadata.
