@@ -2,7 +2,7 @@
 
 use crate::process::{output, variable};
 use crate::python::{ONNX_RUNTIME, with_pip};
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -23,25 +23,23 @@ pub(crate) fn cache() -> Result<PathBuf> {
 pub(crate) fn fetch(folder: Option<PathBuf>) -> Result<PathBuf> {
     let folder = folder.map_or_else(cache, Ok)?;
     make_folder(&folder)?;
-    // Beside the target, so that nothing is left elsewhere when the disk is full, and hidden from the engines.
+    // Beside the target, so that the disk that must hold the library also holds its package.
     let download = folder.join(format!(".fetch-{}", std::process::id()));
-    let placed = download_into(&download).and_then(|unpacked| place(&unpacked, &folder));
+    let unpacked =
+        unpack(&download).map_err(|error| anyhow!("cannot fetch {ONNX_RUNTIME}: {error:#}\n\n{MANUALLY}"));
+    let placed = unpacked.and_then(|unpacked| place(&unpacked, &folder));
     // What remains of a download is not worth hiding the first error.
     let _ = std::fs::remove_dir_all(&download);
     placed
 }
 
-fn download_into(folder: &Path) -> Result<PathBuf> {
-    let python = with_pip().with_context(|| format!("cannot fetch {ONNX_RUNTIME}\n\n{MANUALLY}\n"))?;
+/// Downloads the package into a folder and returns the part of it that holds the library.
+fn unpack(folder: &Path) -> Result<PathBuf> {
+    let python = with_pip()?;
     // Any Python's package holds the same library; 3.12 has one on every system.
     let pip = ["-m", "pip", "download", "--disable-pip-version-check", "--no-deps", "--only-binary=:all:"];
-    output(
-        Command::new(&python)
-            .args(pip)
-            .args(["--python-version", "3.12", ONNX_RUNTIME, "--dest"])
-            .arg(folder),
-    )
-    .with_context(|| format!("cannot fetch {ONNX_RUNTIME}\n\n{MANUALLY}\n"))?;
+    let what = ["--python-version", "3.12", ONNX_RUNTIME, "--dest"];
+    output(Command::new(&python).args(pip).args(what).arg(folder))?;
     let wheel = entries(folder)?
         .into_iter()
         .find(|path| path.extension().is_some_and(|extension| extension == "whl"))
