@@ -279,3 +279,65 @@ fn requests_that_do_not_fit_are_refused() {
     assert!(refused(|r| r.given = CellMask::none(2), None).to_string().starts_with("segments of the given"));
     assert!(refused(|r| r.guidance = f64::NAN, None).to_string().starts_with("guidance"));
 }
+
+/// Looks at each element alone.
+struct Elementwise {
+    spec: DenoiserSpec,
+}
+
+impl Elementwise {
+    fn new(video: Vec<usize>, audio: Vec<usize>, schedule: ScheduleKind) -> Self {
+        let mut layout = layout();
+        (layout.video.segments, layout.audio.segments) = (video, audio);
+        layout.check().unwrap();
+        Self { spec: DenoiserSpec { layout, target: Target::V, schedule, timesteps: 1000 } }
+    }
+}
+
+impl Denoiser for Elementwise {
+    fn spec(&self) -> &DenoiserSpec {
+        &self.spec
+    }
+
+    fn predict(&mut self, noisy: &Latents, levels: &Levels, out: &mut Latents) -> Result<()> {
+        for modality in Modality::ALL {
+            let (len, n) = (self.spec.layout.len(modality), self.spec.layout.segments());
+            for (segment, range) in self.spec.layout.segment_ranges(modality).into_iter().enumerate() {
+                for item in 0..noisy.batch {
+                    let level = levels.get(modality)[item * n + segment];
+                    for index in item * len + range.start..item * len + range.end {
+                        let x = noisy.get(modality)[index];
+                        out.get_mut(modality)[index] = (1.3 * x).sin() - 0.4 * x * (level / 1000.0);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn a_constant_vector_of_levels_is_a_single_level() {
+    for (sampler, schedule) in
+        samplers().into_iter().flat_map(|s| [ScheduleKind::Cosine, ScheduleKind::Flow].map(|k| (s, k)))
+    {
+        let mut one = Elementwise::new(vec![4], vec![6], schedule);
+        let mut three = Elementwise::new(vec![1, 2, 1], vec![2, 2, 2], schedule);
+        let single = SampleRequest { given: CellMask::none(1), ..request(sampler) };
+        assert_eq!(run(&mut one, &single, None), run(&mut three, &request(sampler), None), "{sampler}");
+    }
+}
+
+#[test]
+fn a_cell_goes_its_own_way_whatever_the_others_do() {
+    // Without noise in between and without a look at other cells, when a cell moves changes nothing.
+    let deterministic = samplers().into_iter().filter(|sampler| !sampler.method(false).is_stochastic());
+    for sampler in deterministic {
+        let mut network = Elementwise::new(vec![1, 2, 1], vec![2, 2, 2], ScheduleKind::Linear);
+        let [uniform, others @ ..] =
+            PLANS.map(|plan| run(&mut network, &SampleRequest { plan, ..request(sampler) }, None));
+        for other in others {
+            assert_eq!(uniform, other, "{sampler}");
+        }
+    }
+}

@@ -1,7 +1,7 @@
 //! The golden files of this repository are met.
 
 use avdit_tests::parity::{KINDS, print_table, run_dir};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 #[test]
 fn every_golden_file_is_met_within_its_tolerance() {
@@ -16,4 +16,44 @@ fn every_golden_file_is_met_within_its_tolerance() {
             kind.prefix
         );
     }
+}
+
+/// A copy of the schedules' files in an empty folder, the tensors changed by `change`.
+fn changed(name: &str, change: fn(&mut Vec<u8>)) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    std::fs::create_dir_all(&folder).unwrap();
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden");
+    std::fs::copy(golden.join("schedule.json"), folder.join("schedule.json")).unwrap();
+    let mut bytes = std::fs::read(golden.join("schedule.safetensors")).unwrap();
+    change(&mut bytes);
+    std::fs::write(folder.join("schedule.safetensors"), bytes).unwrap();
+    folder
+}
+
+#[test]
+fn a_changed_value_is_out() {
+    // The last bytes belong to the exponent of some table's last number.
+    let folder = changed("changed", |bytes| *bytes.last_mut().unwrap() ^= 0x10);
+    let report = run_dir(&folder).unwrap();
+    assert_eq!(report.rows.iter().filter(|row| !row.ok).count(), 1);
+}
+
+#[test]
+fn an_unreadable_file_is_an_error_that_names_it() {
+    for (name, change) in [
+        ("truncated", (|bytes| bytes.truncate(5000)) as fn(&mut Vec<u8>)),
+        ("no-header", |bytes| bytes.fill(0xff)),
+        ("empty", Vec::clear),
+    ] {
+        let error = format!("{:#}", run_dir(&changed(name, change)).unwrap_err());
+        assert!(error.contains("schedule.safetensors"), "{error}");
+    }
+}
+
+#[test]
+fn a_file_of_unknown_kind_is_listed_and_does_not_fail() {
+    let folder = changed("unknown", |_| {});
+    std::fs::write(folder.join("sculpture.safetensors"), b"").unwrap();
+    let report = run_dir(&folder).unwrap();
+    assert!(report.ok() && report.not_run.len() == 1 && report.not_run[0].contains("sculpture"));
 }
