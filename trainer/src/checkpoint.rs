@@ -225,7 +225,7 @@ pub fn prune(run: &Path, keep: usize) -> Result<()> {
 pub fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
     let mut text = serde_json::to_string_pretty(value).map_err(|error| Error::content(path, error))?;
     text.push('\n');
-    Ok(avdit_media::tensors::write_atomically(path, |file| file.write_all(text.as_bytes()))?)
+    Ok(avdit_media::atomic::write_bytes_atomically(path, text.as_bytes())?)
 }
 
 /// Reads JSON.

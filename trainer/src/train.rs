@@ -113,7 +113,7 @@ fn open_metrics(path: &Path, step: usize) -> Result<std::io::BufWriter<std::fs::
         Ok(text) => text.lines().take(step).flat_map(|line| [line, "\n"]).collect(),
         Err(_) => String::new(),
     };
-    avdit_media::tensors::write_atomically(path, |file| file.write_all(kept.as_bytes()))?;
+    avdit_media::atomic::write_bytes_atomically(path, kept.as_bytes())?;
     let file = std::fs::OpenOptions::new().append(true).open(path).map_err(Error::io(path))?;
     Ok(std::io::BufWriter::new(file))
 }

@@ -42,7 +42,7 @@ impl Examples for MadeUp {
 fn config(out: &Path, steps: usize) -> TrainConfig {
     let text = format!(
         "data = 'unused'\nout = '{}'\nseed = 3\n[model]\nwidth = 16\ndepth = 1\nheads = 2\npatch = 1\n\
-         [objective]\ntarget = 'v'\nschedule = 'cosine'\n[optimizer]\nlr = 1e-3\nwarmup_steps = 5\nema_decay = 0.9\n\
+         [objective]\ntarget = 'v'\nschedule = 'cosine'\n[optimizer]\nlr = 3e-3\nwarmup_steps = 5\nema_decay = 0.9\n\
          [run]\nsteps = {steps}\nbatch = 4\ncheckpoint_every = 50\nkeep_last = 2\n",
         out.display()
     );
