@@ -1,11 +1,11 @@
-//! Which engines can run here and, where one cannot, what is missing and how to get it. Plain data; runs nothing but
-//! the loading of ONNX Runtime.
+//! Which engines can run here and, where one cannot, what is missing and how to get it. Plain data. An
+//! engine is called usable when it has run a graph.
 
 mod gpu;
 
 pub use gpu::{Gpu, gpu};
 
-use crate::engine::{EngineKind, TRACT_VERSION, load_onnx_runtime};
+use crate::engine::{EngineKind, TRACT_VERSION, load_onnx_runtime, self_check};
 use crate::error::Error;
 use crate::find::{Attempt, how_to_get_it};
 use crate::machine::Machine;
@@ -53,45 +53,54 @@ pub fn examine(onnx_runtime: Option<&Path>) -> RuntimeReport {
 }
 
 fn tract() -> EngineReport {
-    EngineReport {
-        engine: EngineKind::Tract,
-        usable: true,
-        version: Some(TRACT_VERSION.to_owned()),
-        path: None,
-        tried: Vec::new(),
-        problem: None,
-        remedy: None,
-    }
+    let found = Found { version: TRACT_VERSION.to_owned(), path: None, tried: Vec::new() };
+    checked(EngineKind::Tract, found, self_check::tract())
 }
 
 fn ort_cpu(flag: Option<&Path>) -> EngineReport {
-    let unusable = |problem: String, tried: Vec<Attempt>, remedy: Option<String>| EngineReport {
-        engine: EngineKind::OrtCpu,
-        usable: false,
-        version: None,
-        path: None,
-        tried,
-        problem: Some(problem),
-        remedy,
-    };
-    match load_onnx_runtime(flag) {
-        Ok(library) => EngineReport {
-            engine: EngineKind::OrtCpu,
-            usable: true,
-            version: Some(library.version.clone()),
-            path: Some(library.path.clone()),
-            tried: library.attempts.clone(),
-            problem: None,
-            remedy: None,
-        },
+    let (problem, tried, remedy) = match load_onnx_runtime(flag) {
+        Ok(library) => {
+            let (version, path) = (library.version.clone(), Some(library.path.clone()));
+            let found = Found { version, path, tried: library.attempts.clone() };
+            return checked(EngineKind::OrtCpu, found, self_check::onnx_runtime(library));
+        }
         Err(Error::NoOnnxRuntime { attempts, hint }) => {
             let problem = match attempts.as_slice() {
                 [] => "ONNX Runtime is in none of the usual places".to_owned(),
                 [only] => format!("{} {}", only.path.display(), only.reason),
                 several => format!("none of {} libraries can be used", several.len()),
             };
-            unusable(problem, attempts, Some(hint))
+            (problem, attempts, hint)
         }
-        Err(other) => unusable(other.to_string(), Vec::new(), Some(how_to_get_it())),
+        Err(other) => (other.to_string(), Vec::new(), how_to_get_it()),
+    };
+    EngineReport {
+        engine: EngineKind::OrtCpu,
+        usable: false,
+        version: None,
+        path: None,
+        tried,
+        problem: Some(problem),
+        remedy: Some(remedy),
+    }
+}
+
+struct Found {
+    version: String,
+    path: Option<PathBuf>,
+    tried: Vec<Attempt>,
+}
+
+fn checked(engine: EngineKind, found: Found, result: Result<(), String>) -> EngineReport {
+    let Found { version, path, tried } = found;
+    let problem = result.err().map(|reason| format!("it does not run here: {reason}"));
+    EngineReport {
+        engine,
+        usable: problem.is_none(),
+        version: Some(version),
+        path,
+        tried,
+        remedy: problem.as_ref().map(|_| "use another engine".to_owned()),
+        problem,
     }
 }

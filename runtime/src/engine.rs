@@ -2,6 +2,7 @@
 
 mod facts;
 mod onnx_runtime;
+pub(crate) mod self_check;
 mod tract;
 
 pub use facts::{EngineFacts, Placement};

@@ -194,3 +194,43 @@ fn sorted_entries(folder: &Path) -> Vec<PathBuf> {
     entries.sort();
     entries
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn providers_and_bindings_are_not_the_library() {
+        let is = |name: &str| is_library_name(Path::new(name));
+        let (stem, end) = (LIBRARY_STEM, EXTENSION);
+        assert!(is(&format!("/x/{stem}.{end}")) && is(&format!("{stem}.{end}.1.31.1")));
+        assert!(!is(&format!("{stem}_providers_shared.{end}")) && !is(&format!("{stem}.txt")));
+        assert!(!is("onnxruntime_pybind11_state.cpython-311-x86_64-linux-gnu.so") && !is("/") && !is(stem));
+    }
+
+    #[test]
+    fn the_newest_version_of_a_folder_is_first_and_links_count_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let name = |version: &str| folder.path().join(format!("{LIBRARY_STEM}.{EXTENSION}.{version}"));
+        for version in ["1.9.0", "1.31.1", "1.24.4"] {
+            std::fs::write(name(version), version).unwrap();
+        }
+        #[cfg(unix)]
+        std::os::unix::fs::symlink(name("1.31.1"), name("1")).unwrap();
+        let places = Places { cache: Some(folder.path().to_owned()), ..Places::default() };
+        let found: Vec<_> = places.candidates().into_iter().map(|candidate| candidate.path).collect();
+        assert_eq!(found, ["1.31.1", "1.24.4", "1.9.0"].map(name));
+    }
+
+    #[test]
+    fn a_named_path_is_the_only_one() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join(format!("{LIBRARY_STEM}.{EXTENSION}")), "").unwrap();
+        let cache = Some(folder.path().to_owned());
+        let flag = Places { flag: Some("/flag".into()), cache, ..Places::default() };
+        let both = Places { environment: Some("/variable".into()), ..flag.clone() };
+        let only = |path: &str, origin| vec![Candidate { path: path.into(), origin }];
+        assert_eq!(flag.candidates(), only("/flag", Origin::Flag));
+        assert_eq!(both.candidates(), only("/variable", Origin::Environment));
+    }
+}

@@ -2,7 +2,7 @@
 
 use super::{LIBRARY_STEM, MINIMUM_MINOR, is_library_name};
 use object::read::{NameOrOrdinal, ReadCache};
-use object::{Architecture, Object, ObjectKind, ObjectSection, ObjectSegment};
+use object::{Architecture, Object, ObjectKind, ObjectSection};
 use std::fs::File;
 use std::path::Path;
 
@@ -25,7 +25,10 @@ pub fn inspect(path: &Path) -> Result<Option<String>, String> {
         return Err(format!("is not named like ONNX Runtime's library ({LIBRARY_STEM}.…); it is not loaded"));
     }
     let cache = ReadCache::new(File::open(path).map_err(|error| error.to_string())?);
-    let library = object::File::parse(&cache).map_err(|error| format!("is not a shared library: {error}"))?;
+    // The table of sections lies at the end: a file that was cut off, which would end the process when loaded,
+    // does not parse.
+    let library =
+        object::File::parse(&cache).map_err(|error| format!("is not a whole shared library: {error}"))?;
     if library.kind() != ObjectKind::Dynamic {
         return Err(format!("is not a shared library but {:?}", library.kind()));
     }
@@ -36,11 +39,7 @@ pub fn inspect(path: &Path) -> Result<Option<String>, String> {
             this_architecture()
         ));
     }
-    let end = library.segments().map(|s| s.file_range()).map(|(start, len)| start.saturating_add(len)).max();
-    if end.is_some_and(|end| end > metadata.len()) {
-        return Err(format!("is cut off: {} bytes of {}", metadata.len(), end.unwrap_or(0)));
-    }
-    let mut exports = library.exports().map_err(|error| format!("is not a shared library: {error}"))?;
+    let mut exports = library.exports().map_err(|error| format!("is not a whole shared library: {error}"))?;
     let is_entry = |name: &[u8]| name == b"OrtGetApiBase" || name == b"_OrtGetApiBase";
     if !exports.any(|export| {
         export.is_ok_and(|export| matches!(export.name(), NameOrOrdinal::Name(name) if is_entry(name)))

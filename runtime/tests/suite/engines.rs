@@ -157,3 +157,13 @@ fn engines_are_called_by_their_names() {
     let message = "ort-cuda".parse::<EngineKind>().unwrap_err().to_string();
     assert!(message.starts_with("engine: 'ort-cuda' is not allowed"), "{message}");
 }
+
+#[test]
+fn what_can_run_here_has_run() {
+    let report = avdit_runtime::doctor::examine(None);
+    let usable: Vec<_> = report.engines.iter().filter(|e| e.usable).map(|e| e.engine).collect();
+    assert_eq!(usable, engines(), "{report:#?}");
+    assert!(report.engines.iter().all(|e| e.usable == e.problem.is_none() && e.usable == e.remedy.is_none()));
+    assert!(report.machine.threads > 0 && !report.machine.cpu.is_empty());
+    assert!(report.gpu.note.ends_with("run on the CPU"));
+}

@@ -21,7 +21,7 @@ pub struct OrtLibrary {
 }
 
 impl OrtLibrary {
-    pub(super) fn environment(&self) -> &Environment {
+    pub(crate) fn environment(&self) -> &Environment {
         &self.environment
     }
 }
@@ -56,7 +56,12 @@ pub(crate) fn load_from(places: &Places) -> Result<&'static OrtLibrary> {
                 tracing::debug!(path = %path.display(), version, "loaded ONNX Runtime");
                 return Ok(LOADED.get_or_init(|| OrtLibrary { path, version, attempts, environment }));
             }
-            Err(reason) => attempts.push(Attempt { path, origin, reason }),
+            Err(Failure { reason, is_final }) => {
+                attempts.push(Attempt { path, origin, reason });
+                if is_final {
+                    break;
+                }
+            }
         }
     }
     Err(Error::NoOnnxRuntime { attempts, hint: find::how_to_get_it() })
@@ -79,11 +84,32 @@ fn same_library<'a>(loaded: &'a OrtLibrary, places: &Places) -> Result<&'a OrtLi
     }
 }
 
-fn try_load(path: &Path) -> Result<(Environment, PathBuf, String), String> {
+/// Why a file is not used, and whether another can still be tried: a library that loads stays for good.
+struct Failure {
+    reason: String,
+    is_final: bool,
+}
+
+impl From<String> for Failure {
+    fn from(reason: String) -> Self {
+        Self { reason, is_final: false }
+    }
+}
+
+fn try_load(path: &Path) -> Result<(Environment, PathBuf, String), Failure> {
     let version = find::inspect(path)?;
     // `ort` looks for relative paths beside the executable first.
     let path = std::path::absolute(path).map_err(|error| error.to_string())?;
-    let builder = ort::init_from(&path).map_err(|error| match &error {
+    let builder = ort::init_from(&path).map_err(|error| why(&error))?;
+    let version = version.unwrap_or_else(|| format!("unknown ({})", ort::info()));
+    let environment = builder.with_name("avdit").with_telemetry(false).build();
+    let environment = environment.map_err(|error| Failure { reason: error.to_string(), is_final: true })?;
+    environment.set_log_level(LogLevel::Warning);
+    Ok((environment, path, version))
+}
+
+fn why(error: &LoadDynamicError) -> String {
+    match error {
         // The display of its loading error is a bare "dlopen failed"; the reason is its source.
         LoadDynamicError::Dlopen { error, .. } => match std::error::Error::source(error) {
             Some(source) => format!("cannot be loaded: {source}"),
@@ -93,10 +119,5 @@ fn try_load(path: &Path) -> Result<(Environment, PathBuf, String), String> {
             format!("is ONNX Runtime {version_str}, 1.{} or newer is needed", find::MINIMUM_MINOR)
         }
         other => other.to_string(),
-    })?;
-    let environment =
-        builder.with_name("avdit").with_telemetry(false).build().map_err(|error| error.to_string())?;
-    environment.set_log_level(LogLevel::Warning);
-    let version = version.unwrap_or_else(|| format!("unknown ({})", ort::info()));
-    Ok((environment, path, version))
+    }
 }
