@@ -40,7 +40,11 @@ fn loss_point(i: usize) -> LossPoint {
         step: i + 1,
         video: fall(1.05, 0.17) * (1.0 + 0.18 * wave(12.9898)),
         audio: fall(1.02, 0.24) * (1.0 + 0.22 * wave(78.233)),
-        learning_rate: Some(1e-3 * (i as f64 / 100.0).min(0.5 + 0.5 * (i as f64 / 2600.0 * 3.14).cos())),
+        learning_rate: Some(
+            1e-3 * (i as f64 / 100.0)
+                .min(1.0)
+                .min(0.5 + 0.5 * (i as f64 / 2600.0 * std::f64::consts::PI).cos()),
+        ),
     }
 }
 
@@ -66,15 +70,26 @@ pub(crate) fn report() -> Report {
     };
     Report {
         title: "avdit demo".into(),
-        summary: "A ball whose height is the pitch: 256 clips of 2.1 s were made and written as mp4, turned into \
+        summary:
+            "A ball whose height is the pitch: 256 clips of 2.1 s were made and written as mp4, turned into \
                   latents, and a MoNL AVDiT was trained on them, exported to ONNX and sampled with tract."
-            .into(),
+                .into(),
         created: "2026-11-20 09:41 UTC".into(),
         command: "avdit demo --out avdit-demo --seed 1".into(),
         seed: Some(1),
         agreement: vec![
-            agreement("a2v", interval(0.66, 0.55, 0.75), interval(0.02, -0.04, 0.08), interval(0.64, 0.52, 0.75)),
-            agreement("v2a", interval(0.41, 0.28, 0.53), interval(-0.01, -0.07, 0.05), interval(0.42, 0.28, 0.55)),
+            agreement(
+                "a2v",
+                interval(0.66, 0.55, 0.75),
+                interval(0.02, -0.04, 0.08),
+                interval(0.64, 0.52, 0.75),
+            ),
+            agreement(
+                "v2a",
+                interval(0.41, 0.28, 0.53),
+                interval(-0.01, -0.07, 0.05),
+                interval(0.42, 0.28, 0.55),
+            ),
         ],
         tasks: vec![
             task("joint", 3, none, none),
@@ -159,7 +174,11 @@ pub(crate) fn report() -> Report {
                     reason: "silent".into(),
                     detail: "loudest moment −71.2 dB".into(),
                 },
-                LeftOut { clip: "clips/0101.mp4".into(), reason: "still".into(), detail: "no pixel changes".into() },
+                LeftOut {
+                    clip: "clips/0101.mp4".into(),
+                    reason: "still".into(),
+                    detail: "no pixel changes".into(),
+                },
             ],
             facts: vec![
                 Fact::new("frames", "17 at 8 fps"),
@@ -186,7 +205,11 @@ pub(crate) fn report() -> Report {
             os: "Linux 6.12".into(),
             facts: vec![Fact::new("instruction sets", "avx2, fma, avx512f")],
         },
-        versions: vec![Fact::new("avdit", "0.1.0"), Fact::new("tract", "0.23.9"), Fact::new("Candle", "0.11.1")],
+        versions: vec![
+            Fact::new("avdit", "0.1.0"),
+            Fact::new("tract", "0.23.9"),
+            Fact::new("Candle", "0.11.1"),
+        ],
         not_run: vec![NotRun { what: "CUDA and TensorRT".into(), why: "no GPU on this machine".into() }],
     }
 }

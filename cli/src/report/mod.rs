@@ -10,7 +10,7 @@ mod svg;
 mod tests;
 mod verdict;
 
-use data::{Dataset, Report};
+use data::{Dataset, LossPoint, Report};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Serde, Value};
 use minijinja::{AutoEscape, Environment, context, escape_formatter};
@@ -57,7 +57,7 @@ fn render(template: &str, report: &Report) -> Result<String, minijinja::Error> {
         verdict => verdict::verdict(&report.agreement).map(Serde),
         agreement_chart => Value::from_safe_string(svg::agreement_chart(&report.agreement)),
         loss_chart => report.training.as_ref().map(|t| Value::from_safe_string(svg::loss_chart(&t.points))),
-        loss_ends => report.training.as_ref().and_then(|t| t.points.first().zip(t.points.last())).map(Serde),
+        loss_table => report.training.as_ref().map(|t| loss_table(&t.points)),
         latency_charts => charts(latency),
         total_s => total,
         reasons => report.dataset.as_ref().map(reasons).map(Serde),
@@ -95,10 +95,29 @@ fn environment() -> Result<Environment<'static>, minijinja::Error> {
     env.add_function("cells", |video: Vec<bool>, audio: Vec<bool>| {
         Value::from_safe_string(svg::cells_chart(&video, &audio))
     });
-    env.add_function("cells_in_words", |video: Vec<bool>, audio: Vec<bool>| svg::cells_in_words(&video, &audio));
+    env.add_function("cells_in_words", |video: Vec<bool>, audio: Vec<bool>| {
+        svg::cells_in_words(&video, &audio)
+    });
     env.add_template("page.html", include_str!("page.html"))?;
     env.add_template("page.md", include_str!("page.md"))?;
     Ok(env)
+}
+
+/// The mean loss over up to eight equal stretches of the run, of what is finite.
+fn loss_table(points: &[LossPoint]) -> Value {
+    let mean = |stretch: &[LossPoint], term: fn(&LossPoint) -> f64| {
+        let finite: Vec<f64> = stretch.iter().map(term).filter(|v| v.is_finite()).collect();
+        finite.iter().sum::<f64>() / finite.len() as f64
+    };
+    let row = |stretch: &[LossPoint]| {
+        context! {
+            from => stretch.first().map(|p| p.step),
+            to => stretch.last().map(|p| p.step),
+            video => mean(stretch, |p| p.video),
+            audio => mean(stretch, |p| p.audio),
+        }
+    };
+    points.chunks(points.len().div_ceil(8).max(1)).map(row).collect()
 }
 
 /// How many clips were left out for each reason, most first.

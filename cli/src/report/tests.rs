@@ -12,7 +12,9 @@ fn md(report: &Report) -> String {
 /// Every coordinate is a number on the drawing or just beside it.
 fn assert_finite(svg: &str) {
     let coordinates = ["d", "x", "y", "cx", "cy", "width", "height"];
-    for part in coordinates.iter().flat_map(|name| svg.split(&format!(" {name}=\"")).skip(1).collect::<Vec<_>>()) {
+    for part in
+        coordinates.iter().flat_map(|name| svg.split(&format!(" {name}=\"")).skip(1).collect::<Vec<_>>())
+    {
         let value = part.split('"').next().unwrap();
         for number in value.split(['M', 'L', 'h', ' ']).filter(|number| !number.is_empty()) {
             let number: f64 = number.parse().unwrap_or_else(|_| panic!("{number} in {svg}"));
@@ -118,8 +120,19 @@ fn the_two_pages_state_the_same_figures() {
     let report = fixture::report();
     let (page, text) = (html(&report), md(&report));
     for figure in [
-        "+0.64", "+0.52 to +0.75", "6.31 ms", "18.0 µs", "3 min 49 s", "4 min 46 s", "31.4 dB", "4.4 dB", "8.00 GiB",
-        "1.21 M", "253 clips kept", "libonnxruntime.so.1.31.1", "no GPU on this machine",
+        "+0.64",
+        "+0.52 to +0.75",
+        "6.31 ms",
+        "18.0 µs",
+        "3 min 49 s",
+        "4 min 46 s",
+        "31.4 dB",
+        "4.4 dB",
+        "8.00 GiB",
+        "1.21 M",
+        "253 clips kept",
+        "libonnxruntime.so.1.31.1",
+        "no GPU on this machine",
     ] {
         assert!(page.contains(figure), "{figure} in the page");
         assert!(text.contains(figure), "{figure} in the text");
@@ -128,18 +141,25 @@ fn the_two_pages_state_the_same_figures() {
 
 #[test]
 fn drawings_stay_finite_whatever_they_are_given() {
-    let wild = [0.0, 1.0, -1.0, f64::NAN, f64::INFINITY, f64::NEG_INFINITY, f64::MAX, f64::MIN_POSITIVE, 1e-300];
+    let wild =
+        [0.0, 1.0, -1.0, f64::NAN, f64::INFINITY, f64::NEG_INFINITY, f64::MAX, f64::MIN_POSITIVE, 1e-300];
     for &a in &wild {
         for &b in &wild {
             for n in [1, 2, 3] {
                 let points: Vec<LossPoint> = (0..n)
-                    .map(|i| LossPoint { step: i, video: a, audio: if i == 0 { b } else { a }, learning_rate: Some(b) })
+                    .map(|i| LossPoint {
+                        step: i,
+                        video: a,
+                        audio: if i == 0 { b } else { a },
+                        learning_rate: Some(b),
+                    })
                     .collect();
                 assert_finite(&svg::loss_chart(&points));
                 assert_finite(&svg::latency_chart("e", &vec![StepLatency { p50_ms: a, p90_ms: b }; n]));
             }
             let i = Interval { mean: a, low: b, high: a };
-            let agreement = Agreement { matched: i, shuffled: i, difference: i, ceiling: Some(b), ..Default::default() };
+            let agreement =
+                Agreement { matched: i, shuffled: i, difference: i, ceiling: Some(b), ..Default::default() };
             assert_finite(&svg::agreement_chart(&[agreement]));
         }
     }
@@ -158,7 +178,8 @@ fn a_single_point_is_drawn_as_a_dot() {
 fn both_files_are_written_whole_and_nothing_else() {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path(), &fixture::report()).unwrap();
-    let mut names: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+    let mut names: Vec<_> =
+        std::fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
     names.sort();
     assert_eq!(names, ["report.html", "report.md"]);
     let missing = write(&folder.path().join("nowhere"), &fixture::report()).unwrap_err();

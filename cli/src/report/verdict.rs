@@ -46,7 +46,12 @@ pub(super) struct Verdict {
 pub(super) fn verdict(agreements: &[Agreement]) -> Option<Verdict> {
     let findings: Vec<Finding> = agreements.iter().map(finding).collect();
     let tasks_with = |wanted: Finding| -> Vec<&str> {
-        agreements.iter().zip(&findings).filter(|(_, f)| **f == wanted).map(|(a, _)| a.task.as_str()).collect()
+        agreements
+            .iter()
+            .zip(&findings)
+            .filter(|(_, f)| **f == wanted)
+            .map(|(a, _)| a.task.as_str())
+            .collect()
     };
     let learnt = tasks_with(Finding::Learnt);
     let against = tasks_with(Finding::Against);
@@ -64,7 +69,9 @@ pub(super) fn verdict(agreements: &[Agreement]) -> Option<Verdict> {
         () if unmeasured.len() == agreements.len() => {
             (Finding::Unmeasured, "Whether the model has learnt the law could not be measured.".into())
         }
-        () if learnt.is_empty() => (Finding::Open, "Not shown: this run does not tell the model from chance.".into()),
+        () if learnt.is_empty() => {
+            (Finding::Open, "Not shown: this run does not tell the model from chance.".into())
+        }
         () => {
             let rest: Vec<&str> =
                 agreements.iter().map(|a| a.task.as_str()).filter(|task| !learnt.contains(task)).collect();
@@ -117,9 +124,15 @@ mod tests {
     fn the_wording_follows_the_interval() {
         let of = |a: Agreement, b: Agreement| verdict(&[a, b]).unwrap();
         let both = of(with("a2v", 0.4, 0.7), with("v2a", 0.2, 0.5));
-        assert_eq!((both.finding, both.headline.as_str()), (Finding::Learnt, "The model has learnt the law."));
+        assert_eq!(
+            (both.finding, both.headline.as_str()),
+            (Finding::Learnt, "The model has learnt the law.")
+        );
         let one = of(with("a2v", 0.4, 0.7), with("v2a", -0.01, 0.5));
-        assert_eq!((one.finding, one.headline.as_str()), (Finding::Open, "Learnt for a2v, not shown for v2a."));
+        assert_eq!(
+            (one.finding, one.headline.as_str()),
+            (Finding::Open, "Learnt for a2v, not shown for v2a.")
+        );
         let none = of(with("a2v", 0.0, 0.7), with("v2a", -0.1, 0.5));
         assert!(none.headline.starts_with("Not shown"), "{}", none.headline);
         let worse = of(with("a2v", 0.4, 0.7), with("v2a", -0.5, -0.1));
@@ -130,7 +143,11 @@ mod tests {
     #[test]
     fn without_an_interval_nothing_is_claimed() {
         assert!(verdict(&[]).is_none());
-        for broken in [with("a2v", f64::NAN, 0.5), with("a2v", 0.5, 0.4), Agreement { n_clips: 1, ..with("a2v", 0.4, 0.5) }] {
+        for broken in [
+            with("a2v", f64::NAN, 0.5),
+            with("a2v", 0.5, 0.4),
+            Agreement { n_clips: 1, ..with("a2v", 0.4, 0.5) },
+        ] {
             let verdict = verdict(&[broken]).unwrap();
             assert_eq!(verdict.finding, Finding::Unmeasured);
             assert!(verdict.sentences[0].contains("no interval"));

@@ -14,7 +14,11 @@ pub(in super::super) fn agreement_chart(agreements: &[Agreement]) -> String {
         return String::new();
     }
     let rows = |a: &Agreement| {
-        [("matched", "own sound", a.matched), ("shuffled", "other clips' sounds", a.shuffled), ("difference", "difference", a.difference)]
+        [
+            ("matched", "own sound", a.matched),
+            ("shuffled", "other clips' sounds", a.shuffled),
+            ("difference", "difference", a.difference),
+        ]
     };
     let ends = agreements.iter().flat_map(|a| rows(a).map(|(.., i)| [i.mean, i.low, i.high])).flatten();
     let ceilings = agreements.iter().filter_map(|a| a.ceiling);
@@ -27,7 +31,7 @@ pub(in super::super) fn agreement_chart(agreements: &[Agreement]) -> String {
             drawing.text(at, bottom + 18.0, "tick", "middle", &super::tick_label(tick, &x));
         }
     }
-    drawing.text((x.from + x.to) / 2.0, bottom + 38.0, "title", "middle", "agreement (1 is perfect, 0 is chance)");
+    drawing.text((x.from + x.to) / 2.0, bottom + 38.0, "title", "middle", "agreement (1: perfect, 0: none)");
     let mut words = Vec::new();
     for (i, agreement) in agreements.iter().enumerate() {
         let top = TOP + i as f64 * (GAP + 3.0 * ROW);

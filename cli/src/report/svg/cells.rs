@@ -28,9 +28,15 @@ pub(in super::super) fn cells_chart(video: &[bool], audio: &[bool]) -> String {
 
 /// `given: video segments 1–2 of 5, audio all 5 segments`.
 pub(in super::super) fn cells_in_words(video: &[bool], audio: &[bool]) -> String {
-    let parts: Vec<String> =
-        [("video", video), ("audio", audio)].into_iter().filter_map(|(name, cells)| in_words(name, cells)).collect();
-    if parts.is_empty() { "nothing given: all cells made".into() } else { format!("given: {}", parts.join(", ")) }
+    let parts: Vec<String> = [("video", video), ("audio", audio)]
+        .into_iter()
+        .filter_map(|(name, cells)| in_words(name, cells))
+        .collect();
+    if parts.is_empty() {
+        "nothing given: all cells made".into()
+    } else {
+        format!("given: {}", parts.join(", "))
+    }
 }
 
 fn in_words(name: &str, cells: &[bool]) -> Option<String> {

@@ -16,7 +16,8 @@ pub(in super::super) fn latency_chart(engine: &str, steps: &[StepLatency]) -> St
     let mut drawing = Drawing::new(720.0, 250.0);
     drawing.axes(&x, &y, "sampling step", "ms per step");
     let place = |i: usize, value: f64| x.at((i + 1) as f64).zip(y.at(value));
-    let upper = steps.iter().enumerate().filter_map(|(i, step)| place(i, step.p90_ms).zip(place(i, step.p50_ms)));
+    let upper =
+        steps.iter().enumerate().filter_map(|(i, step)| place(i, step.p90_ms).zip(place(i, step.p50_ms)));
     let (above, below): (Vec<_>, Vec<_>) = upper.unzip();
     if above.len() > 1 {
         drawing.path("band", above.into_iter().chain(below.into_iter().rev()).map(Some));
@@ -24,7 +25,12 @@ pub(in super::super) fn latency_chart(engine: &str, steps: &[StepLatency]) -> St
     drawing.path("p50", steps.iter().enumerate().map(|(i, step)| place(i, step.p50_ms)));
     for (i, step) in steps.iter().enumerate().filter(|_| steps.len() <= 60) {
         if let Some((cx, cy)) = place(i, step.p50_ms) {
-            let title = format!("step {}: p50 {}, p90 {}", i + 1, milliseconds(step.p50_ms), milliseconds(step.p90_ms));
+            let title = format!(
+                "step {}: p50 {}, p90 {}",
+                i + 1,
+                milliseconds(step.p50_ms),
+                milliseconds(step.p90_ms)
+            );
             drawing.add(format_args!(
                 "<circle class=\"p50-dot\" cx=\"{cx:.1}\" cy=\"{cy:.1}\" r=\"3\"><title>{title}</title></circle>"
             ));

@@ -15,8 +15,10 @@ pub(in super::super) fn loss_chart(points: &[LossPoint]) -> String {
         return String::new();
     }
     let steps: Vec<f64> = points.iter().map(|p| p.step as f64).collect();
-    let terms: [(&str, Vec<f64>); 2] =
-        [("video", points.iter().map(|p| p.video).collect()), ("audio", points.iter().map(|p| p.audio).collect())];
+    let terms: [(&str, Vec<f64>); 2] = [
+        ("video", points.iter().map(|p| p.video).collect()),
+        ("audio", points.iter().map(|p| p.audio).collect()),
+    ];
     let x = Scale::covering(steps.iter().copied(), None, 64.0, 650.0);
     let values = terms.iter().flat_map(|(_, values)| values.iter().copied());
     let y = Scale::covering(values, None, 254.0, 34.0).log_beyond(6.0).rounded();
@@ -33,19 +35,28 @@ pub(in super::super) fn loss_chart(points: &[LossPoint]) -> String {
     for (name, values) in &terms {
         let smooth = smoothed(values);
         let ends = smooth.first().zip(smooth.last());
-        words.extend(ends.map(|(a, b)| format!("{name} from {} to {}", significant(*a, 3), significant(*b, 3))));
+        words.extend(
+            ends.map(|(a, b)| format!("{name} from {} to {}", significant(*a, 3), significant(*b, 3))),
+        );
         let sparse = steps.len().div_ceil(MOST_POINTS);
         let last = steps.len() - 1;
         let kept = (0..steps.len()).filter(|i| i.is_multiple_of(sparse) || *i == last);
         drawing.path(&format!("{name} smooth"), kept.map(|i| place((steps[i], smooth[i]))));
     }
-    let label = format!("Loss over {} points up to step {}, smoothed: {}", points.len(), steps[steps.len() - 1], words.join(", "));
+    let label = format!(
+        "Loss over {} points up to step {}, smoothed: {}",
+        points.len(),
+        steps[steps.len() - 1],
+        words.join(", ")
+    );
     drawing.finish("chart", &label)
 }
 
 fn learning_rate(drawing: &mut Drawing, x: &Scale, points: &[LossPoint]) {
-    let rates: Vec<(f64, f64)> =
-        points.iter().filter_map(|p| Some((p.step as f64, p.learning_rate.filter(|rate| rate.is_finite())?))).collect();
+    let rates: Vec<(f64, f64)> = points
+        .iter()
+        .filter_map(|p| Some((p.step as f64, p.learning_rate.filter(|rate| rate.is_finite())?)))
+        .collect();
     let most = rates.iter().map(|(_, rate)| *rate).fold(0.0, f64::max);
     if most <= 0.0 {
         return;
@@ -97,7 +108,8 @@ mod tests {
     use super::*;
 
     fn points(values: &[f64]) -> Vec<LossPoint> {
-        let point = |(i, v): (usize, &f64)| LossPoint { step: i + 1, video: *v, audio: 2.0 * v, learning_rate: None };
+        let point =
+            |(i, v): (usize, &f64)| LossPoint { step: i + 1, video: *v, audio: 2.0 * v, learning_rate: None };
         values.iter().enumerate().map(point).collect()
     }
 

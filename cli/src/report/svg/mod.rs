@@ -83,9 +83,9 @@ impl Scale {
     }
 }
 
-/// 1, 2 or 5 times a power of ten, for four to eight ticks.
+/// 1, 2 or 5 times a power of ten, for four to nine ticks.
 fn tick_step(low: f64, high: f64) -> f64 {
-    let rough = (high - low) / 5.0;
+    let rough = (high - low) / 6.0;
     let power = 10f64.powf(rough.log10().floor());
     let step = [1.0, 2.0, 5.0, 10.0].into_iter().map(|m| m * power).find(|step| *step >= rough * 0.999);
     step.filter(|step| step.is_finite() && *step > 0.0).unwrap_or(1.0)
