@@ -1,4 +1,5 @@
 //! The layering of the workspace: which crate may know which, who owns what, what a source file may be.
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 mod manifests;
 mod sources;
