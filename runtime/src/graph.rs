@@ -4,13 +4,14 @@
 //! the configuration beside it, and the weights it keeps elsewhere are there.
 
 mod external;
+mod signature;
 
 use crate::error::{Error, Result};
-use avdit_core::{DenoiserSpec, Modality};
+use avdit_core::DenoiserSpec;
 use serde::{Deserialize, Serialize};
+use signature::Signature;
 use std::path::{Path, PathBuf};
 use tract_onnx::pb;
-use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::prelude::Framework;
 
 /// The graph's inputs, in the order in which engines feed them.
@@ -100,8 +101,7 @@ impl Model {
             .as_ref()
             .ok_or_else(|| wrong("is not an ONNX model: it holds no graph".to_owned()))?;
         let external = external::check(folder, &path, graph)?;
-        let signature = Signature { path: &path, spec: &spec };
-        let (inputs, outputs, batch) = signature.check(graph)?;
+        let (inputs, outputs, batch) = Signature { path: &path, spec: &spec }.check(graph)?;
         let is_standard = |domain: &str| domain.is_empty() || domain == "ai.onnx";
         let facts = GraphFacts {
             bytes: bytes.len() as u64 + external,
@@ -134,122 +134,4 @@ impl Model {
             Batch::Any => Ok(()),
         }
     }
-}
-
-struct Signature<'a> {
-    path: &'a Path,
-    spec: &'a DenoiserSpec,
-}
-
-impl Signature<'_> {
-    fn check(&self, graph: &pb::GraphProto) -> Result<([usize; 4], [usize; 2], Batch)> {
-        let initialised: std::collections::HashSet<_> =
-            graph.initializer.iter().map(|t| t.name.as_str()).collect();
-        let fed: Vec<_> = graph.input.iter().filter(|i| !initialised.contains(i.name.as_str())).collect();
-        let mut batch = Batch::Any;
-        let mut inputs = [0; 4];
-        for (place, name) in inputs.iter_mut().zip(INPUTS) {
-            *place = self.position("input", name, &fed)?;
-            self.check_port("input", fed[*place], &mut batch)?;
-        }
-        if let Some(extra) = fed.iter().find(|input| !INPUTS.contains(&input.name.as_str())) {
-            let expected = format!("no inputs but {}", INPUTS.join(", "));
-            return Err(self.error(format!("input {}", extra.name), expected, describe(extra)));
-        }
-        let declared: Vec<_> = graph.output.iter().collect();
-        let mut outputs = [0; 2];
-        for (place, name) in outputs.iter_mut().zip(OUTPUTS) {
-            *place = self.position("output", name, &declared)?;
-            self.check_port("output", declared[*place], &mut batch)?;
-        }
-        Ok((inputs, outputs, batch))
-    }
-
-    fn position(&self, kind: &str, name: &str, ports: &[&pb::ValueInfoProto]) -> Result<usize> {
-        ports.iter().position(|port| port.name == name).ok_or_else(|| {
-            let names: Vec<_> = ports.iter().map(|port| port.name.as_str()).collect();
-            self.error(format!("{kind}s"), format!("one named {name}"), names.join(", "))
-        })
-    }
-
-    /// Checks type and shape of an input or output, and what its first dimension says of the batch.
-    fn check_port(&self, kind: &str, port: &pb::ValueInfoProto, batch: &mut Batch) -> Result<()> {
-        let expected = self.expected_shape(&port.name);
-        let fits = dimensions(port).is_some_and(|got| {
-            let rest_fits = got.iter().zip(&expected).skip(1).all(|(got, want)| got.fits(*want));
-            got.len() == expected.len() && rest_fits
-        });
-        if element_type(port) != Some(DataType::Float) || !fits {
-            let rest: Vec<_> = expected[1..].iter().map(ToString::to_string).collect();
-            let expected = format!("Float (batch, {})", rest.join(", "));
-            return Err(self.error(format!("{kind} {}", port.name), expected, describe(port)));
-        }
-        if let Some(Dimension::Fixed(n)) = dimensions(port).and_then(|d| d.first().cloned()) {
-            match batch {
-                Batch::Fixed(other) if *other != n => {
-                    let what = format!("batch of {kind} {}", port.name);
-                    return Err(self.error(what, format!("{other}, as {}", INPUTS[0]), n.to_string()));
-                }
-                _ => *batch = Batch::Fixed(n),
-            }
-        }
-        Ok(())
-    }
-
-    fn expected_shape(&self, name: &str) -> Vec<usize> {
-        let layout = &self.spec.layout;
-        match name {
-            "video" | "video_noise" => layout.shape(Modality::Video, 1),
-            "audio" | "audio_noise" => layout.shape(Modality::Audio, 1),
-            _ => vec![1, layout.segments()],
-        }
-    }
-
-    fn error(&self, what: String, expected: String, got: String) -> Error {
-        Error::Signature { path: self.path.to_owned(), what, expected, got }
-    }
-}
-
-#[derive(Clone)]
-enum Dimension {
-    Fixed(usize),
-    Named(String),
-    Unknown,
-}
-
-impl Dimension {
-    /// A dimension that the graph leaves open is settled by what is fed, and checked by the engine.
-    fn fits(&self, expected: usize) -> bool {
-        !matches!(self, Dimension::Fixed(n) if *n != expected)
-    }
-}
-
-fn tensor_type(port: &pb::ValueInfoProto) -> Option<&pb::type_proto::Tensor> {
-    let pb::type_proto::Value::TensorType(tensor) = port.r#type.as_ref()?.value.as_ref()?;
-    Some(tensor)
-}
-
-fn element_type(port: &pb::ValueInfoProto) -> Option<DataType> {
-    DataType::try_from(tensor_type(port)?.elem_type).ok()
-}
-
-fn dimensions(port: &pb::ValueInfoProto) -> Option<Vec<Dimension>> {
-    use pb::tensor_shape_proto::dimension::Value;
-    let dimension = |d: &pb::tensor_shape_proto::Dimension| match &d.value {
-        Some(Value::DimValue(n)) => usize::try_from(*n).map_or(Dimension::Unknown, Dimension::Fixed),
-        Some(Value::DimParam(name)) => Dimension::Named(name.clone()),
-        None => Dimension::Unknown,
-    };
-    Some(tensor_type(port)?.shape.as_ref()?.dim.iter().map(dimension).collect())
-}
-
-fn describe(port: &pb::ValueInfoProto) -> String {
-    let element = element_type(port).map_or("unknown type".to_owned(), |t| format!("{t:?}"));
-    let Some(dimensions) = dimensions(port) else { return format!("{element} of unknown shape") };
-    let text = |d: &Dimension| match d {
-        Dimension::Fixed(n) => n.to_string(),
-        Dimension::Named(name) => name.clone(),
-        Dimension::Unknown => "?".to_owned(),
-    };
-    format!("{element} ({})", dimensions.iter().map(text).collect::<Vec<_>>().join(", "))
 }

@@ -1,5 +1,5 @@
 //! What a model folder does on every engine that is here, and what happens when it is not sound.
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
 
 mod bad_models;
 mod engines;
