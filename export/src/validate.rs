@@ -12,7 +12,8 @@ pub struct Tolerance {
 }
 
 impl Tolerance {
-    /// The same single-precision arithmetic in another order: measured 3e-6 between engines on eight layers.
+    /// The same single-precision arithmetic in another order: measured 8e-7 between engines on 12 layers of width 384,
+    /// 2e-6 on 24 of width 1024.
     pub const SAME_MATH: Tolerance = Tolerance { relative: 2e-5 };
 }
 
