@@ -120,3 +120,6 @@ pub(crate) fn check_finite(what: &str, values: &[f32]) -> Result<()> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
