@@ -237,7 +237,7 @@ impl Solver {
             range: None,
             learned: false,
             slots: [self.tracks[cell].newest; MAX_HISTORY],
-            write: None,
+            write: Some(self.tracks[cell].newest),
         })
     }
 }

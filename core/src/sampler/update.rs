@@ -110,7 +110,7 @@ pub struct Update {
     pub learned: bool,
     /// The slots that hold the history, the newest first; as many as its factors can be other than 0.
     pub slots: [usize; MAX_HISTORY],
-    /// The slot that receives what is kept.
+    /// The slot that receives what is kept: the oldest. None where the method keeps nothing.
     pub write: Option<usize>,
 }
 
@@ -152,63 +152,87 @@ impl Update {
         }
     }
 
-    /// Applies the update; `clip` is applied to what is kept.
+    /// Applies the update; `clip` is applied to clean latents.
     pub(super) fn apply<T: Real>(&self, cell: Elements<T>, memory: &mut Memory<T>, clip: impl Fn(T) -> T) {
         let Elements { start, x, prediction, noise, variance } = cell;
-        let next = Factors::<T>::new(&self.next);
-        if memory.history.is_empty() && memory.saved.is_empty() {
-            for (i, (x, &p)) in x.iter_mut().zip(prediction).enumerate() {
-                let kept = self.kept_clipped(*x, p, &clip);
-                let sum = next.x * *x + next.prediction * p + next.kept * kept;
-                *x = self.add_noise(sum, next.noise, i, noise, variance);
-            }
-            return;
+        match (memory.history.len(), memory.saved.is_empty()) {
+            (0, _) => self.without_history(x, prediction, clip),
+            (1, true) => self.with_history::<T, 1, false>(start, x, prediction, memory, clip),
+            (1, false) => self.with_history::<T, 1, true>(start, x, prediction, memory, clip),
+            (2, true) => self.with_history::<T, 2, false>(start, x, prediction, memory, clip),
+            (2, false) => self.with_history::<T, 2, true>(start, x, prediction, memory, clip),
+            (_, true) => self.with_history::<T, MAX_HISTORY, false>(start, x, prediction, memory, clip),
+            (_, false) => self.with_history::<T, MAX_HISTORY, true>(start, x, prediction, memory, clip),
         }
-        let save = self.save.map(|save| Factors::<T>::new(&save));
-        let depth = memory.history.len();
-        for (i, (x, &p)) in x.iter_mut().zip(prediction).enumerate() {
-            let element = start + i;
-            let kept = self.kept_clipped(*x, p, &clip);
-            let mut past = [T::default(); MAX_HISTORY];
-            for (value, slot) in past.iter_mut().zip(self.slots).take(depth) {
-                *value = memory.history[slot][element];
-            }
-            let saved = memory.saved.get(element).copied().unwrap_or_default();
-            let sum = |f: &Factors<T>| {
-                let history = f.history[0] * past[0] + f.history[1] * past[1] + f.history[2] * past[2];
-                f.x * *x + f.prediction * p + f.kept * kept + history + f.saved * saved
-            };
-            let arrived = self.add_noise(sum(&next), next.noise, i, noise, variance);
-            if let Some(save) = &save {
-                memory.saved[element] = sum(save);
-            }
-            *x = arrived;
-            if let Some(slot) = self.write {
-                memory.history[slot][element] = kept;
-            }
+        if let Some(noise) = noise {
+            self.add_noise(x, noise, variance);
         }
     }
 
-    fn add_noise<T: Real>(
+    fn without_history<T: Real>(&self, x: &mut [T], prediction: &[T], clip: impl Fn(T) -> T) {
+        let next = Factors::<T>::new(&self.next);
+        for (x, &p) in x.iter_mut().zip(prediction) {
+            let kept = self.kept_clipped(*x, p, &clip);
+            *x = next.x * *x + next.prediction * p + next.kept * kept;
+        }
+    }
+
+    /// With the lengths known to the compiler, so that the pass is made of vector instructions.
+    fn with_history<T: Real, const DEPTH: usize, const SAVED: bool>(
         &self,
-        sum: T,
-        factor: T,
-        i: usize,
-        noise: Option<&[T]>,
-        variance: Option<&[T]>,
-    ) -> T {
-        let Some(noise) = noise else { return sum };
-        let mut scaled = factor * noise[i];
-        if let Some(output) = variance {
-            let output = output[i].to_f64();
+        start: usize,
+        x: &mut [T],
+        prediction: &[T],
+        memory: &mut Memory<T>,
+        clip: impl Fn(T) -> T,
+    ) {
+        let n = x.len();
+        let prediction = &prediction[..n];
+        let mut slots = [const { None }; MAX_HISTORY];
+        for (slot, buffer) in slots.iter_mut().zip(&mut memory.history) {
+            *slot = Some(&mut buffer[start..start + n]);
+        }
+        // By age; the oldest is the one that is written.
+        let past: [&mut [T]; DEPTH] =
+            std::array::from_fn(|age| slots[self.slots[age]].take().unwrap_or_default());
+        let past = past.map(|buffer| &mut buffer[..n]);
+        let saved = if SAVED { &mut memory.saved[start..start + n] } else { &mut [] };
+        // Without a state to save, the saved one stays.
+        let save = self.save.unwrap_or(Sum { saved: 1.0, ..Sum::default() });
+        let (next, save) = (Factors::<T>::new(&self.next), Factors::<T>::new(&save));
+        for i in 0..n {
+            let (here, p) = (x[i], prediction[i]);
+            let kept = self.kept_clipped(here, p, &clip);
+            let sum = |f: &Factors<T>| {
+                let mut sum = f.x * here + f.prediction * p + f.kept * kept;
+                for (factor, buffer) in f.history.iter().zip(&past) {
+                    sum = sum + *factor * buffer[i];
+                }
+                if SAVED { sum + f.saved * saved[i] } else { sum }
+            };
+            let (arrived, state) = (sum(&next), sum(&save));
+            x[i] = arrived;
+            if SAVED {
+                saved[i] = state;
+            }
+            past[DEPTH - 1][i] = kept;
+        }
+    }
+
+    fn add_noise<T: Real>(&self, x: &mut [T], noise: &[T], variance: Option<&[T]>) {
+        let factor = T::from_f64(self.next.noise);
+        let Some(variance) = variance else {
+            x.iter_mut().zip(noise).for_each(|(x, &z)| *x = *x + factor * z);
+            return;
+        };
+        for ((x, &z), &output) in x.iter_mut().zip(noise).zip(variance) {
+            let output = output.to_f64();
             let deviation = match self.range {
                 Some(range) => (0.5 * range.log_variance(output)).exp(),
-                None if self.learned => output.sqrt(),
-                None => 1.0,
+                None => output.sqrt(),
             };
-            scaled = T::from_f64(deviation) * scaled;
+            *x = *x + T::from_f64(deviation) * (factor * z);
         }
-        sum + scaled
     }
 }
 
@@ -219,7 +243,6 @@ struct Factors<T> {
     kept: T,
     history: [T; MAX_HISTORY],
     saved: T,
-    noise: T,
 }
 
 impl<T: Real> Factors<T> {
@@ -230,7 +253,6 @@ impl<T: Real> Factors<T> {
             kept: T::from_f64(sum.kept),
             history: sum.history.map(T::from_f64),
             saved: T::from_f64(sum.saved),
-            noise: T::from_f64(sum.noise),
         }
     }
 }
