@@ -35,7 +35,9 @@ pub(crate) fn moov(file: &mut File) -> Result<Found> {
             1 => (16, u64::from_be_bytes(std::array::from_fn(|index| head[8 + index]))),
             size => (8, u64::from(size)),
         };
-        if at == 0 && !matches!(&kind, b"ftyp" | b"moov" | b"mdat" | b"free" | b"skip" | b"wide" | b"pnot" | b"styp") {
+        if at == 0
+            && !matches!(&kind, b"ftyp" | b"moov" | b"mdat" | b"free" | b"skip" | b"wide" | b"pnot" | b"styp")
+        {
             return Ok(Found::Nothing("this is no mp4 or mov file".to_owned()));
         }
         let name = String::from_utf8_lossy(&kind).into_owned();

@@ -127,7 +127,7 @@ pub fn crop_and_scale(rgb: Vec<u8>, size: (usize, usize), to: (usize, usize)) ->
 
 /// `rgb` of `size` turned clockwise by `quarters` quarter turns.
 pub(crate) fn turn(rgb: Vec<u8>, size: (usize, usize), quarters: u8) -> (Vec<u8>, (usize, usize)) {
-    if quarters % 4 == 0 {
+    if quarters.is_multiple_of(4) {
         return (rgb, size);
     }
     let Some(image) = ImageBuffer::<Rgb<u8>, _>::from_raw(size.0 as u32, size.1 as u32, rgb) else {
@@ -153,7 +153,8 @@ pub fn resample(samples: &[f32], from_hz: u32, to_hz: u32) -> Vec<f32> {
         .zip(InterleavedOwned::new_from(samples.to_vec(), 1, samples.len()).ok())
         .and_then(|(mut resampler, input)| resampler.process_all(&input, samples.len(), None).ok())
         .map(InterleavedOwned::take_data);
-    let mut resampled = resampled.expect("positive rates and a buffer of its own length are all that rubato asks");
+    let mut resampled =
+        resampled.expect("positive rates and a buffer of its own length are all that rubato asks");
     resampled.resize(length, 0.0);
     resampled
 }

@@ -50,7 +50,8 @@ pub fn read_recipe(path: &Path) -> Result<Option<serde_json::Value>> {
 }
 
 fn parse(path: &Path, text: &[u8]) -> Result<serde_json::Value> {
-    serde_json::from_slice(text).map_err(|error| Error::malformed(path, format!("the recipe is no JSON: {error}")))
+    serde_json::from_slice(text)
+        .map_err(|error| Error::malformed(path, format!("the recipe is no JSON: {error}")))
 }
 
 /// The text of the comment in the body of a `moov`.

@@ -36,7 +36,8 @@ pub fn write_sheet(path: &Path, clip: &Clip) -> Result<()> {
 /// # Errors
 /// [`Error::Value`] if the clip has neither pictures nor sound.
 pub fn sheet(clip: &Clip) -> Result<Picture> {
-    let video = clip.video.as_ref().filter(|video| !video.frames.is_empty() && video.width * video.height > 0);
+    let video =
+        clip.video.as_ref().filter(|video| !video.frames.is_empty() && video.width * video.height > 0);
     let audio = clip.audio.as_ref().filter(|audio| !audio.samples.is_empty());
     let seconds = video.map(Video::duration_s).or(audio.map(|audio| audio.duration_s()));
     let seconds = seconds.ok_or_else(|| Error::value("clip", "pictures or sound", "neither"))?;
@@ -96,7 +97,13 @@ fn frame_row(video: &Video) -> Picture {
 fn axis(page: &mut Picture, top: usize, width: usize, seconds: f64) {
     let step = [0.01, 0.02, 0.05, 0.1, 0.2, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0];
     let step = step.into_iter().find(|step| seconds / step <= TICKS).unwrap_or(seconds / TICKS);
-    let digits = if step >= 1.0 { 0 } else if (step * 10.0).fract() == 0.0 { 1 } else { 2 };
+    let digits = if step >= 1.0 {
+        0
+    } else if (step * 10.0).fract() == 0.0 {
+        1
+    } else {
+        2
+    };
     for index in 0..=(seconds / step + 1e-9) as usize {
         let time = index as f64 * step;
         let x = MARGIN + ((time / seconds * width as f64) as usize).min(width - 1);
@@ -157,7 +164,8 @@ mod tests {
         let page = sheet(&clip(16)).unwrap();
         assert_eq!(page.width, 2 * MARGIN + 9 * 32 * 8 + 8 * GAP);
         assert_eq!(page.rgb.len(), page.width * page.height * 3);
-        let gray = |place: usize| page.rgb[((MARGIN + 1) * page.width + MARGIN + place * (256 + GAP) + 1) * 3];
+        let gray =
+            |place: usize| page.rgb[((MARGIN + 1) * page.width + MARGIN + place * (256 + GAP) + 1) * 3];
         // Of 16 frames 9 are shown: the middles of ninths of the time.
         assert_eq!((0..9).map(gray).collect::<Vec<_>>(), [0, 20, 40, 60, 80, 90, 110, 130, 150]);
     }

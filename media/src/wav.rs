@@ -47,7 +47,11 @@ pub fn read_wav(path: &Path) -> Result<Audio> {
         SampleFormat::Float => reader.samples::<f32>().collect::<Result<_, _>>().map_err(failed)?,
         SampleFormat::Int => {
             let scale = 1.0 / (1_i64 << (spec.bits_per_sample.max(1) - 1)) as f32;
-            reader.samples::<i32>().map(|value| value.map(|value| value as f32 * scale)).collect::<Result<_, _>>().map_err(failed)?
+            reader
+                .samples::<i32>()
+                .map(|value| value.map(|value| value as f32 * scale))
+                .collect::<Result<_, _>>()
+                .map_err(failed)?
         }
     };
     let channels = usize::from(spec.channels);

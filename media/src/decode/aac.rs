@@ -30,14 +30,16 @@ impl Mono {
     /// Appends the mean of each group of `channels` values.
     pub(crate) fn extend(&mut self, interleaved: &[f32], channels: usize) {
         let scale = 1.0 / channels.max(1) as f32;
-        self.samples.extend(interleaved.chunks_exact(channels.max(1)).map(|frame| frame.iter().sum::<f32>() * scale));
+        self.samples
+            .extend(interleaved.chunks_exact(channels.max(1)).map(|frame| frame.iter().sum::<f32>() * scale));
     }
 }
 
 impl Stream {
     pub(crate) fn new(path: &Path, config: &DecoderConfig) -> Result<Self> {
         if !AAC_OBJECTS.contains(&config.object_type_indication) {
-            let what = format!("the sound is MPEG-4 object type {:#04x}, not AAC", config.object_type_indication);
+            let what =
+                format!("the sound is MPEG-4 object type {:#04x}, not AAC", config.object_type_indication);
             return Err(super::unsupported(path, &what));
         }
         let raw = config.dec_specific.as_ref().map(|specific| specific.raw.clone()).unwrap_or_default();

@@ -26,7 +26,8 @@ impl Decoder for AudioFile {
     }
 
     fn decode(&self, path: &Path) -> Result<Clip> {
-        let audio = if super::has_extension(path, &["wav"]) { wav::read_wav(path)? } else { compressed(path)? };
+        let audio =
+            if super::has_extension(path, &["wav"]) { wav::read_wav(path)? } else { compressed(path)? };
         Ok(Clip { video: None, audio: Some(audio) })
     }
 }

@@ -74,7 +74,8 @@ impl Movie {
 
     /// Every sample of `track`, in the order of decoding.
     pub(crate) fn samples(&self, track: &Track) -> Result<Vec<Sample>> {
-        let damaged = |what: &str| Error::undecodable(&self.path, format!("the sample table is damaged: {what}"));
+        let damaged =
+            |what: &str| Error::undecodable(&self.path, format!("the sample table is damaged: {what}"));
         let stbl = &track.trak.mdia.minf.stbl;
         let count = match &stbl.stsz.samples {
             StszSamples::Identical { count, size } => {
@@ -101,7 +102,8 @@ impl Movie {
                 chunk = offsets.next().ok_or_else(|| damaged("fewer places than samples"))?;
             }
             let size = size_of(index);
-            let end = chunk.0.checked_add(size).filter(|end| *end <= self.length && size <= LARGEST_SAMPLE_BYTES);
+            let end =
+                chunk.0.checked_add(size).filter(|end| *end <= self.length && size <= LARGEST_SAMPLE_BYTES);
             if end.is_none() {
                 return Err(Error::undecodable(
                     &self.path,

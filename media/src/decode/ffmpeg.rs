@@ -48,7 +48,15 @@ impl Ffmpeg {
         let mut input = OsString::from("file:");
         input.push(path);
         let mut command = Command::new(&self.program);
-        command.args(["-hide_banner", "-nostdin", "-nostats", "-xerror", "-protocol_whitelist", "file,pipe", "-i"]);
+        command.args([
+            "-hide_banner",
+            "-nostdin",
+            "-nostats",
+            "-xerror",
+            "-protocol_whitelist",
+            "file,pipe",
+            "-i",
+        ]);
         command.arg(input).args(output);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
@@ -100,7 +108,19 @@ impl Ffmpeg {
 
     fn video(&self, path: &Path) -> Result<Video> {
         const SQUARE: &str = "scale=iw*sar:ih,setsar=1";
-        let probe = ["-map", "0:V:0", "-frames:v", "1", "-vf", SQUARE, "-pix_fmt", "yuv444p", "-f", "yuv4mpegpipe", "-"];
+        let probe = [
+            "-map",
+            "0:V:0",
+            "-frames:v",
+            "1",
+            "-vf",
+            SQUARE,
+            "-pix_fmt",
+            "yuv444p",
+            "-f",
+            "yuv4mpegpipe",
+            "-",
+        ];
         let header = self.stream(path, &probe, |pipe| {
             let mut head = Vec::new();
             pipe.take(512).read_to_end(&mut head).map(|_| head)
@@ -129,7 +149,17 @@ impl Ffmpeg {
 
     fn audio(&self, path: &Path) -> Result<Audio> {
         let all = [
-            "-map", "0:a:0", "-ac", "1", "-af", "aresample=async=1:first_pts=0", "-c:a", "pcm_f32be", "-f", "au", "-",
+            "-map",
+            "0:a:0",
+            "-ac",
+            "1",
+            "-af",
+            "aresample=async=1:first_pts=0",
+            "-c:a",
+            "pcm_f32be",
+            "-f",
+            "au",
+            "-",
         ];
         let bytes = self.stream(path, &all, |pipe| {
             let mut bytes = Vec::new();

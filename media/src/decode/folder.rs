@@ -36,8 +36,10 @@ impl Decoder for PngFolder {
             let (rgb, size) = self.size.bring(rgb, size);
             let (width, height) = *first.get_or_insert(size);
             if size != (width, height) {
-                let what =
-                    format!("{} × {} pixels, the first picture of the folder has {width} × {height}", size.0, size.1);
+                let what = format!(
+                    "{} × {} pixels, the first picture of the folder has {width} × {height}",
+                    size.0, size.1
+                );
                 return Err(Error::undecodable(file, what));
             }
             frames.push(rgb);

@@ -43,12 +43,19 @@ struct Sink {
 }
 
 impl Stream {
-    pub(crate) fn new(path: &Path, avcc: &Avcc, colr: Option<&Colr>, size: FrameSize, rotation: u8) -> Result<Self> {
+    pub(crate) fn new(
+        path: &Path,
+        avcc: &Avcc,
+        colr: Option<&Colr>,
+        size: FrameSize,
+        rotation: u8,
+    ) -> Result<Self> {
         let sps = avcc
             .sequence_parameter_sets
             .first()
             .ok_or_else(|| Error::undecodable(path, "the pictures have no sequence parameters"))?;
-        let sps = parse(sps).ok_or_else(|| Error::undecodable(path, "the sequence parameters are damaged"))?;
+        let sps =
+            parse(sps).ok_or_else(|| Error::undecodable(path, "the sequence parameters are damaged"))?;
         check(path, &sps)?;
         let config = DecoderConfig::new().flush_after_decode(Flush::NoFlush);
         let decoder = Decoder::with_api_config(OpenH264API::from_source(), config)
@@ -68,7 +75,8 @@ impl Stream {
         let mut annex_b = std::mem::take(&mut self.header);
         let mut rest = sample;
         while !rest.is_empty() {
-            let damaged = || Error::undecodable(&self.path, "a picture is damaged: its parts are longer than it is");
+            let damaged =
+                || Error::undecodable(&self.path, "a picture is damaged: its parts are longer than it is");
             let (length, tail) = rest.split_at_checked(self.length_bytes).ok_or_else(damaged)?;
             let length = length.iter().fold(0_usize, |sum, byte| sum << 8 | usize::from(*byte));
             let (nal, tail) = tail.split_at_checked(length).ok_or_else(damaged)?;
@@ -98,7 +106,9 @@ impl Stream {
         let got = self.sink.frames.len();
         match self.sink.kept {
             Some(size) if got == expected => Ok(Decoded { size, frames: self.sink.frames }),
-            _ => Err(super::unsupported(&self.path, &format!("of {expected} pictures {got} could be decoded"))),
+            _ => {
+                Err(super::unsupported(&self.path, &format!("of {expected} pictures {got} could be decoded")))
+            }
         }
     }
 }
@@ -136,16 +146,23 @@ fn parse(sps: &[u8]) -> Option<SeqParameterSet> {
 fn check(path: &Path, sps: &SeqParameterSet) -> Result<()> {
     let chroma = &sps.chroma_info;
     if chroma.bit_depth_luma_minus8 > 0 || chroma.bit_depth_chroma_minus8 > 0 {
-        return Err(super::unsupported(path, &format!("the pictures have {} bits", chroma.bit_depth_luma_minus8 + 8)));
+        return Err(super::unsupported(
+            path,
+            &format!("the pictures have {} bits", chroma.bit_depth_luma_minus8 + 8),
+        ));
     }
     if chroma.chroma_format != ChromaFormat::YUV420 {
-        return Err(super::unsupported(path, &format!("the pictures are {:?}, not YUV420", chroma.chroma_format)));
+        return Err(super::unsupported(
+            path,
+            &format!("the pictures are {:?}, not YUV420", chroma.chroma_format),
+        ));
     }
     if !matches!(sps.frame_mbs_flags, FrameMbsFlags::Frames) {
         return Err(super::unsupported(path, "the pictures are interlaced"));
     }
-    let (width, height) =
-        sps.pixel_dimensions().map_err(|_| Error::undecodable(path, "the sequence parameters are damaged"))?;
+    let (width, height) = sps
+        .pixel_dimensions()
+        .map_err(|_| Error::undecodable(path, "the sequence parameters are damaged"))?;
     if width as usize * height as usize > LARGEST_PIXELS {
         return Err(super::unsupported(path, &format!("the pictures are {width} × {height}")));
     }

@@ -67,7 +67,9 @@ impl FrameSize {
     pub(crate) fn bring(self, rgb: Vec<u8>, size: (usize, usize)) -> (Vec<u8>, (usize, usize)) {
         match self {
             Self::Own => (rgb, size),
-            Self::Fit { width, height } => (grid::crop_and_scale(rgb, size, (width, height)), (width, height)),
+            Self::Fit { width, height } => {
+                (grid::crop_and_scale(rgb, size, (width, height)), (width, height))
+            }
         }
     }
 }
@@ -159,7 +161,10 @@ fn built_in(options: &DecodeOptions) -> [Box<dyn Decoder>; 4] {
 fn run(decoder: &dyn Decoder, path: &Path) -> Result<Decoded> {
     let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| decoder.decode(path)));
     let clip = caught.unwrap_or_else(|_| {
-        Err(Error::undecodable(path, format!("the {} decoder broke on it: the file is damaged", decoder.name())))
+        Err(Error::undecodable(
+            path,
+            format!("the {} decoder broke on it: the file is damaged", decoder.name()),
+        ))
     })?;
     Ok(Decoded { clip, decoder: decoder.name() })
 }

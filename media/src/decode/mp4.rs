@@ -56,7 +56,8 @@ fn decode_video(path: &Path, movie: &mut Movie, track: &Track, size: FrameSize) 
     let decoded = stream.finish(samples.len())?;
 
     // The decoder gives frames in the order of presentation, so the sorted times are theirs.
-    let mut times: Vec<(i64, u64)> = samples.iter().map(|sample| (sample.presented, sample.duration)).collect();
+    let mut times: Vec<(i64, u64)> =
+        samples.iter().map(|sample| (sample.presented, sample.duration)).collect();
     times.sort_unstable();
     let window = movie.window(track)?;
     let kept: Vec<usize> = (0..times.len())

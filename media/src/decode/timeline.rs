@@ -23,15 +23,17 @@ pub(crate) fn constant_rate(starts: &[u64], end: u64, timescale: u32) -> Option<
         return None;
     }
     let count = starts.len();
-    let mean = (end - first) as f64 / count as f64;
-    let worst = starts
-        .iter()
-        .enumerate()
-        .map(|(index, start)| ((start - first) as f64 - index as f64 * mean).abs())
-        .fold(0.0, f64::max);
-    if worst <= JITTER_FRAMES * mean {
-        let fps = fraction(count as u64 * u64::from(timescale), end - first)?;
-        return Some(ConstantRate { fps, shows: (0..count).collect() });
+    // Some writers leave the last frame's duration out: the intervals then tell the rate alone.
+    let by_end = (count as u64, end - first);
+    let by_intervals = (count as u64 - 1, last - first);
+    for (frames, ticks) in [by_end, by_intervals] {
+        let mean = ticks as f64 / frames as f64;
+        let strays = |(index, start): (usize, &u64)| ((start - first) as f64 - index as f64 * mean).abs();
+        let worst = starts.iter().enumerate().map(strays).fold(0.0, f64::max);
+        if frames > 0 && worst <= JITTER_FRAMES * mean && (end - last) as f64 <= 1.5 * mean {
+            let fps = fraction(frames * u64::from(timescale), ticks)?;
+            return Some(ConstantRate { fps, shows: (0..count).collect() });
+        }
     }
     let interval = commonest(starts.windows(2).map(|pair| pair[1] - pair[0]));
     let fps = fraction(u64::from(timescale), interval)?;
@@ -93,10 +95,19 @@ mod tests {
     }
 
     #[test]
+    fn a_last_frame_without_duration_is_a_frame_as_any_other() {
+        let starts: Vec<u64> = (0..40).map(|index| index * 100).collect();
+        let rate = constant_rate(&starts, 3901, 1000).unwrap();
+        assert_eq!((rate.fps, rate.shows.len()), (Rational::new(10, 1), 40));
+    }
+
+    #[test]
     fn a_frame_held_for_three_is_shown_three_times() {
         let rate = constant_rate(&[0, 10, 20, 50, 60], 70, 100).unwrap();
         assert_eq!(rate.fps, Rational::new(10, 1));
         assert_eq!(rate.shows, [0, 1, 2, 2, 2, 3, 4]);
+        let paused = constant_rate(&[0, 10, 20], 50, 100).unwrap();
+        assert_eq!(paused.shows, [0, 1, 2, 2, 2]);
     }
 
     #[test]

@@ -27,7 +27,10 @@ pub fn encode_gif(path: &Path, video: &Video, scale: usize) -> Result<Vec<u8>> {
     check(video)?;
     let (width, height) = (video.width * scale, video.height * scale);
     let (Ok(w), Ok(h)) = (u16::try_from(width), u16::try_from(height)) else {
-        return Err(Error::unencodable(path, format!("a gif of {width} × {height}, expected at most 65535 × 65535")));
+        return Err(Error::unencodable(
+            path,
+            format!("a gif of {width} × {height}, expected at most 65535 × 65535"),
+        ));
     };
     if video.frames.is_empty() || w == 0 || h == 0 {
         return Err(Error::unencodable(path, "the clip has no pictures"));

@@ -4,6 +4,7 @@ mod aac;
 mod gif;
 mod h264;
 mod mux;
+mod track;
 
 pub use gif::{encode_gif, write_gif};
 

@@ -20,7 +20,10 @@ fn a_truncated_mp4_is_an_error_wherever_it_is_cut() {
     for length in (0..whole.len()).step_by(97).chain([whole.len() - 1]) {
         std::fs::write(&path, &whole[..length]).unwrap();
         let error = decode(&path, Preference::BuiltIn).unwrap_err();
-        assert!(matches!(&error, Error::Undecodable { path: named, .. } if *named == path), "{length}: {error}");
+        assert!(
+            matches!(&error, Error::Undecodable { path: named, .. } if *named == path),
+            "{length}: {error}"
+        );
     }
 }
 

@@ -1,7 +1,9 @@
 //! Clips brought onto a grid: by time, not by counting.
 
 use crate::support::{ball, best_lag};
-use avdit_media::{Audio, Clip, ClipGrid, DecodeOptions, EncodeOptions, FitPolicy, FrameSize, Rational, Reject, Video};
+use avdit_media::{
+    Audio, Clip, ClipGrid, DecodeOptions, EncodeOptions, FitPolicy, FrameSize, Rational, Reject, Video,
+};
 use avdit_media::{decode_with, fit_to_grid, grid, write_clip};
 
 const GRID: ClipGrid =
@@ -18,15 +20,20 @@ fn counting(frames: usize, fps: Rational, rate: u32) -> Clip {
 
 #[test]
 fn frames_are_taken_by_time_and_never_from_the_front_alone() {
-    for (fps, every) in [(Rational::new(24, 1), 3.0), (Rational::new(25, 1), 3.125), (Rational::new(30_000, 1001), 3.746)]
+    for (fps, every) in
+        [(Rational::new(24, 1), 3.0), (Rational::new(25, 1), 3.125), (Rational::new(30_000, 1001), 3.746)]
     {
         let clips = fit_to_grid(&counting(150, fps, 16_000), &GRID, &FitPolicy::default()).unwrap();
         assert_eq!(clips.len(), 2, "{fps}");
-        let shown: Vec<u8> = clips.iter().flat_map(|c| &c.video.as_ref().unwrap().frames).map(|f| f[0]).collect();
+        let shown: Vec<u8> =
+            clips.iter().flat_map(|c| &c.video.as_ref().unwrap().frames).map(|f| f[0]).collect();
         for (index, source) in shown.iter().enumerate() {
             // The middle of grid frame i is at (i + 1/2) / 8 s, source frame (i + 1/2) · fps / 8.
             let expected = ((index as f64 + 0.5) * every) as u8;
-            assert!(source.abs_diff(expected) <= 1, "{fps}: frame {index} shows {source}, expected {expected}");
+            assert!(
+                source.abs_diff(expected) <= 1,
+                "{fps}: frame {index} shows {source}, expected {expected}"
+            );
         }
     }
 }
@@ -66,7 +73,8 @@ fn a_wide_picture_loses_its_sides_and_a_high_one_its_ends() {
     let fitted = grid::crop_and_scale(high, (2, 4), (2, 2));
     assert_eq!(fitted, [[50; 6], [100; 6]].concat());
     // Area is averaged: a checkerboard becomes gray.
-    let board: Vec<u8> = (0..16 * 16).flat_map(|i| [if (i / 16 + i) % 2 == 0 { 0 } else { 255 }; 3]).collect();
+    let board: Vec<u8> =
+        (0..16 * 16).flat_map(|i| [if (i / 16 + i) % 2 == 0 { 0 } else { 255 }; 3]).collect();
     let gray = grid::crop_and_scale(board, (16, 16), (4, 4));
     assert!(gray.iter().all(|value| value.abs_diff(127) < 24), "{gray:?}");
 }
@@ -94,7 +102,10 @@ fn half_a_frame_may_be_missing_at_the_end_and_no_more() {
     samples.truncate(33_100);
     let cut = fit_to_grid(&clip, &GRID, &FitPolicy::default()).unwrap();
     let audio = cut[0].audio.as_ref().unwrap();
-    assert_eq!((audio.samples.len(), audio.samples[33_100..].iter().all(|value| *value == 0.0)), (34_000, true));
+    assert_eq!(
+        (audio.samples.len(), audio.samples[33_100..].iter().all(|value| *value == 0.0)),
+        (34_000, true)
+    );
     clip.audio.as_mut().unwrap().samples.truncate(32_900);
     assert!(matches!(fit_to_grid(&clip, &GRID, &FitPolicy::default()), Err(Reject::TooShort { .. })));
 }
@@ -103,7 +114,8 @@ fn half_a_frame_may_be_missing_at_the_end_and_no_more() {
 fn frames_can_be_fitted_while_they_are_decoded() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("wide.mp4");
-    write_clip(&path, &ball(96, 48, 17, Rational::new(8, 1), 16_000), None, EncodeOptions::default()).unwrap();
+    write_clip(&path, &ball(96, 48, 17, Rational::new(8, 1), 16_000), None, EncodeOptions::default())
+        .unwrap();
     let whole = decode_with(&path, &DecodeOptions::default()).unwrap().clip;
     let size = FrameSize::Fit { width: 32, height: 32 };
     let small = decode_with(&path, &DecodeOptions { size, ..DecodeOptions::default() }).unwrap().clip;

@@ -36,13 +36,30 @@ fn assert_close(meant: &Clip, path: &Path, preference: Preference) {
     assert!(psnr > RECODED_DB, "{}: {psnr:.1} dB", decoded.decoder);
     let audio = decoded.clip.audio.unwrap();
     let (lag, correlation) = best_lag(&meant_audio.samples, &audio.samples, 2000);
-    println!("{}: {psnr:.1} dB, sound {correlation:.4} at lag {lag}, {} samples", decoded.decoder, audio.samples.len());
+    println!(
+        "{}: {psnr:.1} dB, sound {correlation:.4} at lag {lag}, {} samples",
+        decoded.decoder,
+        audio.samples.len()
+    );
     assert!(lag.abs() <= 44 && correlation > 0.98, "{}: {correlation:.4} at {lag}", decoded.decoder);
 }
 
 #[test]
 fn high_profile_with_b_frames_and_stereo_sound_is_read() {
-    let coding = ["-c:v", "libx264", "-profile:v", "high", "-bf", "3", "-g", "30", "-crf", "12", "-pix_fmt", "yuv420p"];
+    let coding = [
+        "-c:v",
+        "libx264",
+        "-profile:v",
+        "high",
+        "-bf",
+        "3",
+        "-g",
+        "30",
+        "-crf",
+        "12",
+        "-pix_fmt",
+        "yuv420p",
+    ];
     let sound = ["-c:a", "aac", "-ac", "2", "-ar", "44100", "-b:a", "160k"];
     for name in ["high.mp4", "high.mov"] {
         let Some((_folder, clip, path)) = recoded(&[&coding[..], &sound].concat(), name) else { return };
@@ -54,7 +71,8 @@ fn high_profile_with_b_frames_and_stereo_sound_is_read() {
 #[test]
 fn main_and_baseline_profiles_are_read() {
     for profile in ["main", "baseline"] {
-        let coding = ["-c:v", "libx264", "-profile:v", profile, "-crf", "12", "-pix_fmt", "yuv420p", "-c:a", "aac"];
+        let coding =
+            ["-c:v", "libx264", "-profile:v", profile, "-crf", "12", "-pix_fmt", "yuv420p", "-c:a", "aac"];
         let Some((_folder, clip, path)) = recoded(&coding, "profile.mp4") else { return };
         assert_close(&clip, &path, Preference::BuiltIn);
     }
@@ -65,9 +83,17 @@ fn what_the_built_in_decoder_cannot_read_is_named_and_ffmpeg_reads_it() {
     let cases: [(&[&str], &str, &str); 6] = [
         (&["-c:v", "libx264", "-pix_fmt", "yuv444p", "-c:a", "aac"], "444.mp4", "YUV444"),
         (&["-c:v", "libx264", "-pix_fmt", "yuv420p10le", "-c:a", "aac"], "ten.mp4", "10 bits"),
-        (&["-c:v", "libx264", "-flags", "+ildct+ilme", "-x264opts", "tff=1", "-c:a", "aac"], "fields.mp4", "interlaced"),
+        (
+            &["-c:v", "libx264", "-flags", "+ildct+ilme", "-x264opts", "tff=1", "-c:a", "aac"],
+            "fields.mp4",
+            "interlaced",
+        ),
         (&["-c:v", "mpeg4", "-c:a", "aac"], "part2.mp4", "mp4v"),
-        (&["-c:v", "copy", "-c:a", "copy", "-movflags", "frag_keyframe+empty_moov"], "pieces.mp4", "fragmented"),
+        (
+            &["-c:v", "copy", "-c:a", "copy", "-movflags", "frag_keyframe+empty_moov"],
+            "pieces.mp4",
+            "fragmented",
+        ),
         (&["-c:v", "mpeg4", "-c:a", "pcm_s16le"], "old.avi", ".avi"),
     ];
     for (arguments, name, what) in cases {
@@ -90,13 +116,17 @@ fn a_delayed_sound_track_stays_in_its_place() {
     let (clip, path) = source(folder.path());
     let input = path.to_str().unwrap();
     let late = folder.path().join("late.mp4");
-    let arguments = ["-i", input, "-itsoffset", "0.25", "-i", input, "-map", "0:v", "-map", "1:a", "-c", "copy"];
+    let arguments =
+        ["-i", input, "-itsoffset", "0.25", "-i", input, "-map", "0:v", "-map", "1:a", "-c", "copy"];
     ffmpeg(&arguments, &late);
     let meant = clip.audio.unwrap().samples;
     for preference in [Preference::BuiltIn, Preference::Ffmpeg] {
         let audio = decode(&late, preference).unwrap().clip.audio.unwrap();
         let (lag, correlation) = best_lag(&meant, &audio.samples, 12_000);
-        assert!((lag - 11_025).abs() <= 44 && correlation > 0.98, "{preference:?}: {correlation:.3} at {lag}");
+        assert!(
+            (lag - 11_025).abs() <= 44 && correlation > 0.98,
+            "{preference:?}: {correlation:.3} at {lag}"
+        );
     }
 }
 
@@ -109,7 +139,8 @@ fn a_turned_picture_is_turned_as_players_do() {
     let whole = std::fs::read(&path).unwrap();
     // Behind the four letters of a version 1 track header: 52 bytes, then the matrix a b u c d v x y w.
     let matrix = whole.windows(4).position(|kind| kind == b"tkhd").unwrap() + 4 + 52;
-    for (quarters, [a, b, c, d]) in [(1, [0, ONE, -ONE, 0]), (2, [-ONE, 0, 0, -ONE]), (3, [0, -ONE, ONE, 0])] {
+    for (quarters, [a, b, c, d]) in [(1, [0, ONE, -ONE, 0]), (2, [-ONE, 0, 0, -ONE]), (3, [0, -ONE, ONE, 0])]
+    {
         let mut bytes = whole.clone();
         for (index, value) in [(0, a), (1, b), (3, c), (4, d)] {
             bytes[matrix + 4 * index..][..4].copy_from_slice(&value.to_be_bytes());

@@ -1,4 +1,5 @@
 //! Clips written to files and read back, by the built-in decoders and by ffmpeg.
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod damage;
 mod fitted;

@@ -2,7 +2,9 @@
 
 use crate::support::{ball, has_ffmpeg, psnr_db};
 use avdit_media::picture::{Picture, read_png, write_png};
-use avdit_media::{DecodeOptions, Preference, Rational, decode, decode_with, write_gif, write_sheet, write_wav};
+use avdit_media::{
+    DecodeOptions, Preference, Rational, decode, decode_with, write_gif, write_sheet, write_wav,
+};
 
 /// Of 256 colours for a clip that has a few hundred; measured 41 dB.
 const PALETTE_DB: f64 = 35.0;
@@ -52,7 +54,10 @@ fn a_folder_of_png_is_a_clip_bit_for_bit() {
     let odd = Picture::filled(41, 24, [0; 3]);
     write_png(&frames.join("frame-12.png"), &odd).unwrap();
     let error = decode_with(&frames, &options).unwrap_err().to_string();
-    assert!(error.contains("frame-12.png") && error.contains("41 × 24") && error.contains("40 × 24"), "{error}");
+    assert!(
+        error.contains("frame-12.png") && error.contains("41 × 24") && error.contains("40 × 24"),
+        "{error}"
+    );
 }
 
 #[test]
