@@ -1,5 +1,7 @@
 //! tract: one plan per batch, made for concrete shapes.
 
+mod operators;
+
 use super::{Engine, EngineFacts, EngineKind, EngineOptions, ExtraOutput, Placement, milliseconds};
 use crate::error::{Error, Result};
 use crate::graph::{Batch, GraphFacts, Model};
@@ -35,9 +37,13 @@ pub(super) struct TractEngine {
 impl TractEngine {
     pub(super) fn new(model: Model, options: &EngineOptions, start: Instant) -> Result<Self> {
         let Model { spec, facts: graph, proto, inputs, outputs, extras } = model;
+        let onnx = tract_onnx::onnx().with_ignore_value_info(true);
+        if let Some(names) = proto.graph.as_ref().and_then(|proto| operators::missing(&onnx, proto)) {
+            return Err(engine_error("read", &graph, format!("it does not have the operators {names}")));
+        }
         let parsed = guarded("read", &graph, || {
             let folder = graph.path.parent().and_then(Path::to_str);
-            let parsed = tract_onnx::onnx().with_ignore_value_info(true).parse(&proto, folder)?;
+            let parsed = onnx.parse(&proto, folder)?;
             match parsed.unresolved_inputs.as_slice() {
                 [] => Ok(parsed.model),
                 names => Err(TractError::msg(format!("nothing computes {}", names.join(", ")))),

@@ -145,7 +145,20 @@ fn a_file_that_is_not_a_graph() {
 }
 
 #[test]
-fn a_graph_that_an_engine_does_not_know_is_refused_by_name() {
+fn a_value_that_nothing_computes_is_refused() {
+    for kind in engines() {
+        let folder = model();
+        change(folder.path(), |model| model.graph_mut().node[3].input[0] = "nowhere".into());
+        match open(folder.path(), kind, &one_thread()) {
+            Err(Error::Engine { reason, .. }) => assert!(reason.contains("nowhere"), "{kind}: {reason}"),
+            Err(other) => panic!("{kind}: {other}"),
+            Ok(_) => panic!("{kind} opened it"),
+        }
+    }
+}
+
+#[test]
+fn an_operator_that_an_engine_does_not_have_is_named() {
     for (op, domain) in [("Attention", "com.microsoft"), ("NoSuchOperator", "")] {
         let folder = model();
         change(folder.path(), |model| {
@@ -155,8 +168,9 @@ fn a_graph_that_an_engine_does_not_know_is_refused_by_name() {
         });
         for kind in engines() {
             match open(folder.path(), kind, &one_thread()) {
-                Err(Error::Engine { engine, path, .. }) => {
+                Err(Error::Engine { engine, path, reason, .. }) => {
                     assert_eq!((engine, path), (kind.name(), folder.path().join("model.onnx")));
+                    assert!(reason.contains(op), "{kind}: {reason}");
                 }
                 Err(other) => panic!("{kind}: {other}"),
                 Ok(_) => panic!("{kind} opened a graph with {domain} {op}"),
