@@ -1,0 +1,289 @@
+//! What can be typed.
+
+use crate::exit;
+use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// Audio-video diffusion transformers from training to a workstation.
+#[derive(Debug, Parser)]
+#[command(name = "avdit", version, after_help = exit::HELP, propagate_version = true)]
+pub struct Args {
+    /// Log more (twice: everything)
+    #[arg(short, long, action = clap::ArgAction::Count, global = true)]
+    pub verbose: u8,
+    /// Log nothing
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+    /// What to do
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// The whole pipeline on clips made for the purpose: files, codec, training, ONNX, sampling, report
+    #[command(after_help = "Examples:\n  avdit demo\n  avdit demo --out /tmp/first --seed 7")]
+    Demo(DemoArgs),
+    /// Turn clips into a dataset of latents
+    #[command(after_help = "Examples:\n  avdit prepare clips/ -o data/\n  avdit prepare *.mp4 -o data/ --preset small\n  \
+        avdit prepare more/ -o data2/ --codec data/codec.safetensors\n\nReads mp4/mov (H.264, AAC), gif or a folder of png \
+        with a wav beside it, and whatever ffmpeg reads where it is installed. Run it again after an interruption: it goes on.")]
+    Prepare(PrepareArgs),
+    /// Train a MoNL AVDiT
+    #[command(after_help = "Examples:\n  avdit train --example > run.toml\n  avdit train run.toml\n  \
+        avdit train run.toml --resume\n  avdit train run.toml --set optimizer.lr=3e-4 --set run.steps=20000")]
+    Train(TrainArgs),
+    /// Write a run's network as an ONNX model, checked against the checkpoint
+    #[command(after_help = "Examples:\n  avdit export runs/first -o model/\n  avdit export runs/first -o model/ --batch 1 --raw")]
+    Export(ExportArgs),
+    /// Make clips with an exported model
+    #[command(after_help = "Examples:\n  avdit sample model/ --task joint -o out.mp4\n  \
+        avdit sample model/ --task a2v --audio voice.wav -o out.mp4\n  \
+        avdit sample model/ --task v2a --video silent.mp4 -o out.mp4 --engine ort\n  \
+        avdit sample model/ --given 'video:0-1;audio:0-1' --video clip.mp4 -o out.mp4")]
+    Sample(SampleArgs),
+    /// Measure what a sampling step costs
+    #[command(after_help = "Examples:\n  avdit bench model/\n  avdit bench model/ --engine ort --threads 1 --steps 20 --json")]
+    Bench(BenchArgs),
+    /// Say which engines can run here, and what is missing
+    #[command(after_help = "Examples:\n  avdit doctor\n  avdit doctor --json")]
+    Doctor(DoctorArgs),
+}
+
+/// Options of `demo`.
+#[derive(Debug, ClapArgs)]
+pub struct DemoArgs {
+    /// Folder for everything that is made
+    #[arg(long, default_value = "avdit-demo")]
+    pub out: PathBuf,
+    /// Decides clips, parameters and noise
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// Training steps; fewer for a quick look, at the price of what is learnt
+    #[arg(long, default_value_t = crate::commands::demo::STEPS)]
+    pub steps: usize,
+    /// Clips to make and train on
+    #[arg(long, default_value_t = crate::commands::demo::CLIPS)]
+    pub clips: usize,
+}
+
+/// Options of `prepare`.
+#[derive(Debug, ClapArgs)]
+pub struct PrepareArgs {
+    /// Files and folders
+    #[arg(required = true)]
+    pub clips: Vec<PathBuf>,
+    /// Folder of the dataset
+    #[arg(short, long)]
+    pub out: PathBuf,
+    /// Whose grid of pixels, samples and latents: 64×64 for tiny, 128×128 for the others, 17 frames at 8 fps
+    #[arg(long, default_value = "tiny", value_parser = clap::builder::PossibleValuesParser::new(avdit_nets::AvditConfig::PRESETS))]
+    pub preset: String,
+    /// Use this codec (and its grid) in place of fitting one
+    #[arg(long, conflicts_with = "preset")]
+    pub codec: Option<PathBuf>,
+    /// Which decoder
+    #[arg(long, value_enum, default_value_t = DecoderChoice::Auto)]
+    pub decoder: DecoderChoice,
+    /// Frames per second of folders of png files
+    #[arg(long, default_value_t = 8)]
+    pub png_fps: u32,
+    /// The result as JSON on stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Which decoder reads clips.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum DecoderChoice {
+    /// The built-in ones; ffmpeg, where installed, for other kinds
+    Auto,
+    /// The built-in ones alone
+    BuiltIn,
+    /// ffmpeg alone
+    Ffmpeg,
+}
+
+/// Options of `train`.
+#[derive(Debug, ClapArgs)]
+pub struct TrainArgs {
+    /// The run's configuration
+    #[arg(required_unless_present = "example")]
+    pub config: Option<PathBuf>,
+    /// Print a configuration with every setting explained
+    #[arg(long)]
+    pub example: bool,
+    /// Go on from the newest checkpoint
+    #[arg(long)]
+    pub resume: bool,
+    /// Remove what an earlier run left in the same folder
+    #[arg(long, conflicts_with = "resume")]
+    pub overwrite: bool,
+    /// Stop after this step (to go on later with --resume)
+    #[arg(long)]
+    pub until: Option<usize>,
+    /// Replace a setting, such as optimizer.lr=3e-4
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// The result as JSON on stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Options of `export`.
+#[derive(Debug, ClapArgs)]
+pub struct ExportArgs {
+    /// A run's folder, or one of its checkpoints
+    pub run: PathBuf,
+    /// Folder of the model
+    #[arg(short, long)]
+    pub out: PathBuf,
+    /// The trained parameters in place of their moving average
+    #[arg(long)]
+    pub raw: bool,
+    /// A fixed batch in place of any
+    #[arg(long)]
+    pub batch: Option<usize>,
+    /// Version of ONNX's operator set, 20 to 22
+    #[arg(long, default_value_t = 20)]
+    pub opset: i64,
+    /// Whether weights go into model.onnx_data
+    #[arg(long, value_enum, default_value_t = ExternalChoice::Auto)]
+    pub external_data: ExternalChoice,
+    /// The result as JSON on stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Where weights are stored.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum ExternalChoice {
+    /// In a file of their own where they are large
+    Auto,
+    /// Always in a file of their own
+    Always,
+    /// Always inside model.onnx
+    Never,
+}
+
+/// How a model is run.
+#[derive(Clone, Debug, ClapArgs)]
+pub struct EngineArgs {
+    /// tract (built in) or ort (ONNX Runtime, found as `doctor` says)
+    #[arg(long, default_value = "tract", env = "AVDIT_ENGINE")]
+    pub engine: avdit_runtime::EngineKind,
+    /// Threads of the engine; all cores if not given
+    #[arg(long)]
+    pub threads: Option<usize>,
+    /// The ONNX Runtime library to load (after ORT_DYLIB_PATH)
+    #[arg(long, value_name = "FILE")]
+    pub onnxruntime: Option<PathBuf>,
+}
+
+/// How is sampled.
+#[derive(Clone, Debug, ClapArgs)]
+pub struct SamplerArgs {
+    /// ddim, ddim:0.5, ddpm, ddpm-large, dpm++2m, dpm++3m, unipc, euler, heun, flow
+    #[arg(long, default_value = "ddim")]
+    pub sampler: avdit_core::sampler::SamplerKind,
+    /// Sampling steps
+    #[arg(long, default_value_t = 20)]
+    pub steps: usize,
+    /// Decides all noise
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// Strength of the given cells; 1 is off, above 1 costs a second network run per step
+    #[arg(long, default_value_t = 1.0)]
+    pub guidance: f64,
+}
+
+/// Options of `sample`.
+#[derive(Debug, ClapArgs)]
+pub struct SampleArgs {
+    /// The model's folder
+    pub model: PathBuf,
+    /// joint, a2v, v2a, continue, continue:N or inpaint
+    #[arg(long, conflicts_with = "given", required_unless_present = "given")]
+    pub task: Option<avdit_core::Task>,
+    /// Any given cells, such as 'video:0-1;audio:0-1'
+    #[arg(long)]
+    pub given: Option<String>,
+    /// Where given sound comes from; the sound of --video if not given
+    #[arg(long)]
+    pub audio: Option<PathBuf>,
+    /// Where given pictures come from
+    #[arg(long)]
+    pub video: Option<PathBuf>,
+    /// The mp4 to write; its recipe goes into it and beside it
+    #[arg(short, long)]
+    pub out: PathBuf,
+    /// Also write these beside it, separated by commas: gif, wav, png
+    #[arg(long, value_delimiter = ',', value_enum)]
+    pub also: Vec<ExtraFile>,
+    /// Each pixel of the pictures becomes this many squared
+    #[arg(long, default_value_t = 4)]
+    pub scale: usize,
+    /// How is sampled
+    #[command(flatten)]
+    pub sampler: SamplerArgs,
+    /// How the model is run
+    #[command(flatten)]
+    pub engine: EngineArgs,
+    /// The result as JSON on stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// A file that can be written beside an mp4.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ExtraFile {
+    /// The pictures
+    Gif,
+    /// The sound
+    Wav,
+    /// The frames above the spectrogram
+    Png,
+}
+
+/// Options of `bench`.
+#[derive(Debug, ClapArgs)]
+pub struct BenchArgs {
+    /// The model's folder
+    pub model: PathBuf,
+    /// Clips at once
+    #[arg(long, default_value_t = 1)]
+    pub batch: usize,
+    /// Task whose cells are given
+    #[arg(long, default_value = "joint")]
+    pub task: avdit_core::Task,
+    /// Warm-up before anything counts
+    #[arg(long, default_value_t = 200)]
+    pub warm_up_ms: u64,
+    /// At least this many runs that count
+    #[arg(long, default_value_t = 10)]
+    pub min_runs: usize,
+    /// At least this long
+    #[arg(long, default_value_t = 3.0)]
+    pub duration_s: f64,
+    /// How is sampled
+    #[command(flatten)]
+    pub sampler: SamplerArgs,
+    /// How the model is run
+    #[command(flatten)]
+    pub engine: EngineArgs,
+    /// The result as JSON on stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Options of `doctor`.
+#[derive(Debug, ClapArgs)]
+pub struct DoctorArgs {
+    /// The ONNX Runtime library to try (after ORT_DYLIB_PATH)
+    #[arg(long, value_name = "FILE")]
+    pub onnxruntime: Option<PathBuf>,
+    /// The result as JSON on stdout
+    #[arg(long)]
+    pub json: bool,
+}

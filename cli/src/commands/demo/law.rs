@@ -1,0 +1,74 @@
+//! Whether the model has learnt the law: on clips that training never saw, does what it makes agree with what it
+//! was given, more than with what other clips were given?
+
+use super::samples::request;
+use super::{Folders, HELD_OUT};
+use crate::inputs::Given;
+use crate::progress::Stage;
+use anyhow::{Context, Result};
+use avdit_core::{Latents, Modality, Task};
+use avdit_media::codec::{Codec, LinearCodec};
+use avdit_media::world::{Agreement, Tracks, agreement, tracks};
+use avdit_media::{Clip, Preference, decode};
+use avdit_runtime::{Engine, sample_timed};
+use rayon::prelude::*;
+
+/// Clips that are sampled at once.
+const BATCH: usize = 8;
+
+/// The agreement of sight and sound in the clips of a task.
+pub struct Law {
+    pub task: Task,
+    pub agreement: Agreement,
+    /// The agreement in true clips that the codec has encoded and decoded: the best that can be reached.
+    pub ceiling: f64,
+}
+
+/// Measures both directions.
+pub fn measure(folders: &Folders, codec: &LinearCodec, engine: &mut dyn Engine, seed: u64) -> Result<Vec<Law>> {
+    let tasks = [Task::AudioToVideo, Task::VideoToAudio];
+    let mut stage = Stage::new("measure the law", tasks.len() * HELD_OUT, "clips");
+    let ceiling = ceiling(folders, codec, seed)?;
+    let mut laws = Vec::new();
+    for (n, task) in tasks.into_iter().enumerate() {
+        let mask = task.given(codec.layout().segments())?;
+        let read = |i: usize| {
+            let path = folders.held_out(i);
+            let gives = |modality| mask.needs(modality).then_some(path.as_path());
+            Given::read(codec, &mask, gives(Modality::Video), gives(Modality::Audio))
+        };
+        let given: Vec<Given> = (0..HELD_OUT).into_par_iter().map(read).collect::<Result<_>>()?;
+        let mut measured: Vec<Tracks> = Vec::new();
+        for (first, part) in (0..).step_by(BATCH).zip(given.chunks(BATCH)) {
+            let latents: Vec<Latents> = part.iter().filter_map(|given| given.latents().cloned()).collect();
+            // Other noise than that of the samples shown.
+            let mut request = request(&mask, seed.wrapping_add(1), first);
+            request.batch = part.len();
+            let made = sample_timed(engine, &request, Some(&Latents::concat(&latents)), &mut |_| {})?.latents;
+            let clips = part.par_iter().enumerate().map(|(i, given)| -> Result<Tracks> {
+                let made = codec.decode(&made.item(codec.layout(), i))?;
+                Ok(tracks(&given.keep_originals(made))?)
+            });
+            measured.extend(clips.collect::<Result<Vec<_>>>()?);
+            stage.set(n * HELD_OUT + measured.len(), &task.to_string());
+        }
+        let agreement = agreement(&measured, seed).context("too few clips to compare")?;
+        laws.push(Law { task, agreement, ceiling });
+    }
+    let differences: Vec<_> = laws.iter().map(|law| format!("{} {:.2}", law.task, law.agreement.difference.mean)).collect();
+    stage.finish(&format!("above shuffled pairs by {}", differences.join(", ")));
+    Ok(laws)
+}
+
+fn ceiling(folders: &Folders, codec: &LinearCodec, seed: u64) -> Result<f64> {
+    let rebuilt = |i: usize| -> Result<Tracks> {
+        let clip: Clip = decode(&folders.held_out(i), Preference::Auto)?.clip;
+        let grid = codec.grid();
+        let clip = avdit_media::fit_to_grid(&clip, &grid, &avdit_media::FitPolicy::default())
+            .map_err(|reject| anyhow::anyhow!("{}: {reject}", folders.held_out(i).display()))?;
+        let clip = clip.first().context("a held-out clip is too short")?;
+        Ok(tracks(&codec.decode(&codec.encode(clip)?)?)?)
+    };
+    let rebuilt: Vec<Tracks> = (0..HELD_OUT).into_par_iter().map(rebuilt).collect::<Result<_>>()?;
+    Ok(agreement(&rebuilt, seed).context("too few clips to compare")?.matched.mean)
+}

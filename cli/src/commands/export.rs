@@ -1,0 +1,122 @@
+//! `avdit export`: checkpoint → ONNX model, checked against the checkpoint.
+
+use crate::args::{ExportArgs, ExternalChoice};
+use crate::exit::GateFailed;
+use crate::output::{say, say_json};
+use anyhow::{Context, Result, bail};
+use avdit_core::Denoiser;
+use avdit_export::{
+    ExportOptions, ExportRecord, ModelConfig, ModelFolder, ParityReport, Provenance, Tolerance, WeightMap,
+    export_avdit, validate_batches,
+};
+use avdit_onnx::ExternalData;
+use avdit_runtime::{EngineKind, EngineOptions};
+use avdit_trainer::checkpoint::CheckpointConfig;
+use avdit_trainer::{CandleDenoiser, Checkpoint, Weights, checkpoint};
+use serde_json::json;
+use std::path::Path;
+
+/// Random inputs on which the graph is compared with the checkpoint: every kind of level vector twice.
+const CASES: usize = 14;
+
+pub fn run(args: &ExportArgs) -> Result<()> {
+    let options = ExportOptions {
+        batch: args.batch,
+        opset: args.opset,
+        external_data: match args.external_data {
+            ExternalChoice::Auto => ExternalData::Auto,
+            ExternalChoice::Always => ExternalData::Always,
+            ExternalChoice::Never => ExternalData::Never,
+        },
+        ..ExportOptions::default()
+    };
+    let record = export(&args.run, &args.out, !args.raw, &options)?;
+    if args.json {
+        return say_json(&record);
+    }
+    say(format!("{}: {} parameters, opset {}", args.out.display(), record.parameters, record.opset));
+    for report in &record.parity {
+        let worst = report.worst().map_or(0.0, |case| case.relative);
+        say(format!(
+            "  {} against {}: largest error {worst:.1e} of the output (allowed {:.0e}), {} cases",
+            report.candidate,
+            report.reference,
+            report.tolerance,
+            report.cases.len()
+        ));
+    }
+    Ok(())
+}
+
+/// Exports a run and checks the graph on every engine that can run here.
+pub fn export(run: &Path, out: &Path, ema: bool, options: &ExportOptions) -> Result<ExportRecord> {
+    let folder = checkpoint::latest(run)?;
+    let (config, weights) = Checkpoint::read_for_inference(&folder, ema)?;
+    let codec = find_codec(run, &folder)?;
+    let model = export_avdit(&config.network, &weight_map(&config, weights.clone())?, &config.spec, options)?;
+
+    let staged = ModelFolder::begin(out)?;
+    let model_config = ModelConfig::avdit(config.network.clone(), config.spec.clone(), provenance(&folder, &config, ema));
+    let mut record = staged.write(&model, &model_config, options)?;
+    drop(model);
+    std::fs::copy(&codec, staged.path().join("codec.safetensors")).with_context(|| codec.display().to_string())?;
+
+    let mut reference = CandleDenoiser::new(&config.network, &weights, config.spec.clone())?;
+    for kind in [EngineKind::Tract, EngineKind::OrtCpu] {
+        match check(&mut reference, staged.path(), kind, options.batch.unwrap_or(1)) {
+            Ok(report) => record.parity.push(report),
+            Err(error) if kind == EngineKind::OrtCpu && no_runtime(&error) => {
+                tracing::warn!("the graph was not checked on ONNX Runtime, which is not here (`avdit doctor` says more)");
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    if let Some(failed) = record.parity.iter().find(|report| !report.passed) {
+        let worst = failed.worst().map_or(f64::NAN, |case| case.relative);
+        bail!(GateFailed(format!(
+            "the graph on {} differs from the checkpoint by {worst:.1e} of the output, allowed is {:.0e}; nothing was written",
+            failed.candidate, failed.tolerance
+        )));
+    }
+    staged.commit(&record)?;
+    Ok(record)
+}
+
+fn check(reference: &mut CandleDenoiser, model: &Path, kind: EngineKind, batch: usize) -> Result<ParityReport> {
+    let options = EngineOptions { batch, ..EngineOptions::default() };
+    let mut engine = avdit_runtime::open(model, kind, &options)?;
+    let candidate: &mut dyn Denoiser = engine.as_mut();
+    let report = validate_batches(reference, candidate, CASES, 0, batch, Tolerance::SAME_MATH)?;
+    Ok(report.between("candle", kind.name()))
+}
+
+fn no_runtime(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(avdit_runtime::Error::NoOnnxRuntime { .. }))
+}
+
+/// The codec lies in the run's folder, which is given or holds the checkpoint that is.
+fn find_codec(run: &Path, checkpoint: &Path) -> Result<std::path::PathBuf> {
+    let places = [Some(run), checkpoint.parent().and_then(Path::parent)];
+    let found = places.into_iter().flatten().map(|place| place.join("codec.safetensors")).find(|path| path.is_file());
+    found.ok_or_else(|| {
+        avdit_trainer::Error::content(run, "holds no codec.safetensors, without which latents cannot become clips").into()
+    })
+}
+
+fn weight_map(config: &CheckpointConfig, mut weights: Weights) -> Result<WeightMap> {
+    let parameters = config.network.parameters().into_iter();
+    parameters
+        .map(|p| {
+            let values = weights.remove(&p.name).with_context(|| format!("parameter {} is missing", p.name))?;
+            Ok((p.name, (p.shape, values)))
+        })
+        .collect()
+}
+
+fn provenance(checkpoint: &Path, config: &CheckpointConfig, ema: bool) -> Provenance {
+    let value = json!({
+        "checkpoint": checkpoint, "ema": ema, "train": config.train,
+        "avdit": env!("CARGO_PKG_VERSION"),
+    });
+    value.as_object().cloned().unwrap_or_default()
+}

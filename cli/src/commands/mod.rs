@@ -1,0 +1,26 @@
+//! The commands: they wire the crates together, show progress and say results.
+
+mod bench;
+pub mod demo;
+mod doctor;
+mod export;
+mod prepare;
+mod sample;
+mod train;
+
+use crate::args::{Args, Command};
+use anyhow::Result;
+
+/// Runs what was typed.
+pub fn run(args: Args) -> Result<()> {
+    crate::cancel::install()?;
+    match args.command {
+        Command::Demo(args) => demo::run(&args),
+        Command::Prepare(args) => prepare::run(&args),
+        Command::Train(args) => train::run(&args),
+        Command::Export(args) => export::run(&args),
+        Command::Sample(args) => sample::run(&args),
+        Command::Bench(args) => bench::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
+    }
+}

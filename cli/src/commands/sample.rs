@@ -1,0 +1,100 @@
+//! `avdit sample`: model (and the user's files) → clips.
+
+use crate::args::{ExtraFile, SampleArgs};
+use crate::commands::bench::{engine_options, request};
+use crate::inputs::Given;
+use crate::output::{say, say_json};
+use crate::progress::Stage;
+use anyhow::{Context, Result};
+use avdit_core::{Latents, SampleRequest, Task};
+use avdit_core::sampling::Event;
+use avdit_media::codec::{Codec, LinearCodec};
+use avdit_media::{Clip, EncodeOptions, write_clip};
+use avdit_runtime::{Engine, EngineFacts, StepTimings, Summary, TimedSample, open, sample_timed};
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+
+pub fn run(args: &SampleArgs) -> Result<()> {
+    let codec = LinearCodec::load(&args.model.join("codec.safetensors"))?;
+    let task = match (&args.task, &args.given) {
+        (Some(task), _) => task.clone(),
+        (None, text) => Task::Custom(text.clone().context("neither --task nor --given")?),
+    };
+    let mask = task.given(codec.layout().segments())?;
+    let given = Given::read(&codec, &mask, args.video.as_deref(), args.audio.as_deref())?;
+    let mut engine = open(&args.model, args.engine.engine, &engine_options(&args.engine))?;
+    let request = request(&args.sampler, mask, 1);
+    let sampled = with_progress(engine.as_mut(), &request, given.latents())?;
+    let clip = given.keep_originals(codec.decode(&sampled.latents)?);
+    let recipe = recipe(&args.model, &task, &request, engine.facts());
+    let files = write_sample(&args.out, &clip, &recipe, args.scale, &args.also)?;
+    let step = Summary::of(&sampled.timings.steps.iter().map(|step| step.wall_ms).collect::<Vec<_>>());
+    if args.json {
+        return say_json(&json!({
+            "schema": "avdit-sample/1", "recipe": recipe, "files": files, "timings": sampled.timings,
+        }));
+    }
+    for file in &files {
+        say(file.display().to_string());
+    }
+    if let Some(step) = step {
+        tracing::info!("{} steps on {}: {:.1} ms a step (p50)", request.steps, engine.name(), step.p50);
+    }
+    Ok(())
+}
+
+/// Samples with a bar.
+pub fn with_progress(engine: &mut dyn Engine, request: &SampleRequest, given: Option<&Latents>) -> Result<TimedSample> {
+    let mut stage = Stage::new(&format!("sample on {}", engine.name()), request.steps, "steps");
+    let sampled = sample_timed(engine, request, given, &mut |event| {
+        if let Event::StepEnd { index } = event {
+            stage.set(index + 1, "");
+        }
+    })?;
+    stage.finish(&mean_step(&sampled.timings));
+    Ok(sampled)
+}
+
+fn mean_step(timings: &StepTimings) -> String {
+    let steps = timings.steps.len().max(1) as f64;
+    format!("{:.1} ms a step", timings.steps.iter().map(|step| step.wall_ms).sum::<f64>() / steps)
+}
+
+/// How a clip came to be: enough to make it again.
+pub fn recipe(model: &Path, task: &Task, request: &SampleRequest, facts: &EngineFacts) -> Value {
+    let hash = |name: &str| avdit_media::codec::file_sha256(&model.join(name)).ok();
+    json!({
+        "schema": "avdit-recipe/1",
+        "model": { "folder": model, "graph_sha256": hash("model.onnx"), "codec_sha256": hash("codec.safetensors") },
+        "task": task.to_string(),
+        "given": request.given.to_string(),
+        "seed": request.seed,
+        "item": request.first_item,
+        "sampler": request.sampler.to_string(),
+        "steps": request.steps,
+        "guidance": request.guidance,
+        "plan": request.plan.to_string(),
+        "engine": { "name": facts.engine.name(), "version": facts.version },
+        "avdit": env!("CARGO_PKG_VERSION"),
+    })
+}
+
+/// Writes the mp4 with its recipe, and what else is asked for beside it; returns the files.
+pub fn write_sample(path: &Path, clip: &Clip, recipe: &Value, scale: usize, also: &[ExtraFile]) -> Result<Vec<PathBuf>> {
+    write_clip(path, clip, Some(recipe), EncodeOptions { scale })?;
+    let mut files = vec![path.to_owned(), path.with_extension("json")];
+    for extra in also {
+        let (extension, write): (_, fn(&Path, &Clip, usize) -> avdit_media::Result<()>) = match extra {
+            ExtraFile::Gif => ("gif", |path, clip, scale| avdit_media::gif::write_gif(path, clip, scale)),
+            ExtraFile::Wav => ("wav", |path, clip, _| match &clip.audio {
+                Some(audio) => avdit_media::wav::write_wav(path, audio),
+                None => Ok(()),
+            }),
+            ExtraFile::Png => ("png", |path, clip, _| avdit_media::sheet::write_sheet(path, clip)),
+        };
+        let path = path.with_extension(extension);
+        write(&path, clip, scale)?;
+        files.push(path);
+    }
+    Ok(files)
+}

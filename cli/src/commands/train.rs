@@ -1,0 +1,132 @@
+//! `avdit train`: dataset → checkpoints.
+
+use crate::args::TrainArgs;
+use crate::cancel;
+use crate::exit::Interrupted;
+use crate::output::{say, say_json};
+use crate::progress::Stage;
+use anyhow::{Context, Result, bail};
+use avdit_core::{Latents, Layout};
+use avdit_media::shard::Dataset;
+use avdit_trainer::train::Outcome;
+use avdit_trainer::{Examples, StartOptions, StepMetrics, TrainConfig, checkpoint, train};
+use serde_json::json;
+use std::path::Path;
+
+/// A configuration with every setting explained.
+pub const EXAMPLE: &str = include_str!("train_example.toml");
+
+pub fn run(args: &TrainArgs) -> Result<()> {
+    if args.example {
+        say(EXAMPLE.trim_end());
+        return Ok(());
+    }
+    let path = args.config.as_deref().context("no configuration was named")?;
+    let config = read_config(path, &args.set)?;
+    config.check()?;
+    let start = StartOptions { resume: args.resume, until: args.until };
+    prepare_folder(&config, args)?;
+    let outcome = with_progress(&config, start)?;
+    if outcome.interrupted && cancel::asked() {
+        let hint = format!("run `avdit train {} --resume` to go on from step {}", path.display(), outcome.step);
+        return Err(Interrupted(hint).into());
+    }
+    if args.json {
+        return say_json(&json!({
+            "schema": "avdit-train/1", "step": outcome.step, "checkpoint": outcome.checkpoint,
+            "complete": !outcome.interrupted,
+        }));
+    }
+    say(format!("step {} of {}: {}", outcome.step, config.run.steps, outcome.checkpoint.display()));
+    Ok(())
+}
+
+/// The configuration of a file with settings replaced from the command line.
+fn read_config(path: &Path, replacements: &[String]) -> Result<TrainConfig> {
+    if replacements.is_empty() {
+        return Ok(TrainConfig::read(path)?);
+    }
+    // Read as it stands first, so that its own mistakes are told with their place.
+    TrainConfig::read(path)?;
+    let mut table: toml::Table = std::fs::read_to_string(path)?.parse()?;
+    for replacement in replacements {
+        let (key, value) = replacement
+            .split_once('=')
+            .with_context(|| format!("--set {replacement}: expected KEY=VALUE, such as optimizer.lr=3e-4"))?;
+        let value = format!("value = {value}").parse::<toml::Table>().ok().and_then(|mut table| table.remove("value"));
+        let value = value.unwrap_or_else(|| toml::Value::String(replacement[key.len() + 1..].to_owned()));
+        let (mut place, mut rest) = (&mut table, key);
+        while let Some((section, inner)) = rest.split_once('.') {
+            let entry = place.entry(section).or_insert_with(|| toml::Value::Table(toml::Table::new()));
+            place = entry.as_table_mut().with_context(|| format!("--set {replacement}: {section} is no section"))?;
+            rest = inner;
+        }
+        place.insert(rest.to_owned(), value);
+    }
+    Ok(TrainConfig::parse(&toml::to_string(&table)?, Path::new("--set"))?)
+}
+
+/// Refuses to mix two runs in one folder, then leaves the resolved configuration and the codec in it.
+fn prepare_folder(config: &TrainConfig, args: &TrainArgs) -> Result<()> {
+    let out = &config.out;
+    let existing = checkpoint::list(out)?;
+    if let (Some(newest), false) = (existing.last(), args.resume) {
+        if !args.overwrite {
+            bail!(avdit_trainer::Error::content(
+                out,
+                format!(
+                    "holds a run already (newest: {})\n\nhint: add --resume to go on, --overwrite to begin again, or choose another `out`",
+                    newest.file_name().unwrap_or_default().to_string_lossy()
+                )
+            ));
+        }
+        for old in existing {
+            std::fs::remove_dir_all(&old).with_context(|| old.display().to_string())?;
+        }
+        let _ = std::fs::remove_file(out.join("metrics.jsonl"));
+    }
+    Ok(())
+}
+
+/// Trains with a bar, and leaves `config.toml` and the codec in the run's folder.
+pub fn with_progress(config: &TrainConfig, start: StartOptions) -> Result<Outcome> {
+    let examples = DatasetExamples(Dataset::open(&config.data)?);
+    let codec = examples.0.codec_path();
+    std::fs::create_dir_all(&config.out).with_context(|| config.out.display().to_string())?;
+    avdit_media::atomic::write_bytes_atomically(&config.out.join("config.toml"), config.to_toml()?.as_bytes())?;
+    let codec_bytes = std::fs::read(&codec).with_context(|| codec.display().to_string())?;
+    avdit_media::atomic::write_bytes_atomically(&config.out.join("codec.safetensors"), &codec_bytes)?;
+
+    let mut stage = Stage::new("train", start.until.unwrap_or(config.run.steps), "steps");
+    let (mut smooth, mut smooth_ms) = (None, None);
+    let mut on_step = |step: &StepMetrics| {
+        let blend = |old: Option<f64>, new: f64| Some(old.map_or(new, |old| 0.98 * old + 0.02 * new));
+        smooth = blend(smooth, step.loss);
+        smooth_ms = blend(smooth_ms, step.step_ms);
+        let (loss, ms) = (smooth.unwrap_or_default(), smooth_ms.unwrap_or_default());
+        stage.set(step.step, &format!("loss {loss:.3}, {ms:.0} ms/step"));
+    };
+    let outcome = train(config, &examples, start, &mut on_step, &cancel::asked)?;
+    stage.finish(&match (smooth, smooth_ms) {
+        (Some(loss), Some(ms)) => format!("step {}, loss {loss:.3}, {ms:.0} ms/step", outcome.step),
+        _ => format!("step {}: nothing left to do", outcome.step),
+    });
+    Ok(outcome)
+}
+
+/// A dataset as the trainer sees it.
+struct DatasetExamples(Dataset);
+
+impl Examples for DatasetExamples {
+    fn layout(&self) -> &Layout {
+        self.0.layout()
+    }
+
+    fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    fn read(&self, index: usize) -> avdit_trainer::Result<Latents> {
+        Ok(self.0.get(index)?.latents)
+    }
+}

@@ -1,0 +1,67 @@
+//! Exit codes: what a script can tell from a failure.
+
+/// Something failed that has no code of its own.
+const FAILED: u8 = 1;
+/// A file, folder, checkpoint or configuration cannot be used.
+const BAD_INPUT: u8 = 3;
+/// ONNX Runtime is not there.
+const NO_LIBRARY: u8 = 4;
+/// A graph does not compute what the checkpoint does.
+const GATE: u8 = 6;
+/// Stopped by the user; what was done is kept.
+const INTERRUPTED: u8 = 130;
+
+/// For `--help`.
+pub const HELP: &str = "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a file or setting cannot be used, \
+4 ONNX Runtime is missing, 6 an accuracy check failed, 130 interrupted (work kept)";
+
+/// Work stopped by ctrl-C, with what to do to go on.
+#[derive(Debug)]
+pub struct Interrupted(pub String);
+
+impl std::fmt::Display for Interrupted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "interrupted\n\nhint: {}", self.0)
+    }
+}
+
+impl std::error::Error for Interrupted {}
+
+/// A check whose figures are out of tolerance.
+#[derive(Debug)]
+pub struct GateFailed(pub String);
+
+impl std::fmt::Display for GateFailed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for GateFailed {}
+
+/// The exit code of an error.
+pub fn code(error: &anyhow::Error) -> u8 {
+    for cause in error.chain() {
+        if cause.is::<Interrupted>() {
+            return INTERRUPTED;
+        }
+        if cause.is::<GateFailed>() {
+            return GATE;
+        }
+        if matches!(cause.downcast_ref(), Some(avdit_media::Error::Interrupted { .. })) {
+            return INTERRUPTED;
+        }
+        if let Some(error) = cause.downcast_ref::<avdit_runtime::Error>() {
+            return if matches!(error, avdit_runtime::Error::NoOnnxRuntime { .. }) { NO_LIBRARY } else { BAD_INPUT };
+        }
+        let bad_input = cause.is::<avdit_media::Error>()
+            || cause.is::<avdit_trainer::Error>()
+            || cause.is::<avdit_export::Error>()
+            || cause.is::<avdit_onnx::Error>()
+            || cause.is::<avdit_core::Error>();
+        if bad_input {
+            return BAD_INPUT;
+        }
+    }
+    FAILED
+}

@@ -1,0 +1,61 @@
+//! Progress of long work on stderr: a bar with the time left on a terminal, a line now and then elsewhere.
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::io::IsTerminal;
+use std::time::{Duration, Instant};
+
+/// Time between two lines where there is no terminal.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+
+/// A stage of work whose size is known.
+pub struct Stage {
+    bar: ProgressBar,
+    label: String,
+    plain: bool,
+    started: Instant,
+    last_line: Instant,
+}
+
+impl Stage {
+    /// Begins a stage of `total` units, such as `clips` or `steps`.
+    pub fn new(label: &str, total: usize, unit: &str) -> Self {
+        let plain = !std::io::stderr().is_terminal();
+        let target = if plain { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
+        let bar = ProgressBar::with_draw_target(Some(total as u64), target);
+        let template = format!("{{msg:<28}} {{bar:32}} {{pos}}/{{len}} {unit}  {{elapsed}} elapsed, {{eta}} left  {{prefix}}");
+        if let Ok(style) = ProgressStyle::with_template(&template) {
+            bar.set_style(style.progress_chars("━╸ "));
+        }
+        bar.set_message(label.to_owned());
+        let now = Instant::now();
+        if plain {
+            eprintln!("{label} …");
+        }
+        Self { bar, label: label.to_owned(), plain, started: now, last_line: now }
+    }
+
+    /// Says how much is done, with a note such as the current loss.
+    pub fn set(&mut self, done: usize, note: &str) {
+        self.bar.set_position(done as u64);
+        self.bar.set_prefix(note.to_owned());
+        if self.plain && self.last_line.elapsed() >= HEARTBEAT {
+            self.last_line = Instant::now();
+            let (total, elapsed) = (self.bar.length().unwrap_or(0) as usize, self.started.elapsed().as_secs_f64());
+            let left = elapsed / done.max(1) as f64 * total.saturating_sub(done) as f64;
+            eprintln!("{}: {done}/{total}, {elapsed:.0} s elapsed, {left:.0} s left  {note}", self.label);
+        }
+    }
+
+    /// Sets the size, where it only becomes known on the way.
+    pub fn set_total(&mut self, total: usize) {
+        self.bar.set_length(total as u64);
+    }
+
+    /// Ends the stage, leaving a line that says what came of it; returns the seconds it took.
+    pub fn finish(self, result: &str) -> f64 {
+        let seconds = self.started.elapsed().as_secs_f64();
+        self.bar.finish_and_clear();
+        eprintln!("✓ {:<28} {seconds:>6.1} s  {result}", self.label);
+        seconds
+    }
+}

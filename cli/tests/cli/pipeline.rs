@@ -1,0 +1,134 @@
+//! From clips to clips, command by command.
+
+use crate::fixture::{avdit, command, fixture, text, write_clips};
+use avdit_media::{Preference, decode, read_recipe};
+use serde_json::Value;
+
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap()
+}
+
+#[test]
+fn every_task_makes_an_mp4_whose_tracks_agree_and_which_carries_its_recipe() {
+    let (fixture, folder) = (fixture(), tempfile::tempdir().unwrap());
+    let clip = text(&fixture.at("clips/clip-0000.mp4"));
+    let cases: [(&str, &[&str]); 5] = [
+        ("joint", &["--task", "joint"]),
+        ("a2v", &["--task", "a2v", "--audio", &clip]),
+        ("v2a", &["--task", "v2a", "--video", &clip]),
+        ("continue", &["--task", "continue:2", "--video", &clip]),
+        ("custom", &["--given", "video:0-1;audio:0", "--video", &clip, "--sampler", "dpm++2m", "--guidance", "1.5"]),
+    ];
+    for (name, extra) in cases {
+        let (model, out) = (text(&fixture.at("model")), folder.path().join(format!("{name}.mp4")));
+        let path = text(&out);
+        let mut args = vec!["sample", &model, "-o", &path, "--steps", "4", "--seed", "3", "--also", "gif,wav,png", "--json"];
+        args.extend(extra);
+        let said = json(&avdit(&args).ok().out);
+        assert_eq!(said["files"].as_array().unwrap().len(), 5, "{name}");
+        let recipe = read_recipe(&out).unwrap().expect("a recipe in the file");
+        let sidecar = json(&std::fs::read_to_string(out.with_extension("json")).unwrap());
+        assert_eq!(recipe, sidecar);
+        assert_eq!((&recipe["seed"], &recipe["steps"]), (&Value::from(3), &Value::from(4)), "{name}");
+        let made = decode(&out, Preference::BuiltIn).unwrap().clip;
+        let (video, audio) = (made.video.unwrap(), made.audio.unwrap());
+        assert_eq!(video.frames.len(), 17);
+        assert!((video.duration_s() - audio.duration_s()).abs() <= 0.5 / 8.0, "{name}");
+    }
+}
+
+#[test]
+fn given_sound_is_in_the_result_as_it_was_given() {
+    let (fixture, folder) = (fixture(), tempfile::tempdir().unwrap());
+    let (clip, out) = (fixture.at("clips/clip-0001.mp4"), folder.path().join("a2v.mp4"));
+    let (model, audio, path) = (text(&fixture.at("model")), text(&clip), text(&out));
+    avdit(&["sample", &model, "--task", "a2v", "--audio", &audio, "-o", &path, "--steps", "2"]).ok();
+    let sound = |path| decode(path, Preference::BuiltIn).unwrap().clip.audio.unwrap().samples;
+    let (given, kept) = (sound(&clip), sound(&out));
+    let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(a * b)).sum::<f64>();
+    let correlation = dot(&given, &kept) / (dot(&given, &given) * dot(&kept, &kept)).sqrt();
+    assert!(correlation > 0.9, "{correlation}");
+}
+
+#[test]
+fn the_same_seed_makes_the_same_bytes_and_another_makes_others() {
+    let (fixture, folder) = (fixture(), tempfile::tempdir().unwrap());
+    let make = |name: &str, seed: &str| {
+        let out = folder.path().join(name);
+        avdit(&["sample", &text(&fixture.at("model")), "--task", "joint", "-o", &text(&out), "--steps", "3", "--seed", seed]).ok();
+        std::fs::read(out).unwrap()
+    };
+    let first = make("a.mp4", "1");
+    assert!(first == make("a.mp4", "1"));
+    assert!(first != make("b.mp4", "2"));
+}
+
+#[test]
+fn bench_reports_percentiles_of_a_step_and_its_parts() {
+    let model = text(&fixture().at("model"));
+    let args = ["bench", &model, "--steps", "5", "--min-runs", "2", "--duration-s", "0.1", "--warm-up-ms", "1", "--threads", "1", "--json"];
+    let report = json(&avdit(&args).ok().out);
+    assert_eq!(report["schema"], "avdit-bench/1");
+    assert_eq!(report["facts"]["engine"], "tract");
+    assert_eq!(report["step_ms_by_index"].as_array().unwrap().len(), 5);
+    for part in ["step_ms", "network_ms", "copies_ms", "sampler_ms"] {
+        assert!(report[part]["p50"].as_f64().unwrap() > 0.0 && report[part]["p99"].is_number(), "{part}");
+    }
+}
+
+#[test]
+fn doctor_says_what_can_run() {
+    let report = json(&avdit(&["doctor", "--json"]).ok().out);
+    let engines = report["engines"].as_array().unwrap();
+    let tract = engines.iter().find(|engine| engine["engine"] == "tract").unwrap();
+    assert_eq!(tract["usable"], true);
+    let ort = engines.iter().find(|engine| engine["engine"] == "ort-cpu").unwrap();
+    assert!(ort["usable"] == true || ort["remedy"].as_str().unwrap().contains("onnxruntime"));
+    if std::env::var_os("AVDIT_REQUIRE_ORT").is_some() {
+        assert_eq!(ort["usable"], true, "{ort}");
+    }
+}
+
+#[test]
+fn prepare_leaves_out_bad_files_with_reasons_and_keeps_the_rest() {
+    let folder = tempfile::tempdir().unwrap();
+    let clips = folder.path().join("clips");
+    write_clips(&clips, 0..4);
+    let whole = std::fs::read(clips.join("clip-0000.mp4")).unwrap();
+    std::fs::write(clips.join("cut.mp4"), &whole[..whole.len() / 3]).unwrap();
+    std::fs::write(clips.join("empty.mp4"), b"").unwrap();
+    std::fs::write(clips.join("notes.mp4"), b"this is no film").unwrap();
+    let data = folder.path().join("data");
+    let said = json(&avdit(&["prepare", &text(&clips), "-o", &text(&data), "--json"]).ok().out);
+    assert_eq!(said["dataset"]["clips"], 4);
+    assert_eq!(said["dataset"]["left_out"], 3);
+    let audit = std::fs::read_to_string(data.join("audit.md")).unwrap();
+    for name in ["cut.mp4", "empty.mp4", "notes.mp4"] {
+        assert!(audit.contains(name), "{name}: {audit}");
+    }
+}
+
+#[test]
+fn the_exported_graph_is_accepted_by_onnx_and_gives_python_the_same_numbers() {
+    let Some(python) = std::env::var_os("AVDIT_PYTHON") else {
+        eprintln!("not run: AVDIT_PYTHON names no Python with onnx and onnxruntime (`cargo xtask test` sets it)");
+        return;
+    };
+    let (fixture, elsewhere) = (fixture(), tempfile::tempdir().unwrap());
+    let model = elsewhere.path().join("external");
+    let (run, out) = (text(&fixture.at("run")), text(&model));
+    avdit(&["export", &run, "-o", &out, "--external-data", "always"]).ok();
+    assert!(model.join("model.onnx_data").is_file());
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/python/check_onnx.py");
+    let foreign = tempfile::tempdir().unwrap();
+    let output = std::process::Command::new(python).arg(script).arg(&model).current_dir(foreign.path()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn results_are_on_stdout_and_everything_else_on_stderr() {
+    let said = avdit(&["doctor", "--json"]).ok();
+    assert!(said.out.starts_with('{'));
+    let said = command(&["train", "--example"]).output().unwrap();
+    assert!(said.stderr.is_empty() && said.stdout.starts_with(b"# A run of `avdit train`"));
+}
