@@ -7,6 +7,9 @@ use image::{ImageBuffer, Rgb};
 use rubato::audioadapter_buffers::owned::InterleavedOwned;
 use rubato::{Fft, FixedSync, Resampler};
 
+/// Samples that the resampler takes at a time, about.
+const RESAMPLER_BLOCK: usize = 1024;
+
 /// What [`fit_to_grid`] asks of a clip.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct FitPolicy {
@@ -148,7 +151,10 @@ pub fn resample(samples: &[f32], from_hz: u32, to_hz: u32) -> Vec<f32> {
         return samples.to_vec();
     }
     let length = (samples.len() as f64 * f64::from(to_hz) / f64::from(from_hz)).round() as usize;
-    let resampled = Fft::<f32>::new(from_hz as usize, to_hz as usize, 1024, 1, FixedSync::Both)
+    // rubato's delay is half a block, which it takes away exactly if blocks on both sides are even.
+    let step = 2 * (from_hz / gcd(from_hz, to_hz)) as usize;
+    let block = step * RESAMPLER_BLOCK.div_ceil(step);
+    let resampled = Fft::<f32>::new(from_hz as usize, to_hz as usize, block, 1, FixedSync::Both)
         .ok()
         .zip(InterleavedOwned::new_from(samples.to_vec(), 1, samples.len()).ok())
         .and_then(|(mut resampler, input)| resampler.process_all(&input, samples.len(), None).ok())
@@ -157,4 +163,8 @@ pub fn resample(samples: &[f32], from_hz: u32, to_hz: u32) -> Vec<f32> {
         resampled.expect("positive rates and a buffer of its own length are all that rubato asks");
     resampled.resize(length, 0.0);
     resampled
+}
+
+fn gcd(a: u32, b: u32) -> u32 {
+    if b == 0 { a } else { gcd(b, a % b) }
 }
