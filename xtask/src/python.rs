@@ -61,7 +61,8 @@ impl Environment {
         output(Command::new(python).args(["-m", "venv"]).arg(&venv))
             .context("python3 makes no environment")?;
         let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--only-binary=:all:"];
-        run(Command::new(self.python()).args(pip).args(PACKAGES))?;
+        run(Command::new(self.python()).args(pip).args(PACKAGES))
+            .context("cannot install the Python packages of the tests")?;
         let stamp = self.stamp();
         std::fs::write(&stamp, PACKAGES.join("\n"))
             .with_context(|| format!("cannot write {}", stamp.display()))

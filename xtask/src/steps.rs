@@ -32,13 +32,27 @@ impl Steps {
 
     /// Does a step; `None` if it failed.
     pub(crate) fn run<T>(&mut self, name: &'static str, step: impl FnOnce() -> Result<T>) -> Option<T> {
+        self.record(name, Outcome::Failed, step)
+    }
+
+    /// Does a step that the rest can do without.
+    pub(crate) fn attempt<T>(&mut self, name: &'static str, step: impl FnOnce() -> Result<T>) -> Option<T> {
+        self.record(name, Outcome::Skipped, step)
+    }
+
+    fn record<T>(
+        &mut self,
+        name: &'static str,
+        otherwise: fn(String) -> Outcome,
+        step: impl FnOnce() -> Result<T>,
+    ) -> Option<T> {
         println!("\n==> {name} (after {})", seconds(self.began.elapsed()));
         let started = Instant::now();
         let (outcome, value) = match step() {
             Ok(value) => (Outcome::Ok, Some(value)),
             Err(error) => {
-                eprintln!("{name} failed: {error:#}");
-                (Outcome::Failed(format!("{error:#}")), None)
+                eprintln!("{name}: {error:#}");
+                (otherwise(error.to_string()), None)
             }
         };
         self.done.push(Step { name, took: started.elapsed(), outcome });
@@ -112,9 +126,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_skipped_is_no_failure() {
+    fn what_is_skipped_or_tried_in_vain_is_no_failure() {
         let mut steps = Steps::begin();
         steps.skip("only", "no need");
+        assert_eq!(steps.attempt::<()>("tried", || bail!("no network")), None);
         assert!(steps.passed());
+        assert!(steps.summary().lines().any(|line| line.ends_with("not done: no network")));
     }
 }
