@@ -33,10 +33,10 @@ impl Scene {
             period_s,
             since_touch_s: between(1, 0.0, period_s),
             apex: between(2, 0.55, 1.0),
-            start: between(3, 0.25, 0.75),
-            drift: between(4, -0.1, 0.1),
+            start: between(3, 0.45, 0.55),
+            drift: between(4, -0.02, 0.02),
             hue: between(5, 0.0, 1.0),
-            sky: between(6, 0.75, 0.9),
+            sky: between(6, 0.8, 0.85),
             clicks: (seed, index),
         }
     }

@@ -29,7 +29,7 @@ use std::time::{Duration, Instant};
 /// Training steps.
 pub const STEPS: usize = 2600;
 /// Clips to train on.
-pub const CLIPS: usize = 1024;
+pub const CLIPS: usize = 768;
 /// Clips that training never sees; the law is measured on them.
 pub const HELD_OUT: usize = 48;
 /// The index of the first of them in the world.
