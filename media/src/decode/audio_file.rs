@@ -47,6 +47,7 @@ fn compressed(path: &Path) -> Result<Audio> {
         .default_track(TrackType::Audio)
         .ok_or_else(|| Error::undecodable(path, "the file has no sound track"))?;
     let id = track.id;
+    let promised = track.num_frames.filter(|_| super::has_extension(path, &["flac"]));
     let parameters = track
         .codec_params
         .as_ref()
@@ -68,6 +69,10 @@ fn compressed(path: &Path) -> Result<Audio> {
     }
     if audio.sample_rate_hz == 0 || audio.samples.is_empty() {
         return Err(Error::undecodable(path, "the file has no sound"));
+    }
+    let got = audio.samples.len() as u64;
+    if let Some(promised) = promised.filter(|promised| *promised > got) {
+        return Err(Error::undecodable(path, format!("truncated: {got} of {promised} samples are there")));
     }
     Ok(Audio { sample_rate_hz: audio.sample_rate_hz, samples: audio.samples })
 }

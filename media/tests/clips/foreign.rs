@@ -177,6 +177,13 @@ fn gif_and_flac_and_mp3_of_ffmpeg_are_read() {
         println!("{}: {correlation:.4} at lag {lag}", file.display());
         assert!(correlation > 0.97, "{}: {correlation:.3}", file.display());
     }
+    let whole = std::fs::read(&path).unwrap();
+    std::fs::write(&path, &whole[..whole.len() * 2 / 3]).unwrap();
+    let error = decode(&path, Preference::BuiltIn).unwrap_err().to_string();
+    assert!(
+        error.contains("sound.flac: ") && (error.contains("end of file") || error.contains("truncated")),
+        "{error}"
+    );
     let gif = folder.join("sound.gif");
     ffmpeg(&["-i", source.to_str().unwrap(), "-vf", "fps=10"], &gif);
     let [ours, theirs] = [Preference::BuiltIn, Preference::Ffmpeg]
