@@ -5,6 +5,10 @@ use crate::error::{Error, Result};
 use avdit_core::{AudioLayout, Layout, VideoLayout};
 use serde::{Deserialize, Serialize};
 
+/// Sizes beyond these stand in no codec but a damaged file.
+const LARGEST: usize = 1 << 20;
+const MOST_SAMPLES: usize = 1 << 27;
+
 /// The configuration of a linear codec.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -129,11 +133,15 @@ impl CodecConfig {
             ("sample rate of the grid", g.sample_rate_hz as usize),
             ("video.patch_px", v.patch_px),
             ("video.temporal", v.temporal),
+            ("audio.n_fft", a.n_fft),
             ("audio.fine_frames", a.fine_frames),
         ] {
-            if size == 0 {
-                return Err(Error::value(what, "at least 1", size));
+            if !(1..=LARGEST).contains(&size) {
+                return Err(Error::value(what, format!("1 to {LARGEST}"), size));
             }
+        }
+        if g.samples() > MOST_SAMPLES {
+            return Err(Error::value("samples of a clip", format!("at most {MOST_SAMPLES}"), g.samples()));
         }
         if !g.width.is_multiple_of(v.patch_px) || !g.height.is_multiple_of(v.patch_px) {
             let expected = format!("a divisor of the pictures' {}x{} pixels", g.width, g.height);

@@ -58,6 +58,8 @@ fn configurations_that_do_not_fit_the_grid_are_told_by_field() {
     assert!(message(&|c| c.video.segments = vec![1, 1]).starts_with("segments of audio"));
     assert!(message(&|c| c.video.channels = 1000).starts_with("video.channels: 1000 is not allowed"));
     assert!(message(&|c| c.audio.fine_frames = 10_000).starts_with("audio.fine_frames: 10000"));
+    assert!(message(&|c| c.grid.width = 1 << 60).starts_with("width of the grid: "));
+    assert!(message(&|c| c.grid.sample_rate_hz = u32::MAX).starts_with("sample rate of the grid: "));
     assert!(message(&|c| c.whitening = f64::NAN).starts_with("whitening: NaN"));
     let other = Layout { video: VideoLayout { height: 3, ..layout().video }, ..layout() };
     assert!(

@@ -2,7 +2,7 @@
 
 use super::{ClipOrigin, Shard};
 use crate::ClipGrid;
-use crate::codec::{LinearCodec, file_sha256};
+use crate::codec::{Codec, LinearCodec, file_sha256};
 use crate::error::{Error, Result};
 use avdit_core::{Latents, Layout};
 use serde::{Deserialize, Serialize};
@@ -141,9 +141,14 @@ impl Dataset {
     /// Its codec.
     ///
     /// # Errors
-    /// As [`LinearCodec::load`].
+    /// As [`LinearCodec::load`]; [`Error::Malformed`] if its latents are of another layout.
     pub fn codec(&self) -> Result<LinearCodec> {
-        LinearCodec::load(&self.codec_path())
+        let codec = LinearCodec::load(&self.codec_path())?;
+        if *codec.layout() != self.info.layout {
+            let what = format!("layout is {:?}, the dataset has {:?}", codec.layout(), self.info.layout);
+            return Err(Error::malformed(self.codec_path(), what));
+        }
+        Ok(codec)
     }
 
     /// A clip.
