@@ -76,3 +76,31 @@ impl Guidance {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layout::{AudioLayout, VideoLayout};
+
+    #[test]
+    fn given_cells_become_noise_at_the_highest_level_and_the_rest_stays() {
+        let video = VideoLayout { frames: 2, channels: 1, height: 1, width: 1, segments: vec![1, 1] };
+        let layout =
+            Layout::new(video, AudioLayout { frames: 3, channels: 1, segments: vec![1, 2] }).unwrap();
+        let mask = CellMask::parse("video:1;audio:1", 2).unwrap();
+        let mut guidance = Guidance::new(&layout, &mask, 2, 3.0, 1000);
+        guidance.fresh = Latents { batch: 2, video: vec![-1.0; 4], audio: vec![-2.0; 6] };
+        let x =
+            Latents { batch: 2, video: vec![1.0, 2.0, 3.0, 4.0], audio: vec![5.0, 6.0, 7.0, 8.0, 9.0, 10.0] };
+        guidance.prepare(&x, &Levels::repeat(&[400.0, 0.0, 300.0, 0.0], 2));
+        assert_eq!(guidance.noisy.video, [1.0, -1.0, 3.0, -1.0]);
+        assert_eq!(guidance.noisy.audio, [5.0, -2.0, -2.0, 8.0, -2.0, -2.0]);
+        assert_eq!(guidance.levels, Levels::repeat(&[400.0, 1000.0, 300.0, 1000.0], 2));
+
+        guidance.unconditional = Latents { batch: 2, video: vec![1.0; 4], audio: vec![2.0; 6] };
+        let mut prediction = Latents { batch: 2, video: vec![1.5; 4], audio: vec![1.0; 6] };
+        guidance.combine(&mut prediction);
+        // 1 + 3·(1.5 − 1) and 2 + 3·(1 − 2)
+        assert_eq!((prediction.video[0], prediction.audio[5]), (2.5, -1.0));
+    }
+}
