@@ -85,13 +85,28 @@ impl Golden {
     /// # Errors
     /// If none is stated.
     pub fn tolerance(&self, marker: &str) -> Result<f64> {
-        let text = match &self.json["tolerance"] {
-            Value::String(text) => text.clone(),
-            Value::Object(map) => map.iter().map(|(key, value)| format!("{key}: {value}\n")).collect(),
-            _ => bail!("{}: no tolerance in the specification", self.name),
-        };
+        let text = self.tolerances()?;
         number_after(&text, marker)
             .ok_or_else(|| anyhow!("{}: no tolerance after '{marker}' in: {text}", self.name))
+    }
+
+    /// The tolerance stated before `marker`.
+    ///
+    /// # Errors
+    /// If none is stated.
+    pub fn tolerance_before(&self, marker: &str) -> Result<f64> {
+        let text = self.tolerances()?;
+        let number =
+            text.split_once(marker).and_then(|(before, _)| before.split_whitespace().last()?.parse().ok());
+        number.ok_or_else(|| anyhow!("{}: no tolerance before '{marker}' in: {text}", self.name))
+    }
+
+    fn tolerances(&self) -> Result<String> {
+        match &self.json["tolerance"] {
+            Value::String(text) => Ok(text.clone()),
+            Value::Object(map) => Ok(map.iter().map(|(key, value)| format!("{key}: {value}\n")).collect()),
+            _ => bail!("{}: no tolerance in the specification", self.name),
+        }
     }
 }
 
