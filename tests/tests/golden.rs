@@ -1,4 +1,6 @@
-//! The golden files of this repository are met.
+//! The golden files of this repository are met, and files that are not are found.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use avdit_tests::parity::{KINDS, print_table, run_dir};
 use std::path::{Path, PathBuf};
