@@ -38,8 +38,8 @@ impl TractEngine {
     pub(super) fn new(model: Model, options: &EngineOptions, start: Instant) -> Result<Self> {
         let Model { spec, facts: graph, proto, inputs, outputs, extras } = model;
         let onnx = tract_onnx::onnx().with_ignore_value_info(true);
-        if let Some(names) = proto.graph.as_ref().and_then(|proto| operators::missing(&onnx, proto)) {
-            return Err(engine_error("read", &graph, format!("it does not have the operators {names}")));
+        if let Some(reason) = proto.graph.as_ref().and_then(|proto| operators::refusal(&onnx, proto)) {
+            return Err(engine_error("read", &graph, reason));
         }
         let parsed = guarded("read", &graph, || {
             let folder = graph.path.parent().and_then(Path::to_str);
@@ -213,9 +213,28 @@ fn guarded<T>(action: &'static str, graph: &GraphFacts, code: impl FnOnce() -> T
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_of_tract_is_an_error() {
+        let graph = GraphFacts {
+            path: "model.onnx".into(),
+            bytes: 0,
+            opset: 20,
+            domains: Vec::new(),
+            producer: String::new(),
+            nodes: 0,
+            batch: Batch::Any,
+        };
+        let result = guarded("run", &graph, || -> TractResult<()> { panic!("index {} out of bounds", 7) });
+        let expected =
+            "engine tract cannot run model.onnx: it does not support this graph (index 7 out of bounds)";
+        assert_eq!(result.unwrap_err().to_string(), expected);
+    }
+
     #[test]
     fn the_version_told_is_the_one_that_is_built() {
         let lock = include_str!("../../../Cargo.lock");
-        assert!(lock.contains(&format!("name = \"tract-onnx\"\nversion = \"{}\"", super::VERSION)));
+        assert!(lock.contains(&format!("name = \"tract-onnx\"\nversion = \"{}\"", VERSION)));
     }
 }

@@ -2,8 +2,8 @@
 
 use crate::support::{change, engines, model, one_thread};
 use avdit_onnx::proto::type_proto::Value;
-use avdit_onnx::proto::{TypeProto, ValueInfoProto, tensor_shape_proto};
-use avdit_runtime::{Error, open};
+use avdit_onnx::proto::{AttributeProto, TypeProto, ValueInfoProto, tensor_shape_proto};
+use avdit_runtime::{EngineKind, Error, open};
 use std::path::Path;
 
 /// The message of every engine, which must be the same for all.
@@ -174,6 +174,30 @@ fn an_operator_that_an_engine_does_not_have_is_named() {
                 }
                 Err(other) => panic!("{kind}: {other}"),
                 Ok(_) => panic!("{kind} opened a graph with {domain} {op}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn axes_that_no_tensor_has_are_refused() {
+    type Edit = fn(&mut AttributeProto);
+    let edits: [(&str, Edit); 2] =
+        [("perm", |perm| perm.ints[0] = perm.ints[1]), ("axis", |axis| axis.i = Some(-(1 << 42)))];
+    for (name, edit) in edits {
+        let folder = model();
+        change(folder.path(), |model| {
+            let mut attributes = model.graph_mut().node.iter_mut().flat_map(|node| &mut node.attribute);
+            edit(attributes.find(|attribute| attribute.name() == name).unwrap());
+        });
+        for kind in engines() {
+            match open(folder.path(), kind, &one_thread()) {
+                Err(Error::Engine { reason, .. }) => {
+                    // ONNX Runtime complains of the shapes that follow from it.
+                    assert!(kind == EngineKind::OrtCpu || reason.contains(name), "{reason}");
+                }
+                Err(other) => panic!("{kind}: {other}"),
+                Ok(_) => panic!("{kind} opened it"),
             }
         }
     }
