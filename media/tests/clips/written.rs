@@ -1,6 +1,7 @@
 //! What this crate writes returns as it was meant.
 
 use crate::support::{ball, best_lag, has_ffmpeg, psnr_db};
+use avdit_media::encode::encode_mp4;
 use avdit_media::{Clip, EncodeOptions, Preference, Rational, decode, read_recipe, write_clip};
 use std::path::Path;
 
@@ -118,4 +119,11 @@ fn the_recipe_returns_from_the_file_and_from_the_sidecar() {
     assert_eq!(read_recipe(&path).unwrap(), Some(recipe));
     write_clip(&path, &clip, None, EncodeOptions::default()).unwrap();
     assert_eq!(read_recipe(&path).unwrap(), None);
+}
+
+#[test]
+fn the_same_clip_makes_the_same_file() {
+    let clip = ball(64, 64, 9, Rational::new(8, 1), 16_000);
+    let bytes = || encode_mp4(Path::new("same.mp4"), &clip, None, EncodeOptions::default()).unwrap();
+    assert!(bytes() == bytes());
 }
