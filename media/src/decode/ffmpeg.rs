@@ -83,7 +83,12 @@ impl Ffmpeg {
         });
         let status = child.wait().map_err(io)?;
         let complaints = complaints.join().unwrap_or_default();
+        // ffmpeg takes the end of a cut file for the end of the clip.
+        let cut = complaints.lines().find(|line| line.ends_with(": partial file"));
         match taken {
+            Some(_) if cut.is_some() => {
+                Err(Error::undecodable(path, format!("truncated: ffmpeg: {}", cut.unwrap_or_default())))
+            }
             Some(taken) if status.success() => Ok(taken),
             _ => Err(Error::undecodable(path, format!("ffmpeg: {}", last_lines(&complaints)))),
         }

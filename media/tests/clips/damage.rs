@@ -1,6 +1,6 @@
 //! Damaged files give an error that names them: no panic, no clip made of rubbish.
 
-use crate::support::ball;
+use crate::support::{ball, has_ffmpeg};
 use avdit_media::{Clip, EncodeOptions, Error, Preference, Rational, decode, write_clip};
 use std::path::Path;
 
@@ -102,4 +102,22 @@ fn a_sound_that_is_no_number_is_not_written() {
     assert!(!path.exists());
     let empty = Clip { video: None, audio: None };
     assert!(write_clip(&path, &empty, None, EncodeOptions::default()).is_err());
+}
+
+#[test]
+fn a_truncated_mp4_is_an_error_to_ffmpeg_too() {
+    if !has_ffmpeg() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("cut.mp4");
+    let clip = Clip { audio: None, ..ball(64, 64, 17, Rational::new(8, 1), 16_000) };
+    write_clip(&path, &clip, None, EncodeOptions::default()).unwrap();
+    assert_eq!(decode(&path, Preference::Ffmpeg).unwrap().clip.audio, None);
+    let whole = std::fs::read(&path).unwrap();
+    for length in [whole.len() - 10, whole.len() / 2, 400] {
+        std::fs::write(&path, &whole[..length]).unwrap();
+        let error = decode(&path, Preference::Ffmpeg).unwrap_err().to_string();
+        assert!(error.contains("cut.mp4: ") && error.contains("ffmpeg: "), "{length}: {error}");
+    }
 }
