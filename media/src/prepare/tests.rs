@@ -122,12 +122,15 @@ fn a_run_stopped_at_any_stage_and_run_again_gives_the_bytes_of_one_that_was_not(
     run(inputs.path(), whole.path(), &options()).unwrap();
     let out = tempfile::tempdir().unwrap();
     for stage in [Stage::Decode, Stage::Fit, Stage::Encode] {
-        let stop = Cell::new(false);
-        let mut watch =
-            |progress: Progress| stop.set(stop.get() || (progress.stage == stage && progress.done >= 3));
+        let (stop, last) = (Cell::new(false), Cell::new(stage));
+        let mut watch = |progress: Progress| {
+            stop.set(stop.get() || (progress.stage == stage && progress.done >= 3));
+            last.set(progress.stage);
+        };
         let stopped =
             prepare(&[inputs.path().to_owned()], out.path(), &options(), &mut watch, &|| stop.get());
         assert!(matches!(stopped, Err(Error::Interrupted { .. })), "{stage:?}: {stopped:?}");
+        assert_eq!(last.get(), stage, "it went on to the next stage");
         assert_eq!(contents(out.path()).into_keys().collect::<Vec<_>>(), [".work"], "{stage:?}");
     }
     let summary = run(inputs.path(), out.path(), &options()).unwrap();
@@ -148,9 +151,10 @@ fn an_earlier_dataset_stays_whole_until_the_new_one_is() {
     after.remove(".work").unwrap();
     assert!(after == before);
     // A file of work that was cut short is made again.
-    let work = out.path().join(".work/clips");
-    let cut = std::fs::read_dir(&work).unwrap().next().unwrap().unwrap().path();
-    std::fs::write(&cut, &std::fs::read(&cut).unwrap()[..10]).unwrap();
+    let work = std::fs::read_dir(out.path().join(".work/clips")).unwrap().map(|entry| entry.unwrap().path());
+    let cut = work.max_by_key(|path| std::fs::metadata(path).unwrap().len()).unwrap();
+    let bytes = std::fs::read(&cut).unwrap();
+    std::fs::write(&cut, &bytes[..bytes.len() - 1]).unwrap();
     let summary = run(inputs.path(), out.path(), &options()).unwrap();
     assert_eq!((summary.dataset.clips, summary.resumed), (5, summary.files - 1));
     // The codec of a dataset serves for another.
