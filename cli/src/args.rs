@@ -26,16 +26,20 @@ pub enum Command {
     #[command(after_help = "Examples:\n  avdit demo\n  avdit demo --out /tmp/first --seed 7")]
     Demo(DemoArgs),
     /// Turn clips into a dataset of latents
-    #[command(after_help = "Examples:\n  avdit prepare clips/ -o data/\n  avdit prepare *.mp4 -o data/ --preset small\n  \
+    #[command(
+        after_help = "Examples:\n  avdit prepare clips/ -o data/\n  avdit prepare *.mp4 -o data/ --preset small\n  \
         avdit prepare more/ -o data2/ --codec data/codec.safetensors\n\nReads mp4/mov (H.264, AAC), gif or a folder of png \
-        with a wav beside it, and whatever ffmpeg reads where it is installed. Run it again after an interruption: it goes on.")]
+        with a wav beside it, and whatever ffmpeg reads where it is installed. Run it again after an interruption: it goes on."
+    )]
     Prepare(PrepareArgs),
     /// Train a MoNL AVDiT
     #[command(after_help = "Examples:\n  avdit train --example > run.toml\n  avdit train run.toml\n  \
         avdit train run.toml --resume\n  avdit train run.toml --set optimizer.lr=3e-4 --set run.steps=20000")]
     Train(TrainArgs),
     /// Write a run's network as an ONNX model, checked against the checkpoint
-    #[command(after_help = "Examples:\n  avdit export runs/first -o model/\n  avdit export runs/first -o model/ --batch 1 --raw")]
+    #[command(
+        after_help = "Examples:\n  avdit export runs/first -o model/\n  avdit export runs/first -o model/ --batch 1 --raw"
+    )]
     Export(ExportArgs),
     /// Make clips with an exported model
     #[command(after_help = "Examples:\n  avdit sample model/ --task joint -o out.mp4\n  \
@@ -44,7 +48,9 @@ pub enum Command {
         avdit sample model/ --given 'video:0-1;audio:0-1' --video clip.mp4 -o out.mp4")]
     Sample(SampleArgs),
     /// Measure what a sampling step costs
-    #[command(after_help = "Examples:\n  avdit bench model/\n  avdit bench model/ --engine ort --threads 1 --steps 20 --json")]
+    #[command(
+        after_help = "Examples:\n  avdit bench model/\n  avdit bench model/ --engine ort --threads 1 --steps 20 --json"
+    )]
     Bench(BenchArgs),
     /// Say which engines can run here, and what is missing
     #[command(after_help = "Examples:\n  avdit doctor\n  avdit doctor --json")]

@@ -52,7 +52,11 @@ pub fn code(error: &anyhow::Error) -> u8 {
             return INTERRUPTED;
         }
         if let Some(error) = cause.downcast_ref::<avdit_runtime::Error>() {
-            return if matches!(error, avdit_runtime::Error::NoOnnxRuntime { .. }) { NO_LIBRARY } else { BAD_INPUT };
+            return if matches!(error, avdit_runtime::Error::NoOnnxRuntime { .. }) {
+                NO_LIBRARY
+            } else {
+                BAD_INPUT
+            };
         }
         let bad_input = cause.is::<avdit_media::Error>()
             || cause.is::<avdit_trainer::Error>()

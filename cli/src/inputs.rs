@@ -16,20 +16,32 @@ pub struct Given {
 
 impl Given {
     /// Reads what a task needs: pictures from `video`; sound from `audio` or, without it, from `video`.
-    pub fn read(codec: &dyn Codec, mask: &CellMask, video: Option<&Path>, audio: Option<&Path>) -> Result<Self> {
-        let mut given = Self { mask: mask.clone(), video: None, audio: None, latents: Latents::zeros(codec.layout(), 1) };
+    pub fn read(
+        codec: &dyn Codec,
+        mask: &CellMask,
+        video: Option<&Path>,
+        audio: Option<&Path>,
+    ) -> Result<Self> {
+        let mut given =
+            Self { mask: mask.clone(), video: None, audio: None, latents: Latents::zeros(codec.layout(), 1) };
         if mask.needs(Modality::Video) {
             let path = video.context("the task gives pictures\n\nhint: name the file with --video FILE")?;
             given.take(codec, on_grid(codec, path, Modality::Video)?)?;
         }
         if mask.needs(Modality::Audio) {
-            let path = audio.or(video).context("the task gives sound\n\nhint: name the file with --audio FILE")?;
+            let path =
+                audio.or(video).context("the task gives sound\n\nhint: name the file with --audio FILE")?;
             given.take(codec, on_grid(codec, path, Modality::Audio)?)?;
         }
         let sound_of_video = mask.needs(Modality::Audio) && audio.is_none();
-        for (path, used) in [(video, mask.needs(Modality::Video) || sound_of_video), (audio, mask.needs(Modality::Audio))] {
+        for (path, used) in
+            [(video, mask.needs(Modality::Video) || sound_of_video), (audio, mask.needs(Modality::Audio))]
+        {
             if let (Some(path), false) = (path, used) {
-                bail!("{}: the task gives {mask}, so this file is not used\n\nhint: leave it out, or choose another --task", path.display());
+                bail!(
+                    "{}: the task gives {mask}, so this file is not used\n\nhint: leave it out, or choose another --task",
+                    path.display()
+                );
             }
         }
         Ok(given)
@@ -77,7 +89,8 @@ fn on_grid(codec: &dyn Codec, path: &Path, needed: Modality) -> Result<Clip> {
         needs_audio: needed == Modality::Audio,
         ..FitPolicy::default()
     };
-    let clips = fit_to_grid(&clip, &codec.grid(), &policy).map_err(|reject| bad_input(path, &reject.to_string()))?;
+    let clips =
+        fit_to_grid(&clip, &codec.grid(), &policy).map_err(|reject| bad_input(path, &reject.to_string()))?;
     clips.into_iter().next().ok_or_else(|| bad_input(path, "holds no clip of the model's length"))
 }
 

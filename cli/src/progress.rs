@@ -22,7 +22,9 @@ impl Stage {
         let plain = !std::io::stderr().is_terminal();
         let target = if plain { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
         let bar = ProgressBar::with_draw_target(Some(total as u64), target);
-        let template = format!("{{msg:<28}} {{bar:32}} {{pos}}/{{len}} {unit}  {{elapsed}} elapsed, {{eta}} left  {{prefix}}");
+        let template = format!(
+            "{{msg:<28}} {{bar:32}} {{pos}}/{{len}} {unit}  {{elapsed}} elapsed, {{eta}} left  {{prefix}}"
+        );
         if let Ok(style) = ProgressStyle::with_template(&template) {
             bar.set_style(style.progress_chars("━╸ "));
         }
@@ -40,7 +42,8 @@ impl Stage {
         self.bar.set_prefix(note.to_owned());
         if self.plain && self.last_line.elapsed() >= HEARTBEAT {
             self.last_line = Instant::now();
-            let (total, elapsed) = (self.bar.length().unwrap_or(0) as usize, self.started.elapsed().as_secs_f64());
+            let (total, elapsed) =
+                (self.bar.length().unwrap_or(0) as usize, self.started.elapsed().as_secs_f64());
             let left = elapsed / done.max(1) as f64 * total.saturating_sub(done) as f64;
             eprintln!("{}: {done}/{total}, {elapsed:.0} s elapsed, {left:.0} s left  {note}", self.label);
         }

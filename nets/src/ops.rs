@@ -25,7 +25,12 @@ pub trait Ops {
     fn linear(&self, x: &Self::Tensor, name: &str) -> Result<Self::Tensor, Self::Error>;
 
     /// [`Ops::linear`] whose output is cut into `parts` equal pieces along the last dimension.
-    fn linear_split(&self, x: &Self::Tensor, name: &str, parts: usize) -> Result<Vec<Self::Tensor>, Self::Error>;
+    fn linear_split(
+        &self,
+        x: &Self::Tensor,
+        name: &str,
+        parts: usize,
+    ) -> Result<Vec<Self::Tensor>, Self::Error>;
 
     /// The same elements under other dimensions (batch apart).
     fn reshape(&self, x: &Self::Tensor, dims: &[usize]) -> Result<Self::Tensor, Self::Error>;
@@ -37,7 +42,13 @@ pub trait Ops {
     fn concat(&self, xs: &[&Self::Tensor], dim: usize) -> Result<Self::Tensor, Self::Error>;
 
     /// `len` entries from `start` along dimension `dim` (counted after the batch).
-    fn narrow(&self, x: &Self::Tensor, dim: usize, start: usize, len: usize) -> Result<Self::Tensor, Self::Error>;
+    fn narrow(
+        &self,
+        x: &Self::Tensor,
+        dim: usize,
+        start: usize,
+        len: usize,
+    ) -> Result<Self::Tensor, Self::Error>;
 
     /// Row `indices[i]` of `x` (R, D) as row i: (len, D). Every index is below R.
     fn gather_rows(&self, x: &Self::Tensor, indices: &[usize]) -> Result<Self::Tensor, Self::Error>;
@@ -62,16 +73,32 @@ pub trait Ops {
 
     /// `layer_norm(x)·(1 + scale) + shift` over the last dimension, without affine parameters of its own;
     /// all three (tokens, D).
-    fn modulate(&self, x: &Self::Tensor, shift: &Self::Tensor, scale: &Self::Tensor, eps: f64) -> Result<Self::Tensor, Self::Error>;
+    fn modulate(
+        &self,
+        x: &Self::Tensor,
+        shift: &Self::Tensor,
+        scale: &Self::Tensor,
+        eps: f64,
+    ) -> Result<Self::Tensor, Self::Error>;
 
     /// `x + gate·y`, all three (tokens, D).
-    fn gate_add(&self, x: &Self::Tensor, gate: &Self::Tensor, y: &Self::Tensor) -> Result<Self::Tensor, Self::Error>;
+    fn gate_add(
+        &self,
+        x: &Self::Tensor,
+        gate: &Self::Tensor,
+        y: &Self::Tensor,
+    ) -> Result<Self::Tensor, Self::Error>;
 
     /// `x / √(mean(x²) + eps) · {name}.weight` over the last dimension.
     fn rms_norm(&self, x: &Self::Tensor, name: &str, eps: f64) -> Result<Self::Tensor, Self::Error>;
 
     /// `softmax(q·kᵀ/√d)·v` of every head; q, k, v (tokens, heads, d) → (tokens, heads·d).
-    fn attention(&self, q: &Self::Tensor, k: &Self::Tensor, v: &Self::Tensor) -> Result<Self::Tensor, Self::Error>;
+    fn attention(
+        &self,
+        q: &Self::Tensor,
+        k: &Self::Tensor,
+        v: &Self::Tensor,
+    ) -> Result<Self::Tensor, Self::Error>;
 
     /// Says that what follows belongs to a part of the network, such as `blocks.3`: for the names of graph nodes.
     fn scope(&self, name: &str);

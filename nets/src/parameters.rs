@@ -50,7 +50,9 @@ impl Parameter {
             }
             Init::XavierUniform => {
                 let bound = (6.0 / self.shape.iter().sum::<usize>() as f64).sqrt();
-                (0..self.len() as u32).map(|i| ((noise.uniform(stream, i) * 2.0 - 1.0) * bound) as f32).collect()
+                (0..self.len() as u32)
+                    .map(|i| ((noise.uniform(stream, i) * 2.0 - 1.0) * bound) as f32)
+                    .collect()
             }
         }
     }

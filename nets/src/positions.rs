@@ -10,7 +10,9 @@ pub fn sincos(position: f64, n: usize) -> Vec<f64> {
 /// The time coordinate of every frame, in segments: segment index + (index in segment + ½)/frames in that segment.
 pub fn segment_times(segments: &[usize]) -> Vec<f64> {
     let times = segments.iter().enumerate();
-    times.flat_map(|(n, &frames)| (0..frames).map(move |i| n as f64 + (i as f64 + 0.5) / frames as f64)).collect()
+    times
+        .flat_map(|(n, &frames)| (0..frames).map(move |i| n as f64 + (i as f64 + 0.5) / frames as f64))
+        .collect()
 }
 
 /// Frequencies of the timestep features: exp(−ln(10000)·k/half), k = 0…half−1.

@@ -15,8 +15,8 @@ use crate::model::Weights;
 use avdit_core::DenoiserSpec;
 use avdit_media::tensors::{TensorFile, TensorRef, write_tensors};
 use avdit_nets::avdit::AvditConfig;
-use serde::{Deserialize, Serialize};
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -100,9 +100,14 @@ impl Checkpoint {
                 let parameter = name.strip_prefix("first.").or(name.strip_prefix("second.")).unwrap_or(name);
                 shapes.get(parameter).cloned().unwrap_or_default()
             };
-            let tensors: Vec<_> =
-                weights.iter().map(|(name, values)| TensorRef { name, shape: shape_of(name), values }).collect();
-            let metadata = BTreeMap::from([("format".to_owned(), "pt".to_owned()), ("avdit".to_owned(), FORMAT.to_owned())]);
+            let tensors: Vec<_> = weights
+                .iter()
+                .map(|(name, values)| TensorRef { name, shape: shape_of(name), values })
+                .collect();
+            let metadata = BTreeMap::from([
+                ("format".to_owned(), "pt".to_owned()),
+                ("avdit".to_owned(), FORMAT.to_owned()),
+            ]);
             write_tensors(&folder.join(file), &metadata, &tensors)
         };
         write("model.safetensors", &self.weights)?;
@@ -156,7 +161,8 @@ fn read_config(folder: &Path) -> Result<CheckpointConfig> {
 fn read_weights(folder: &Path, file: &str, network: &AvditConfig, names: Vec<String>) -> Result<Weights> {
     let path = folder.join(file);
     let tensors = TensorFile::read(&path)?;
-    let shapes: BTreeMap<String, Vec<usize>> = network.parameters().into_iter().map(|p| (p.name, p.shape)).collect();
+    let shapes: BTreeMap<String, Vec<usize>> =
+        network.parameters().into_iter().map(|p| (p.name, p.shape)).collect();
     let mut weights = Weights::new();
     for name in names {
         let parameter = name.strip_prefix("first.").or(name.strip_prefix("second.")).unwrap_or(&name);

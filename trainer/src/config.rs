@@ -187,7 +187,11 @@ impl TrainConfig {
         let base = AvditConfig::preset(name).ok_or_else(|| {
             let known = AvditConfig::PRESETS;
             let hint = nearest(name, known.into_iter()).map(|n| format!("\n\nhint: did you mean `{n}`?"));
-            Error::Config(format!("model.preset: '{name}' is not one of {}{}", known.join(", "), hint.unwrap_or_default()))
+            Error::Config(format!(
+                "model.preset: '{name}' is not one of {}{}",
+                known.join(", "),
+                hint.unwrap_or_default()
+            ))
         })?;
         let (video, audio) = (layout.video.clone(), layout.audio.clone());
         let config = AvditConfig {
@@ -226,9 +230,9 @@ impl TrainConfig {
         let single = |strategy| Ok(Mixture::Single(strategy));
         match (objective.strategy, &objective.task) {
             (StrategyName::Conditional, Some(task)) => Ok(Mixture::Conditional(task.parse::<Task>()?)),
-            (StrategyName::Conditional, None) => {
-                Err(Error::Config("objective.strategy is conditional, so objective.task is needed, such as \"a2v\"".into()))
-            }
+            (StrategyName::Conditional, None) => Err(Error::Config(
+                "objective.strategy is conditional, so objective.task is needed, such as \"a2v\"".into(),
+            )),
             (_, Some(task)) => Err(Error::Config(format!(
                 "objective.task is '{task}', but only strategy \"conditional\" has a task"
             ))),
@@ -245,9 +249,15 @@ impl TrainConfig {
     /// # Errors
     /// [`Error::Config`] naming the setting, what it is and what it may be.
     pub fn check(&self) -> Result<()> {
-        let fail = |name: &str, got: String, expected: &str| Err(Error::Config(format!("{name} is {got}, expected {expected}")));
+        let fail = |name: &str, got: String, expected: &str| {
+            Err(Error::Config(format!("{name} is {got}, expected {expected}")))
+        };
         let optimizer = &self.optimizer;
-        for (name, value) in [("run.steps", self.run.steps), ("run.batch", self.run.batch), ("run.checkpoint_every", self.run.checkpoint_every)] {
+        for (name, value) in [
+            ("run.steps", self.run.steps),
+            ("run.batch", self.run.batch),
+            ("run.checkpoint_every", self.run.checkpoint_every),
+        ] {
             if value == 0 {
                 return fail(name, value.to_string(), "at least 1");
             }
@@ -279,7 +289,10 @@ fn nearest_key(message: &str) -> Option<String> {
 /// The candidate that looks most like `name`, if one does.
 pub fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let scored = candidates.map(|candidate| (strsim::jaro_winkler(name, candidate), candidate));
-    scored.filter(|(score, _)| *score > 0.6).max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, candidate)| candidate)
+    scored
+        .filter(|(score, _)| *score > 0.6)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, candidate)| candidate)
 }
 
 #[cfg(test)]
@@ -301,19 +314,29 @@ mod tests {
 
     #[test]
     fn an_unknown_key_is_named_with_the_nearest_known_one() {
-        let error = parse("data = \"d\"\nout = \"o\"\n[optimizer]\nlearning_rat = 1\nweigth_decay = 2\n[run]\nsteps = 1").unwrap_err().to_string();
+        let error = parse(
+            "data = \"d\"\nout = \"o\"\n[optimizer]\nlearning_rat = 1\nweigth_decay = 2\n[run]\nsteps = 1",
+        )
+        .unwrap_err()
+        .to_string();
         assert!(error.starts_with("x.toml: ") && error.contains("line 4"), "{error}");
         let error = parse(&format!("{SMALLEST}checkpoint_evry = 1")).unwrap_err().to_string();
         assert!(error.ends_with("hint: did you mean `checkpoint_every`?"), "{error}");
-        let error = parse(&SMALLEST.replace("[run]", "[objective]\nstrategy = \"mono\"\n[run]")).unwrap_err().to_string();
+        let error = parse(&SMALLEST.replace("[run]", "[objective]\nstrategy = \"mono\"\n[run]"))
+            .unwrap_err()
+            .to_string();
         assert!(error.ends_with("hint: did you mean `monl`?"), "{error}");
     }
 
     #[test]
     fn settings_out_of_range_are_named() {
         let config = parse(&SMALLEST.replace("steps = 3", "steps = 0")).unwrap();
-        assert_eq!(config.check().unwrap_err().to_string(), "configuration: run.steps is 0, expected at least 1");
-        let config = parse(&SMALLEST.replace("[run]", "[objective]\nstrategy = \"conditional\"\n[run]")).unwrap();
+        assert_eq!(
+            config.check().unwrap_err().to_string(),
+            "configuration: run.steps is 0, expected at least 1"
+        );
+        let config =
+            parse(&SMALLEST.replace("[run]", "[objective]\nstrategy = \"conditional\"\n[run]")).unwrap();
         assert!(config.check().unwrap_err().to_string().contains("objective.task is needed"));
     }
 }

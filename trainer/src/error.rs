@@ -56,7 +56,9 @@ pub enum Error {
         names: String,
     },
     /// The loss or the gradient is not a finite number.
-    #[error("{what} is {value} at step {step} (examples {examples}); the last checkpoint is intact\n\nhint: lower optimizer.lr, or check these clips with `avdit prepare`")]
+    #[error(
+        "{what} is {value} at step {step} (examples {examples}); the last checkpoint is intact\n\nhint: lower optimizer.lr, or check these clips with `avdit prepare`"
+    )]
     NotFinite {
         /// Loss or gradient norm.
         what: &'static str,

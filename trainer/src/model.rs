@@ -38,7 +38,12 @@ impl Model {
     /// # Errors
     /// If the configuration is unsound or Candle fails.
     pub fn new(config: &AvditConfig, seed: u64, device: &Device) -> Result<Self> {
-        let initial = config.parameters().iter().enumerate().map(|(i, p)| (p.name.clone(), p.initial(seed, i))).collect();
+        let initial = config
+            .parameters()
+            .iter()
+            .enumerate()
+            .map(|(i, p)| (p.name.clone(), p.initial(seed, i)))
+            .collect();
         Self::with_weights(config, &initial, device)
     }
 
@@ -50,7 +55,10 @@ impl Model {
         config.check()?;
         let list = config.parameters();
         if let Some(name) = weights.keys().find(|name| !list.iter().any(|p| &p.name == *name)) {
-            return Err(Error::Parameter { name: name.clone(), what: "the network has no such parameter".into() });
+            return Err(Error::Parameter {
+                name: name.clone(),
+                what: "the network has no such parameter".into(),
+            });
         }
         let mut model = Self {
             config: config.clone(),
@@ -62,10 +70,14 @@ impl Model {
         };
         for parameter in list {
             let fail = |what: String| Error::Parameter { name: parameter.name.clone(), what };
-            let values = weights.get(&parameter.name).ok_or_else(|| fail("missing from the checkpoint".into()))?;
+            let values =
+                weights.get(&parameter.name).ok_or_else(|| fail("missing from the checkpoint".into()))?;
             if values.len() != parameter.len() {
                 let shape = &parameter.shape;
-                return Err(fail(format!("checkpoint has {} values, network expects {shape:?}", values.len())));
+                return Err(fail(format!(
+                    "checkpoint has {} values, network expects {shape:?}",
+                    values.len()
+                )));
             }
             let var = Var::from_tensor(&Tensor::from_slice(values, parameter.shape.as_slice(), device)?)?;
             model.tensors.insert(parameter.name.clone(), var.as_tensor().clone());
@@ -124,7 +136,11 @@ impl Model {
     /// # Errors
     /// As [`Model::forward`].
     #[allow(clippy::type_complexity)]
-    pub fn forward_with_taps(&self, noisy: &Latents, levels: &Levels) -> Result<((Tensor, Tensor), Vec<(String, Tensor)>)> {
+    pub fn forward_with_taps(
+        &self,
+        noisy: &Latents,
+        levels: &Levels,
+    ) -> Result<((Tensor, Tensor), Vec<(String, Tensor)>)> {
         let ops = CandleOps::new(&self.tensors, &self.device).with_taps();
         let outputs = self.run(&ops, noisy, levels)?;
         Ok((outputs, ops.into_taps()))
@@ -156,8 +172,11 @@ impl Model {
     /// # Errors
     /// [`Error::NoGradient`] naming those that it did not reach.
     pub fn check_gradients(&self, grads: &GradStore) -> Result<()> {
-        let missing: Vec<&str> =
-            self.parameters().filter(|(_, var)| grads.get(var.as_tensor()).is_none()).map(|(name, _)| name).collect();
+        let missing: Vec<&str> = self
+            .parameters()
+            .filter(|(_, var)| grads.get(var.as_tensor()).is_none())
+            .map(|(name, _)| name)
+            .collect();
         if missing.is_empty() {
             return Ok(());
         }

@@ -44,7 +44,12 @@ impl Objective {
     /// # Errors
     /// As [`DenoiserSpec::noise_schedule`].
     pub fn new(spec: &DenoiserSpec, weighting: Weighting) -> Result<Self> {
-        Ok(Self { layout: spec.layout.clone(), target: spec.target, weighting, schedule: spec.noise_schedule()? })
+        Ok(Self {
+            layout: spec.layout.clone(),
+            target: spec.target,
+            weighting,
+            schedule: spec.noise_schedule()?,
+        })
     }
 
     /// The weight of a cell's squared error: 0 for a clean cell, which holds no noise to predict.
@@ -74,7 +79,8 @@ impl Objective {
         let (mut noisy, mut target, mut weight) = (zeros(), zeros(), zeros());
         for modality in Modality::ALL {
             let (clean, epsilon) = (clean.get(modality), epsilon.get(modality));
-            let (noisy, target, weight) = (noisy.get_mut(modality), target.get_mut(modality), weight.get_mut(modality));
+            let (noisy, target, weight) =
+                (noisy.get_mut(modality), target.get_mut(modality), weight.get_mut(modality));
             let mut count = 0;
             for (range, &level) in self.cell_ranges(modality, clean.len()).zip(levels.get(modality)) {
                 let rates = self.schedule.rates(f64::from(level));
@@ -94,7 +100,11 @@ impl Objective {
     }
 
     /// Element ranges of every cell of a batch, in the order of [`Levels::get`].
-    fn cell_ranges(&self, modality: Modality, elements: usize) -> impl Iterator<Item = std::ops::Range<usize>> + use<> {
+    fn cell_ranges(
+        &self,
+        modality: Modality,
+        elements: usize,
+    ) -> impl Iterator<Item = std::ops::Range<usize>> + use<> {
         let (len, ranges) = (self.layout.len(modality), self.layout.segment_ranges(modality));
         (0..elements / len.max(1)).flat_map(move |item| {
             ranges.clone().into_iter().map(move |range| item * len + range.start..item * len + range.end)

@@ -107,7 +107,13 @@ impl Optimizer {
     ///
     /// # Errors
     /// [`Error::Parameter`] if a state is missing or of another size than its parameter.
-    pub fn restore(config: &OptimizerConfig, model: &Model, steps_done: usize, moments: &Weights, ema: &Weights) -> Result<Self> {
+    pub fn restore(
+        config: &OptimizerConfig,
+        model: &Model,
+        steps_done: usize,
+        moments: &Weights,
+        ema: &Weights,
+    ) -> Result<Self> {
         let mut optimizer = Self::new(config, model)?;
         optimizer.steps_done = steps_done;
         for (name, state) in &mut optimizer.states {
@@ -118,7 +124,10 @@ impl Optimizer {
             ] {
                 let key = if kind.is_empty() { name.clone() } else { format!("{kind}.{name}") };
                 let values = source.get(&key).filter(|values| values.len() == into.len());
-                let fail = || Error::Parameter { name: key.clone(), what: "missing from the optimizer's state".into() };
+                let fail = || Error::Parameter {
+                    name: key.clone(),
+                    what: "missing from the optimizer's state".into(),
+                };
                 into.clone_from(values.ok_or_else(fail)?);
             }
         }
@@ -165,7 +174,9 @@ impl Optimizer {
         let (beta1, beta2) = self.config.betas;
         let bias = |beta: f64| 1.0 - beta.powi(self.steps_done as i32);
         for (name, var) in model.parameters() {
-            let (Some(grad), Some(state)) = (grads.get(var.as_tensor()), self.states.get_mut(name)) else { continue };
+            let (Some(grad), Some(state)) = (grads.get(var.as_tensor()), self.states.get_mut(name)) else {
+                continue;
+            };
             let update = Update {
                 state: RefCell::new(state),
                 gradient_scale: gradient_scale as f32,
@@ -204,7 +215,13 @@ impl InplaceOp2 for Update<'_> {
         "adamw"
     }
 
-    fn cpu_fwd(&self, s1: &mut CpuStorage, l1: &Layout, s2: &CpuStorage, l2: &Layout) -> candle_core::Result<()> {
+    fn cpu_fwd(
+        &self,
+        s1: &mut CpuStorage,
+        l1: &Layout,
+        s2: &CpuStorage,
+        l2: &Layout,
+    ) -> candle_core::Result<()> {
         let CpuStorage::F32(parameter) = s1 else { candle_core::bail!("parameters must be f32") };
         let (Some((p0, p1)), Some((g0, g1))) = (l1.contiguous_offsets(), l2.contiguous_offsets()) else {
             candle_core::bail!("parameters and gradients must be contiguous")

@@ -170,7 +170,17 @@ impl<'a> Session<'a> {
             (model, optimizer, 0)
         };
         std::fs::create_dir_all(&config.out).map_err(Error::io(&config.out))?;
-        Ok(Self { config, checkpoint_config, examples, mixture, objective, model, optimizer, gradients_checked: false, step })
+        Ok(Self {
+            config,
+            checkpoint_config,
+            examples,
+            mixture,
+            objective,
+            model,
+            optimizer,
+            gradients_checked: false,
+            step,
+        })
     }
 
     /// Examples of a step: whole passes over the data, each in an order of its own.
@@ -205,8 +215,14 @@ impl<'a> Session<'a> {
                     noise.normals(stream, epsilon.get_mut(modality));
                 }
                 let (segments, timesteps) = (layout.segments(), objective.timesteps);
-                let levels =
-                    self.mixture.draw(noise, step as u32, item as u32, segments, timesteps, objective.clean_fraction)?;
+                let levels = self.mixture.draw(
+                    noise,
+                    step as u32,
+                    item as u32,
+                    segments,
+                    timesteps,
+                    objective.clean_fraction,
+                )?;
                 Ok((clean, epsilon, levels))
             })
             .collect::<Result<_>>()?;
@@ -255,7 +271,8 @@ impl<'a> Session<'a> {
         if value.is_finite() {
             return Ok(());
         }
-        let examples = self.batch_indices(self.step).iter().map(usize::to_string).collect::<Vec<_>>().join(", ");
+        let examples =
+            self.batch_indices(self.step).iter().map(usize::to_string).collect::<Vec<_>>().join(", ");
         Err(Error::NotFinite { what, value, step: self.step + 1, examples })
     }
 
@@ -309,7 +326,9 @@ fn compare(name: &str, saved: &serde_json::Value, now: &serde_json::Value, diffe
                 compare(&name, saved, b.get(key).unwrap_or(&serde_json::Value::Null), differences);
             }
         }
-        _ if saved != now => differences.push(format!("{name}: checkpoint has {saved}, configuration has {now}")),
+        _ if saved != now => {
+            differences.push(format!("{name}: checkpoint has {saved}, configuration has {now}"))
+        }
         _ => {}
     }
 }

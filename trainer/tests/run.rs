@@ -1,5 +1,7 @@
 //! Runs of a very small network on made-up latents.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use avdit_core::{Latents, Layout, Noise, Purpose, Stream};
 use avdit_trainer::{Checkpoint, Error, Examples, Result, StartOptions, TrainConfig, train};
 use std::cell::Cell;
@@ -75,7 +77,12 @@ fn the_loss_falls_and_only_the_newest_checkpoints_stay() {
     let folder = tempfile::tempdir().unwrap();
     let losses = run(&config(folder.path(), 200), StartOptions::default()).unwrap();
     let mean = |part: &[f64]| part.iter().sum::<f64>() / part.len() as f64;
-    assert!(mean(&losses[180..]) < 0.8 * mean(&losses[..20]), "{} {}", mean(&losses[..20]), mean(&losses[180..]));
+    assert!(
+        mean(&losses[180..]) < 0.8 * mean(&losses[..20]),
+        "{} {}",
+        mean(&losses[..20]),
+        mean(&losses[180..])
+    );
     let kept = avdit_trainer::checkpoint::list(folder.path()).unwrap();
     let names: Vec<_> = kept.iter().map(|path| path.file_name().unwrap().to_str().unwrap()).collect();
     assert_eq!(names, ["step-000150", "step-000200"]);
@@ -87,7 +94,8 @@ fn a_cancelled_run_leaves_a_checkpoint_of_its_last_step() {
     let steps = Cell::new(0);
     let mut count = |_: &avdit_trainer::StepMetrics| steps.set(steps.get() + 1);
     let config = config(folder.path(), 100);
-    let outcome = train(&config, &MadeUp::new(), StartOptions::default(), &mut count, &|| steps.get() == 7).unwrap();
+    let outcome =
+        train(&config, &MadeUp::new(), StartOptions::default(), &mut count, &|| steps.get() == 7).unwrap();
     assert!(outcome.interrupted && outcome.step == 7);
     assert_eq!(Checkpoint::read(&outcome.checkpoint).unwrap().state.step, 7);
 }
@@ -120,7 +128,9 @@ fn a_damaged_checkpoint_is_named() {
     let bytes = std::fs::read(&file).unwrap();
     for damaged in [&bytes[..bytes.len() / 2], &bytes[..4], &[[255; 8].as_slice(), &bytes[8..]].concat()] {
         std::fs::write(&file, damaged).unwrap();
-        let message = run(&config(folder.path(), 2), StartOptions { resume: true, until: None }).unwrap_err().to_string();
+        let message = run(&config(folder.path(), 2), StartOptions { resume: true, until: None })
+            .unwrap_err()
+            .to_string();
         assert!(message.contains("ema.safetensors"), "{message}");
     }
 }

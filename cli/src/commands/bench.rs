@@ -8,6 +8,7 @@ use avdit_core::{CellMask, Latents, Modality, Noise, Purpose, Stream};
 use avdit_core::{SampleRequest, Task};
 use avdit_media::codec::{Codec, LinearCodec};
 use avdit_runtime::bench::Progress;
+use avdit_runtime::machine::Machine;
 use avdit_runtime::{BenchOptions, BenchReport, EngineOptions, Summary, bench};
 use std::path::Path;
 use std::time::Duration;
@@ -28,12 +29,13 @@ pub fn run(args: &BenchArgs) -> Result<()> {
         options.given = Some(given);
     }
     let mut stage = Stage::new("measure", args.min_runs, "runs");
-    let report = bench(&args.model, args.engine.engine, &engine_options(&args.engine), &options, &mut |progress| {
-        if let Progress::Ran { runs, .. } = progress {
-            stage.set_total(runs.max(args.min_runs));
-            stage.set(runs, "");
-        }
-    })?;
+    let report =
+        bench(&args.model, args.engine.engine, &engine_options(&args.engine), &options, &mut |progress| {
+            if let Progress::Ran { runs, .. } = progress {
+                stage.set_total(runs.max(args.min_runs));
+                stage.set(runs, "");
+            }
+        })?;
     stage.finish("");
     if args.json {
         return say_json(&report);
@@ -45,7 +47,11 @@ pub fn run(args: &BenchArgs) -> Result<()> {
 /// How the user wants a model to be run.
 pub fn engine_options(args: &EngineArgs) -> EngineOptions {
     let default = EngineOptions::default();
-    EngineOptions { threads: args.threads.unwrap_or(default.threads), onnx_runtime: args.onnxruntime.clone(), ..default }
+    EngineOptions {
+        threads: args.threads.unwrap_or(default.threads),
+        onnx_runtime: args.onnxruntime.clone(),
+        ..default
+    }
 }
 
 /// What to sample.
@@ -61,6 +67,14 @@ pub fn request(args: &SamplerArgs, given: CellMask, batch: usize) -> SampleReque
     }
 }
 
+/// A machine in a line.
+pub fn describe(machine: &Machine) -> String {
+    let memory = machine
+        .memory_bytes
+        .map_or(String::new(), |bytes| format!(", {:.0} GiB", bytes as f64 / f64::from(1 << 30)));
+    format!("{} ({} processors{memory}), {}", machine.cpu, machine.threads, machine.os)
+}
+
 fn clip_seconds(model: &Path) -> Option<f64> {
     LinearCodec::load(&model.join("codec.safetensors")).ok().map(|codec| codec.grid().duration_s())
 }
@@ -68,11 +82,26 @@ fn clip_seconds(model: &Path) -> Option<f64> {
 fn say_report(report: &BenchReport) {
     let facts = &report.facts;
     let library = facts.library.as_ref().map_or("built in".to_owned(), |path| path.display().to_string());
-    say(format!("{} {} ({library}), {} threads, on {}", facts.engine.name(), facts.version, facts.threads, report.machine));
+    say(format!(
+        "{} {} ({library}), {} threads, on {}",
+        facts.engine.name(),
+        facts.version,
+        facts.threads,
+        describe(&report.machine)
+    ));
     let s = &report.sampling;
-    say(format!("{} × {} steps, batch {}, given {}, guidance {}", s.sampler, s.steps, s.batch, s.given, s.guidance));
-    say(format!("load {:.0} ms, session {:.0} ms, first step {:.2} ms", facts.load_ms, facts.session_ms, report.first_step_ms));
-    say(format!("{:<12} {:>9} {:>9} {:>9} {:>9} {:>7}", "per step", "p50 ms", "p90 ms", "p99 ms", "mean ms", "cv %"));
+    say(format!(
+        "{} × {} steps, batch {}, given {}, guidance {}",
+        s.sampler, s.steps, s.batch, s.given, s.guidance
+    ));
+    say(format!(
+        "load {:.0} ms, session {:.0} ms, first step {:.2} ms",
+        facts.load_ms, facts.session_ms, report.first_step_ms
+    ));
+    say(format!(
+        "{:<12} {:>9} {:>9} {:>9} {:>9} {:>7}",
+        "per step", "p50 ms", "p90 ms", "p99 ms", "mean ms", "cv %"
+    ));
     let row = |name: &str, x: &Summary| {
         let cv = x.cv * 100.0;
         say(format!("{name:<12} {:>9.3} {:>9.3} {:>9.3} {:>9.3} {cv:>7.1}", x.p50, x.p90, x.p99, x.mean));
@@ -82,7 +111,8 @@ fn say_report(report: &BenchReport) {
     row("  copies", &report.copies_ms);
     row("  sampler", &report.sampler_ms);
     say(format!("all but the network: {:.2} % of a step", report.overhead * 100.0));
-    let playing = report.clip_seconds_per_s.map_or(String::new(), |x| format!(", {x:.2} s of clip per second"));
+    let playing =
+        report.clip_seconds_per_s.map_or(String::new(), |x| format!(", {x:.2} s of clip per second"));
     say(format!("{:.1} steps/s, {:.2} clips/s{playing}", report.steps_per_s, report.clips_per_s));
     let cpu = &report.cpu;
     say(format!(

@@ -1,10 +1,11 @@
 //! `avdit doctor`: what can run here.
 
 use crate::args::DoctorArgs;
+use crate::commands::bench::describe;
 use crate::output::{say, say_json};
 use anyhow::Result;
-use avdit_media::decode::{Decoder, FFMPEG_VARIABLE, Ffmpeg};
 use avdit_media::FrameSize;
+use avdit_media::decode::{Decoder, FFMPEG_VARIABLE, Ffmpeg};
 use avdit_runtime::doctor::{RuntimeReport, examine};
 use serde_json::json;
 
@@ -22,9 +23,13 @@ pub fn run(args: &DoctorArgs) -> Result<()> {
     }
     say_report(&report);
     match ffmpeg {
-        Some(decoder) => say(format!("✓ {:<10} found: reads clips that the built-in decoders do not", decoder.name())),
+        Some(decoder) => {
+            say(format!("✓ {:<10} found: reads clips that the built-in decoders do not", decoder.name()))
+        }
         None => {
-            say("· ffmpeg     not found: mp4/mov with H.264 and AAC, gif, png folders and sound files are read without it");
+            say(
+                "· ffmpeg     not found: mp4/mov with H.264 and AAC, gif, png folders and sound files are read without it",
+            );
             say(format!("             install it, or set {FFMPEG_VARIABLE}, for any other kind of clip"));
         }
     }
@@ -32,15 +37,18 @@ pub fn run(args: &DoctorArgs) -> Result<()> {
 }
 
 fn say_report(report: &RuntimeReport) {
-    let machine = &report.machine;
-    say(format!("avdit {} on {machine}", env!("CARGO_PKG_VERSION")));
+    say(format!("avdit {} on {}", env!("CARGO_PKG_VERSION"), describe(&report.machine)));
     for engine in &report.engines {
         let version = engine.version.as_deref().unwrap_or("-");
         if engine.usable {
             let place = engine.path.as_ref().map_or("built in".to_owned(), |path| path.display().to_string());
             say(format!("✓ {:<10} {version}  {place}", engine.engine.name()));
         } else {
-            say(format!("✗ {:<10} {}", engine.engine.name(), engine.problem.as_deref().unwrap_or("cannot run")));
+            say(format!(
+                "✗ {:<10} {}",
+                engine.engine.name(),
+                engine.problem.as_deref().unwrap_or("cannot run")
+            ));
         }
         for attempt in &engine.tried {
             say(format!("             tried {attempt}"));
@@ -51,5 +59,9 @@ fn say_report(report: &RuntimeReport) {
             }
         }
     }
-    say(format!("{}", report.gpu));
+    let mark = if report.gpu.driver.is_some() { "·" } else { "✗" };
+    say(format!("{mark} {:<10} {}", "gpu", report.gpu.note));
+    for device in &report.gpu.devices {
+        say(format!("             {device}"));
+    }
 }

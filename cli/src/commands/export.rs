@@ -36,7 +36,7 @@ pub fn run(args: &ExportArgs) -> Result<()> {
     }
     say(format!("{}: {} parameters, opset {}", args.out.display(), record.parameters, record.opset));
     for report in &record.parity {
-        let worst = report.worst().map_or(0.0, |case| case.relative);
+        let worst = report.worst().and_then(|case| case.relative_error).unwrap_or(f64::INFINITY);
         say(format!(
             "  {} against {}: largest error {worst:.1e} of the output (allowed {:.0e}), {} cases",
             report.candidate,
@@ -56,23 +56,27 @@ pub fn export(run: &Path, out: &Path, ema: bool, options: &ExportOptions) -> Res
     let model = export_avdit(&config.network, &weight_map(&config, weights.clone())?, &config.spec, options)?;
 
     let staged = ModelFolder::begin(out)?;
-    let model_config = ModelConfig::avdit(config.network.clone(), config.spec.clone(), provenance(&folder, &config, ema));
+    let model_config =
+        ModelConfig::avdit(config.network.clone(), config.spec.clone(), provenance(&folder, &config, ema));
     let mut record = staged.write(&model, &model_config, options)?;
     drop(model);
-    std::fs::copy(&codec, staged.path().join("codec.safetensors")).with_context(|| codec.display().to_string())?;
+    std::fs::copy(&codec, staged.path().join("codec.safetensors"))
+        .with_context(|| codec.display().to_string())?;
 
     let mut reference = CandleDenoiser::new(&config.network, &weights, config.spec.clone())?;
     for kind in [EngineKind::Tract, EngineKind::OrtCpu] {
         match check(&mut reference, staged.path(), kind, options.batch.unwrap_or(1)) {
             Ok(report) => record.parity.push(report),
             Err(error) if kind == EngineKind::OrtCpu && no_runtime(&error) => {
-                tracing::warn!("the graph was not checked on ONNX Runtime, which is not here (`avdit doctor` says more)");
+                tracing::warn!(
+                    "the graph was not checked on ONNX Runtime, which is not here (`avdit doctor` says more)"
+                );
             }
             Err(error) => return Err(error),
         }
     }
     if let Some(failed) = record.parity.iter().find(|report| !report.passed) {
-        let worst = failed.worst().map_or(f64::NAN, |case| case.relative);
+        let worst = failed.worst().and_then(|case| case.relative_error).unwrap_or(f64::INFINITY);
         bail!(GateFailed(format!(
             "the graph on {} differs from the checkpoint by {worst:.1e} of the output, allowed is {:.0e}; nothing was written",
             failed.candidate, failed.tolerance
@@ -82,7 +86,12 @@ pub fn export(run: &Path, out: &Path, ema: bool, options: &ExportOptions) -> Res
     Ok(record)
 }
 
-fn check(reference: &mut CandleDenoiser, model: &Path, kind: EngineKind, batch: usize) -> Result<ParityReport> {
+fn check(
+    reference: &mut CandleDenoiser,
+    model: &Path,
+    kind: EngineKind,
+    batch: usize,
+) -> Result<ParityReport> {
     let options = EngineOptions { batch, ..EngineOptions::default() };
     let mut engine = avdit_runtime::open(model, kind, &options)?;
     let candidate: &mut dyn Denoiser = engine.as_mut();
@@ -97,9 +106,14 @@ fn no_runtime(error: &anyhow::Error) -> bool {
 /// The codec lies in the run's folder, which is given or holds the checkpoint that is.
 fn find_codec(run: &Path, checkpoint: &Path) -> Result<std::path::PathBuf> {
     let places = [Some(run), checkpoint.parent().and_then(Path::parent)];
-    let found = places.into_iter().flatten().map(|place| place.join("codec.safetensors")).find(|path| path.is_file());
+    let found =
+        places.into_iter().flatten().map(|place| place.join("codec.safetensors")).find(|path| path.is_file());
     found.ok_or_else(|| {
-        avdit_trainer::Error::content(run, "holds no codec.safetensors, without which latents cannot become clips").into()
+        avdit_trainer::Error::content(
+            run,
+            "holds no codec.safetensors, without which latents cannot become clips",
+        )
+        .into()
     })
 }
 
@@ -107,7 +121,8 @@ fn weight_map(config: &CheckpointConfig, mut weights: Weights) -> Result<WeightM
     let parameters = config.network.parameters().into_iter();
     parameters
         .map(|p| {
-            let values = weights.remove(&p.name).with_context(|| format!("parameter {} is missing", p.name))?;
+            let values =
+                weights.remove(&p.name).with_context(|| format!("parameter {} is missing", p.name))?;
             Ok((p.name, (p.shape, values)))
         })
         .collect()

@@ -45,7 +45,8 @@ pub fn run(args: &PrepareArgs) -> Result<()> {
 pub fn codec_config(preset: &str) -> Result<CodecConfig> {
     let network = AvditConfig::preset(preset).with_context(|| format!("there is no preset {preset}"))?;
     let side = if preset == "tiny" { 64 } else { 128 };
-    let grid = ClipGrid { frames: 17, fps: Rational::new(8, 1), width: side, height: side, sample_rate_hz: 16_000 };
+    let grid =
+        ClipGrid { frames: 17, fps: Rational::new(8, 1), width: side, height: side, sample_rate_hz: 16_000 };
     Ok(CodecConfig::for_layout(grid, &network.layout())?)
 }
 

@@ -6,8 +6,8 @@ use crate::inputs::Given;
 use crate::output::{say, say_json};
 use crate::progress::Stage;
 use anyhow::{Context, Result};
-use avdit_core::{Latents, SampleRequest, Task};
 use avdit_core::sampling::Event;
+use avdit_core::{Latents, SampleRequest, Task};
 use avdit_media::codec::{Codec, LinearCodec};
 use avdit_media::{Clip, EncodeOptions, write_clip};
 use avdit_runtime::{Engine, EngineFacts, StepTimings, Summary, TimedSample, open, sample_timed};
@@ -44,7 +44,11 @@ pub fn run(args: &SampleArgs) -> Result<()> {
 }
 
 /// Samples with a bar.
-pub fn with_progress(engine: &mut dyn Engine, request: &SampleRequest, given: Option<&Latents>) -> Result<TimedSample> {
+pub fn with_progress(
+    engine: &mut dyn Engine,
+    request: &SampleRequest,
+    given: Option<&Latents>,
+) -> Result<TimedSample> {
     let mut stage = Stage::new(&format!("sample on {}", engine.name()), request.steps, "steps");
     let sampled = sample_timed(engine, request, given, &mut |event| {
         if let Event::StepEnd { index } = event {
@@ -80,17 +84,26 @@ pub fn recipe(model: &Path, task: &Task, request: &SampleRequest, facts: &Engine
 }
 
 /// Writes the mp4 with its recipe, and what else is asked for beside it; returns the files.
-pub fn write_sample(path: &Path, clip: &Clip, recipe: &Value, scale: usize, also: &[ExtraFile]) -> Result<Vec<PathBuf>> {
+pub fn write_sample(
+    path: &Path,
+    clip: &Clip,
+    recipe: &Value,
+    scale: usize,
+    also: &[ExtraFile],
+) -> Result<Vec<PathBuf>> {
     write_clip(path, clip, Some(recipe), EncodeOptions { scale })?;
     let mut files = vec![path.to_owned(), path.with_extension("json")];
     for extra in also {
         let (extension, write): (_, fn(&Path, &Clip, usize) -> avdit_media::Result<()>) = match extra {
-            ExtraFile::Gif => ("gif", |path, clip, scale| avdit_media::gif::write_gif(path, clip, scale)),
+            ExtraFile::Gif => ("gif", |path, clip, scale| match &clip.video {
+                Some(video) => avdit_media::write_gif(path, video, scale),
+                None => Ok(()),
+            }),
             ExtraFile::Wav => ("wav", |path, clip, _| match &clip.audio {
                 Some(audio) => avdit_media::wav::write_wav(path, audio),
                 None => Ok(()),
             }),
-            ExtraFile::Png => ("png", |path, clip, _| avdit_media::sheet::write_sheet(path, clip)),
+            ExtraFile::Png => ("png", |path, clip, _| avdit_media::write_sheet(path, clip)),
         };
         let path = path.with_extension(extension);
         write(&path, clip, scale)?;

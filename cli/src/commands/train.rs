@@ -28,7 +28,8 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     prepare_folder(&config, args)?;
     let outcome = with_progress(&config, start)?;
     if outcome.interrupted && cancel::asked() {
-        let hint = format!("run `avdit train {} --resume` to go on from step {}", path.display(), outcome.step);
+        let hint =
+            format!("run `avdit train {} --resume` to go on from step {}", path.display(), outcome.step);
         return Err(Interrupted(hint).into());
     }
     if args.json {
@@ -53,12 +54,17 @@ fn read_config(path: &Path, replacements: &[String]) -> Result<TrainConfig> {
         let (key, value) = replacement
             .split_once('=')
             .with_context(|| format!("--set {replacement}: expected KEY=VALUE, such as optimizer.lr=3e-4"))?;
-        let value = format!("value = {value}").parse::<toml::Table>().ok().and_then(|mut table| table.remove("value"));
+        let value = format!("value = {value}")
+            .parse::<toml::Table>()
+            .ok()
+            .and_then(|mut table| table.remove("value"));
         let value = value.unwrap_or_else(|| toml::Value::String(replacement[key.len() + 1..].to_owned()));
         let (mut place, mut rest) = (&mut table, key);
         while let Some((section, inner)) = rest.split_once('.') {
             let entry = place.entry(section).or_insert_with(|| toml::Value::Table(toml::Table::new()));
-            place = entry.as_table_mut().with_context(|| format!("--set {replacement}: {section} is no section"))?;
+            place = entry
+                .as_table_mut()
+                .with_context(|| format!("--set {replacement}: {section} is no section"))?;
             rest = inner;
         }
         place.insert(rest.to_owned(), value);
@@ -93,7 +99,10 @@ pub fn with_progress(config: &TrainConfig, start: StartOptions) -> Result<Outcom
     let examples = DatasetExamples(Dataset::open(&config.data)?);
     let codec = examples.0.codec_path();
     std::fs::create_dir_all(&config.out).with_context(|| config.out.display().to_string())?;
-    avdit_media::atomic::write_bytes_atomically(&config.out.join("config.toml"), config.to_toml()?.as_bytes())?;
+    avdit_media::atomic::write_bytes_atomically(
+        &config.out.join("config.toml"),
+        config.to_toml()?.as_bytes(),
+    )?;
     let codec_bytes = std::fs::read(&codec).with_context(|| codec.display().to_string())?;
     avdit_media::atomic::write_bytes_atomically(&config.out.join("codec.safetensors"), &codec_bytes)?;
 

@@ -17,12 +17,16 @@ fn an_mp4_that_is_cut_off_or_silent_is_named() {
     let cut = folder.path().join("cut.mp4");
     std::fs::write(&cut, &whole[..whole.len() / 2]).unwrap();
     let (model, out) = (text(&fixture.at("model")), text(&folder.path().join("out.mp4")));
-    avdit(&["sample", &model, "--task", "v2a", "--video", &text(&cut), "-o", &out]).refused(BAD_INPUT, &["cut.mp4"]);
+    avdit(&["sample", &model, "--task", "v2a", "--video", &text(&cut), "-o", &out])
+        .refused(BAD_INPUT, &["cut.mp4"]);
     let mute = folder.path().join("mute.mp4");
-    let clip = avdit_media::decode(&fixture.at("clips/clip-0000.mp4"), avdit_media::Preference::BuiltIn).unwrap().clip;
+    let clip = avdit_media::decode(&fixture.at("clips/clip-0000.mp4"), avdit_media::Preference::BuiltIn)
+        .unwrap()
+        .clip;
     let clip = avdit_media::Clip { audio: None, ..clip };
     avdit_media::write_clip(&mute, &clip, None, avdit_media::EncodeOptions::default()).unwrap();
-    avdit(&["sample", &model, "--task", "a2v", "--audio", &text(&mute), "-o", &out]).refused(BAD_INPUT, &["mute.mp4", "no sound"]);
+    avdit(&["sample", &model, "--task", "a2v", "--audio", &text(&mute), "-o", &out])
+        .refused(BAD_INPUT, &["mute.mp4", "no sound"]);
     assert!(!Path::new(&out).exists());
 }
 
@@ -30,9 +34,11 @@ fn an_mp4_that_is_cut_off_or_silent_is_named() {
 fn a_task_without_the_file_that_it_needs_says_which_flag() {
     let (fixture, folder) = (fixture(), tempfile::tempdir().unwrap());
     let (model, out) = (text(&fixture.at("model")), text(&folder.path().join("out.mp4")));
-    avdit(&["sample", &model, "--task", "a2v", "-o", &out]).refused(1, &["gives sound", "hint: name the file with --audio"]);
+    avdit(&["sample", &model, "--task", "a2v", "-o", &out])
+        .refused(1, &["gives sound", "hint: name the file with --audio"]);
     let clip = text(&fixture.at("clips/clip-0000.mp4"));
-    avdit(&["sample", &model, "--task", "joint", "--video", &clip, "-o", &out]).refused(1, &["not used", "clip-0000.mp4"]);
+    avdit(&["sample", &model, "--task", "joint", "--video", &clip, "-o", &out])
+        .refused(1, &["not used", "clip-0000.mp4"]);
 }
 
 #[test]
@@ -130,7 +136,10 @@ fn a_full_disk_stops_the_work_and_leaves_what_was_there() {
     let folder = tempfile::tempdir().unwrap();
     let disk = folder.path().join("disk");
     std::fs::create_dir(&disk).unwrap();
-    let mounted = std::process::Command::new("mount").args(["-t", "tmpfs", "-o", "size=600k", "tmpfs"]).arg(&disk).status();
+    let mounted = std::process::Command::new("mount")
+        .args(["-t", "tmpfs", "-o", "size=600k", "tmpfs"])
+        .arg(&disk)
+        .status();
     if !mounted.is_ok_and(|status| status.success()) {
         eprintln!("not run: a small tmpfs cannot be mounted here");
         return;
@@ -138,7 +147,8 @@ fn a_full_disk_stops_the_work_and_leaves_what_was_there() {
     let check = std::panic::catch_unwind(|| {
         let clips = folder.path().join("clips");
         write_clips(&clips, 0..8);
-        avdit(&["prepare", &text(&clips), "-o", &text(&disk.join("data"))]).refused(BAD_INPUT, &["No space left on device"]);
+        avdit(&["prepare", &text(&clips), "-o", &text(&disk.join("data"))])
+            .refused(BAD_INPUT, &["No space left on device"]);
         let config = disk.join("run.toml");
         std::fs::remove_dir_all(disk.join("data")).unwrap();
         std::fs::write(&config, small_config(&fixture().at("data"), &disk.join("run"), 60)).unwrap();

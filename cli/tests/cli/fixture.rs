@@ -99,7 +99,8 @@ pub fn small_config(data: &Path, out: &Path, steps: usize) -> String {
 /// The world's clips as mp4 files.
 pub fn write_clips(folder: &Path, indices: std::ops::Range<u32>) {
     std::fs::create_dir_all(folder).unwrap();
-    let grid = ClipGrid { frames: 17, fps: Rational::new(8, 1), width: 64, height: 64, sample_rate_hz: 16_000 };
+    let grid =
+        ClipGrid { frames: 17, fps: Rational::new(8, 1), width: 64, height: 64, sample_rate_hz: 16_000 };
     for index in indices {
         let path = folder.join(format!("clip-{index:04}.mp4"));
         write_clip(&path, &World::new(5, grid).clip(index), None, EncodeOptions::default()).unwrap();
@@ -116,7 +117,8 @@ pub fn fixture() -> &'static Fixture {
         let at = |name: &str| text(&fixture.at(name));
         write_clips(&fixture.at("clips"), 0..24);
         avdit(&["prepare", &at("clips"), "-o", &at("data")]).ok();
-        std::fs::write(fixture.at("run.toml"), small_config(&fixture.at("data"), &fixture.at("run"), 20)).unwrap();
+        std::fs::write(fixture.at("run.toml"), small_config(&fixture.at("data"), &fixture.at("run"), 20))
+            .unwrap();
         avdit(&["train", &at("run.toml")]).ok();
         avdit(&["export", &at("run"), "-o", &at("model")]).ok();
         fixture

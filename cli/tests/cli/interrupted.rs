@@ -28,8 +28,11 @@ fn an_interrupted_prepare_goes_on_and_makes_the_same_bytes() {
     let clips = folder.path().join("clips");
     write_clips(&clips, 0..60);
     let (data, whole) = (folder.path().join("data"), folder.path().join("whole"));
-    let mut child =
-        command(&["prepare", &text(&clips), "-o", &text(&data)]).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    let mut child = command(&["prepare", &text(&clips), "-o", &text(&data)])
+        .stderr(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
     wait_for("the first decoded clips", || files(&data.join(".work/clips")) > 3);
     interrupt(&child);
     assert_eq!(child.wait().unwrap().code(), Some(130));
@@ -47,7 +50,8 @@ fn an_interrupted_run_leaves_a_checkpoint_and_resumes() {
     let folder = tempfile::tempdir().unwrap();
     let (run, config) = (folder.path().join("run"), folder.path().join("run.toml"));
     std::fs::write(&config, small_config(&fixture().at("data"), &run, 100_000)).unwrap();
-    let mut child = command(&["train", &text(&config)]).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    let mut child =
+        command(&["train", &text(&config)]).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
     wait_for("a checkpoint", || files(&run.join("checkpoints")) > 0);
     interrupt(&child);
     assert_eq!(child.wait().unwrap().code(), Some(130));

@@ -1,5 +1,7 @@
 //! The binary as its users run it: the pipeline on small clips, and what it says of bad input.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod bad_input;
 mod fixture;
 mod interrupted;

@@ -17,12 +17,27 @@ fn every_task_makes_an_mp4_whose_tracks_agree_and_which_carries_its_recipe() {
         ("a2v", &["--task", "a2v", "--audio", &clip]),
         ("v2a", &["--task", "v2a", "--video", &clip]),
         ("continue", &["--task", "continue:2", "--video", &clip]),
-        ("custom", &["--given", "video:0-1;audio:0", "--video", &clip, "--sampler", "dpm++2m", "--guidance", "1.5"]),
+        (
+            "custom",
+            &["--given", "video:0-1;audio:0", "--video", &clip, "--sampler", "dpm++2m", "--guidance", "1.5"],
+        ),
     ];
     for (name, extra) in cases {
         let (model, out) = (text(&fixture.at("model")), folder.path().join(format!("{name}.mp4")));
         let path = text(&out);
-        let mut args = vec!["sample", &model, "-o", &path, "--steps", "4", "--seed", "3", "--also", "gif,wav,png", "--json"];
+        let mut args = vec![
+            "sample",
+            &model,
+            "-o",
+            &path,
+            "--steps",
+            "4",
+            "--seed",
+            "3",
+            "--also",
+            "gif,wav,png",
+            "--json",
+        ];
         args.extend(extra);
         let said = json(&avdit(&args).ok().out);
         assert_eq!(said["files"].as_array().unwrap().len(), 5, "{name}");
@@ -55,7 +70,19 @@ fn the_same_seed_makes_the_same_bytes_and_another_makes_others() {
     let (fixture, folder) = (fixture(), tempfile::tempdir().unwrap());
     let make = |name: &str, seed: &str| {
         let out = folder.path().join(name);
-        avdit(&["sample", &text(&fixture.at("model")), "--task", "joint", "-o", &text(&out), "--steps", "3", "--seed", seed]).ok();
+        avdit(&[
+            "sample",
+            &text(&fixture.at("model")),
+            "--task",
+            "joint",
+            "-o",
+            &text(&out),
+            "--steps",
+            "3",
+            "--seed",
+            seed,
+        ])
+        .ok();
         std::fs::read(out).unwrap()
     };
     let first = make("a.mp4", "1");
@@ -66,7 +93,21 @@ fn the_same_seed_makes_the_same_bytes_and_another_makes_others() {
 #[test]
 fn bench_reports_percentiles_of_a_step_and_its_parts() {
     let model = text(&fixture().at("model"));
-    let args = ["bench", &model, "--steps", "5", "--min-runs", "2", "--duration-s", "0.1", "--warm-up-ms", "1", "--threads", "1", "--json"];
+    let args = [
+        "bench",
+        &model,
+        "--steps",
+        "5",
+        "--min-runs",
+        "2",
+        "--duration-s",
+        "0.1",
+        "--warm-up-ms",
+        "1",
+        "--threads",
+        "1",
+        "--json",
+    ];
     let report = json(&avdit(&args).ok().out);
     assert_eq!(report["schema"], "avdit-bench/1");
     assert_eq!(report["facts"]["engine"], "tract");
@@ -111,7 +152,9 @@ fn prepare_leaves_out_bad_files_with_reasons_and_keeps_the_rest() {
 #[test]
 fn the_exported_graph_is_accepted_by_onnx_and_gives_python_the_same_numbers() {
     let Some(python) = std::env::var_os("AVDIT_PYTHON") else {
-        eprintln!("not run: AVDIT_PYTHON names no Python with onnx and onnxruntime (`cargo xtask test` sets it)");
+        eprintln!(
+            "not run: AVDIT_PYTHON names no Python with onnx and onnxruntime (`cargo xtask test` sets it)"
+        );
         return;
     };
     let (fixture, elsewhere) = (fixture(), tempfile::tempdir().unwrap());
@@ -121,7 +164,12 @@ fn the_exported_graph_is_accepted_by_onnx_and_gives_python_the_same_numbers() {
     assert!(model.join("model.onnx_data").is_file());
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/python/check_onnx.py");
     let foreign = tempfile::tempdir().unwrap();
-    let output = std::process::Command::new(python).arg(script).arg(&model).current_dir(foreign.path()).output().unwrap();
+    let output = std::process::Command::new(python)
+        .arg(script)
+        .arg(&model)
+        .current_dir(foreign.path())
+        .output()
+        .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 

@@ -20,12 +20,13 @@ pub(super) fn cases(golden: &Golden) -> Vec<Row> {
         Err(error) => return vec![Row::failed(&golden.name, "specification", "-", &error)],
     };
     let mut rows = Vec::new();
-    for (engine, run) in [
-        ("candle", Case::candle as fn(&Case<'_>) -> Result<Vec<Row>>),
-        ("tract", |case| case.engine(EngineKind::Tract)),
-        ("ort-cpu", |case| case.engine(EngineKind::OrtCpu)),
-    ] {
-        match run(&case) {
+    let runs = [
+        ("candle", case.candle()),
+        ("tract", case.engine(EngineKind::Tract)),
+        ("ort-cpu", case.engine(EngineKind::OrtCpu)),
+    ];
+    for (engine, run) in runs {
+        match run {
             Ok(found) => rows.extend(found),
             Err(error) => rows.push(Row::failed(&golden.name, "all", engine, &error)),
         }
@@ -94,7 +95,8 @@ impl<'a> Case<'a> {
         let timesteps = field("timesteps").as_u64().context("timesteps")? as usize;
         let spec = DenoiserSpec { layout: config.layout(), target: Target::Epsilon, schedule, timesteps };
         let with_prefix = |prefix: &str| {
-            let found = golden.tensors.iter().filter_map(|(name, tensor)| Some((name.strip_prefix(prefix)?, tensor)));
+            let found =
+                golden.tensors.iter().filter_map(|(name, tensor)| Some((name.strip_prefix(prefix)?, tensor)));
             found.map(|(name, tensor)| (name.to_owned(), single(tensor))).collect::<Weights>()
         };
         Ok(Self {
@@ -113,7 +115,9 @@ impl<'a> Case<'a> {
     }
 
     fn latents(&self, kind: &str) -> Result<Latents> {
-        let read = |modality: &str| Ok::<_, anyhow::Error>(single(self.golden.tensor(&format!("io.{modality}_{kind}"))?));
+        let read = |modality: &str| {
+            Ok::<_, anyhow::Error>(single(self.golden.tensor(&format!("io.{modality}_{kind}"))?))
+        };
         Ok(Latents { batch: self.batch, video: read("video")?, audio: read("audio")? })
     }
 
@@ -134,7 +138,8 @@ impl<'a> Case<'a> {
             rows.push(self.row(name, engine, of_largest(got, self.golden.tensor(name)?), tolerance));
         }
         for name in self.golden.tensors.keys().filter_map(|name| name.strip_prefix("tap.")) {
-            let (_, got) = taps.iter().find(|(tap, _)| tap == name).ok_or_else(|| anyhow!("no tap {name}"))?;
+            let (_, got) =
+                taps.iter().find(|(tap, _)| tap == name).ok_or_else(|| anyhow!("no tap {name}"))?;
             let expected = self.golden.tensor(&format!("tap.{name}"))?;
             rows.push(self.row(format!("tap.{name}"), engine, of_largest(got, expected), tolerance));
         }
@@ -216,9 +221,24 @@ impl<'a> Case<'a> {
         let tolerance = self.tolerances.loss;
         let expected = |name: &str| Ok::<_, anyhow::Error>(&self.golden.tensor(name)?.data);
         let mut rows = vec![
-            self.row("train.loss0", "candle", super::relative(&losses[..1], expected("train.loss0")?), tolerance),
-            self.row("train.losses", "candle", super::relative(&losses, expected("train.losses")?), tolerance),
-            self.row("train.grad_norms", "candle", super::relative(&norms, expected("train.grad_norms")?), tolerance),
+            self.row(
+                "train.loss0",
+                "candle",
+                super::relative(&losses[..1], expected("train.loss0")?),
+                tolerance,
+            ),
+            self.row(
+                "train.losses",
+                "candle",
+                super::relative(&losses, expected("train.losses")?),
+                tolerance,
+            ),
+            self.row(
+                "train.grad_norms",
+                "candle",
+                super::relative(&norms, expected("train.grad_norms")?),
+                tolerance,
+            ),
         ];
         for (prefix, weights) in [("after.", model.weights()?), ("ema.", optimizer.ema())] {
             for (name, expected) in &self.golden.tensors {

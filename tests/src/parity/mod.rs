@@ -3,6 +3,7 @@
 //! A kind of file is recognised by how its name begins, and is one module with a function from a [`Golden`] to
 //! [`Row`]s. To add a kind, add its module and its line in [`KINDS`].
 
+mod avdit;
 mod golden;
 mod report;
 mod respaced;
@@ -31,6 +32,7 @@ pub const KINDS: &[Kind] = &[
     Kind { prefix: "schedule", cases: schedule::cases },
     Kind { prefix: "samplers_", cases: samplers::cases },
     Kind { prefix: "respaced_diffusion", cases: respaced::cases },
+    Kind { prefix: "avdit_", cases: avdit::cases },
 ];
 
 /// Runs every golden file (`NAME.json` beside `NAME.safetensors`) in a folder, in the order of their names.

@@ -39,16 +39,24 @@ impl CustomOp2 for GeluBackward {
         "gelu-backward"
     }
 
-    fn cpu_fwd(&self, s1: &CpuStorage, l1: &Layout, s2: &CpuStorage, l2: &Layout) -> Result<(CpuStorage, Shape)> {
+    fn cpu_fwd(
+        &self,
+        s1: &CpuStorage,
+        l1: &Layout,
+        s2: &CpuStorage,
+        l2: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
         let (x, grad) = (values(s1, l1)?, values(s2, l2)?);
         let mut dx = vec![0f32; x.len()];
-        dx.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK)).zip(grad.par_chunks(CHUNK)).for_each(|((dx, x), grad)| {
-            for ((dx, &x), &g) in dx.iter_mut().zip(x).zip(grad) {
-                let t = tanh(A * (x + B * x * x * x));
-                let inner = A * (1.0 + 3.0 * B * x * x);
-                *dx = g * (0.5 * (1.0 + t) + 0.5 * x * (1.0 - t * t) * inner);
-            }
-        });
+        dx.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK)).zip(grad.par_chunks(CHUNK)).for_each(
+            |((dx, x), grad)| {
+                for ((dx, &x), &g) in dx.iter_mut().zip(x).zip(grad) {
+                    let t = tanh(A * (x + B * x * x * x));
+                    let inner = A * (1.0 + 3.0 * B * x * x);
+                    *dx = g * (0.5 * (1.0 + t) + 0.5 * x * (1.0 - t * t) * inner);
+                }
+            },
+        );
         Ok((CpuStorage::F32(dx), l1.shape().clone()))
     }
 }

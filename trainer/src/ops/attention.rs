@@ -61,16 +61,24 @@ impl CustomOp2 for SoftmaxBackward {
         "scaled-softmax-backward"
     }
 
-    fn cpu_fwd(&self, s1: &CpuStorage, l1: &Layout, s2: &CpuStorage, l2: &Layout) -> Result<(CpuStorage, Shape)> {
+    fn cpu_fwd(
+        &self,
+        s1: &CpuStorage,
+        l1: &Layout,
+        s2: &CpuStorage,
+        l2: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
         let (y, grad) = (values(s1, l1)?, values(s2, l2)?);
         let n = l1.shape().dims().last().copied().unwrap_or(1);
         let mut dx = vec![0f32; y.len()];
-        dx.par_chunks_mut(n).zip(y.par_chunks(n)).zip(grad.par_chunks(n)).with_min_len(64).for_each(|((dx, y), grad)| {
-            let dot: f32 = y.iter().zip(grad).map(|(y, g)| y * g).sum();
-            for ((dx, y), g) in dx.iter_mut().zip(y).zip(grad) {
-                *dx = self.scale * y * (g - dot);
-            }
-        });
+        dx.par_chunks_mut(n).zip(y.par_chunks(n)).zip(grad.par_chunks(n)).with_min_len(64).for_each(
+            |((dx, y), grad)| {
+                let dot: f32 = y.iter().zip(grad).map(|(y, g)| y * g).sum();
+                for ((dx, y), g) in dx.iter_mut().zip(y).zip(grad) {
+                    *dx = self.scale * y * (g - dot);
+                }
+            },
+        );
         Ok((CpuStorage::F32(dx), l1.shape().clone()))
     }
 }

@@ -33,7 +33,11 @@ impl CustomOp3 for GateAdd {
             .zip(y.par_chunks(tokens_len))
             .zip(gate.par_chunks(rows_len))
             .for_each(|(((out, x), y), gate)| {
-                let tokens = out.chunks_exact_mut(d).zip(x.chunks_exact(d)).zip(y.chunks_exact(d)).zip(self.rows.iter());
+                let tokens = out
+                    .chunks_exact_mut(d)
+                    .zip(x.chunks_exact(d))
+                    .zip(y.chunks_exact(d))
+                    .zip(self.rows.iter());
                 for (((out, x), y), &row) in tokens {
                     let gate = &gate[row * d..(row + 1) * d];
                     for (((out, x), y), gate) in out.iter_mut().zip(x).zip(y).zip(gate) {
@@ -91,7 +95,11 @@ impl CustomOp3 for GateBackward {
             .zip(y.par_chunks(tokens_len))
             .zip(grad.par_chunks(tokens_len))
             .for_each(|((((dgate, dy), gate), y), grad)| {
-                let tokens = dy.chunks_exact_mut(d).zip(y.chunks_exact(d)).zip(grad.chunks_exact(d)).zip(self.rows.iter());
+                let tokens = dy
+                    .chunks_exact_mut(d)
+                    .zip(y.chunks_exact(d))
+                    .zip(grad.chunks_exact(d))
+                    .zip(self.rows.iter());
                 for (((dy, y), grad), &row) in tokens {
                     let gate = &gate[row * d..(row + 1) * d];
                     let dgate = &mut dgate[row * d..(row + 1) * d];

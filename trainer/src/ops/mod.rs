@@ -82,7 +82,12 @@ impl<'a> CandleOps<'a> {
         self.parameters.get(name).ok_or_else(|| candle_core::Error::Msg(format!("no parameter named {name}")))
     }
 
-    fn binary(&self, a: &CandleTensor, b: &CandleTensor, f: fn(&Tensor, &Tensor) -> Result<Tensor>) -> Result<CandleTensor> {
+    fn binary(
+        &self,
+        a: &CandleTensor,
+        b: &CandleTensor,
+        f: fn(&Tensor, &Tensor) -> Result<Tensor>,
+    ) -> Result<CandleTensor> {
         Ok(CandleTensor::new(f(&a.dense()?, &b.dense()?)?))
     }
 }
@@ -182,7 +187,13 @@ impl Ops for CandleOps<'_> {
         Ok(CandleTensor::new(y))
     }
 
-    fn modulate(&self, x: &CandleTensor, shift: &CandleTensor, scale: &CandleTensor, eps: f64) -> Result<CandleTensor> {
+    fn modulate(
+        &self,
+        x: &CandleTensor,
+        shift: &CandleTensor,
+        scale: &CandleTensor,
+        eps: f64,
+    ) -> Result<CandleTensor> {
         let y = match (&shift.rows, self.fused) {
             (Some(rows), true) if scale.rows.as_ref() == Some(rows) => {
                 let op = modulate::Modulate { rows: rows.clone(), eps: eps as f32 };

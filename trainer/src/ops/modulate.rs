@@ -77,7 +77,15 @@ struct ModulateBackward {
 
 impl ModulateBackward {
     /// One token: ĝ = grad·(1 + scale), dx = rstd·(ĝ − mean(ĝ) − x̂·mean(ĝ·x̂)).
-    fn token(&self, dx: &mut [f32], dshift: &mut [f32], dscale: &mut [f32], x: &[f32], scale: &[f32], grad: &[f32]) {
+    fn token(
+        &self,
+        dx: &mut [f32],
+        dshift: &mut [f32],
+        dscale: &mut [f32],
+        x: &[f32],
+        scale: &[f32],
+        grad: &[f32],
+    ) {
         let (mean, rstd) = statistics(x, self.eps);
         let (mut sum, mut sum_x) = (0f32, 0f32);
         for i in 0..x.len() {
@@ -125,7 +133,14 @@ impl CustomOp3 for ModulateBackward {
                 let tokens = dx.chunks_exact_mut(d).zip(x.chunks_exact(d)).zip(grad.chunks_exact(d));
                 for (((dx, x), grad), &row) in tokens.zip(self.rows.iter()) {
                     let cell = row * d..(row + 1) * d;
-                    self.token(dx, &mut dshift[cell.clone()], &mut dscale[cell.clone()], x, &scale[cell], grad);
+                    self.token(
+                        dx,
+                        &mut dshift[cell.clone()],
+                        &mut dscale[cell.clone()],
+                        x,
+                        &scale[cell],
+                        grad,
+                    );
                 }
             });
         let len = out.len();

@@ -18,7 +18,13 @@ impl CustomOp2 for RmsNorm {
         "rms-norm"
     }
 
-    fn cpu_fwd(&self, s1: &CpuStorage, l1: &Layout, s2: &CpuStorage, l2: &Layout) -> Result<(CpuStorage, Shape)> {
+    fn cpu_fwd(
+        &self,
+        s1: &CpuStorage,
+        l1: &Layout,
+        s2: &CpuStorage,
+        l2: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
         let (x, weight) = (values(s1, l1)?, values(s2, l2)?);
         let d = weight.len();
         let mut y = vec![0f32; x.len()];
@@ -31,7 +37,13 @@ impl CustomOp2 for RmsNorm {
         Ok((CpuStorage::F32(y), l1.shape().clone()))
     }
 
-    fn bwd(&self, x: &Tensor, weight: &Tensor, _y: &Tensor, grad: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+    fn bwd(
+        &self,
+        x: &Tensor,
+        weight: &Tensor,
+        _y: &Tensor,
+        grad: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let all = x.apply_op3_no_bwd(weight, &grad.contiguous()?, &RmsBackward { eps: self.eps })?; // [dx | dweight]
         let dx = all.narrow(0, 0, x.elem_count())?.reshape(x.shape())?;
         let dweight = all.narrow(0, x.elem_count(), weight.elem_count())?;

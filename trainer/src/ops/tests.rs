@@ -32,7 +32,8 @@ fn run(fused: bool) -> (Vec<Tensor>, Vec<(String, Tensor)>) {
         .map(|(i, p)| Var::from_tensor(&(normal(&p.shape, 100 + i as u32) * 0.3).unwrap()).unwrap())
         .collect();
     let names = parameters.iter().map(|p| p.name.clone());
-    let tensors: HashMap<String, Tensor> = names.clone().zip(vars.iter().map(|v| v.as_tensor().clone())).collect();
+    let tensors: HashMap<String, Tensor> =
+        names.clone().zip(vars.iter().map(|v| v.as_tensor().clone())).collect();
     let level = |item| CandleTensor::new((normal(&[2, 2], item).abs().unwrap() * 300.0).unwrap());
     let inputs = AvditInputs {
         video: CandleTensor::new(normal(&[2, 3, 2, 4, 2], 1)),
@@ -44,9 +45,11 @@ fn run(fused: bool) -> (Vec<Tensor>, Vec<(String, Tensor)>) {
     let ops = if fused { ops } else { ops.decomposed() };
     let (video, audio) = avdit(&ops, &config, &inputs).unwrap();
     let outputs = vec![video.dense().unwrap(), audio.dense().unwrap()];
-    let loss = outputs.iter().map(|x| x.sqr().unwrap().sum_all().unwrap()).reduce(|a, b| (a + b).unwrap()).unwrap();
+    let loss =
+        outputs.iter().map(|x| x.sqr().unwrap().sum_all().unwrap()).reduce(|a, b| (a + b).unwrap()).unwrap();
     let grads = loss.backward().unwrap();
-    let grads = names.zip(&vars).map(|(name, var)| (name.clone(), grads.get(var).expect(&name).clone())).collect();
+    let grads =
+        names.zip(&vars).map(|(name, var)| (name.clone(), grads.get(var).expect(&name).clone())).collect();
     (outputs, grads)
 }
 

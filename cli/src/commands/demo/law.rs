@@ -25,7 +25,12 @@ pub struct Law {
 }
 
 /// Measures both directions.
-pub fn measure(folders: &Folders, codec: &LinearCodec, engine: &mut dyn Engine, seed: u64) -> Result<Vec<Law>> {
+pub fn measure(
+    folders: &Folders,
+    codec: &LinearCodec,
+    engine: &mut dyn Engine,
+    seed: u64,
+) -> Result<Vec<Law>> {
     let tasks = [Task::AudioToVideo, Task::VideoToAudio];
     let mut stage = Stage::new("measure the law", tasks.len() * HELD_OUT, "clips");
     let ceiling = ceiling(folders, codec, seed)?;
@@ -55,7 +60,8 @@ pub fn measure(folders: &Folders, codec: &LinearCodec, engine: &mut dyn Engine, 
         let agreement = agreement(&measured, seed).context("too few clips to compare")?;
         laws.push(Law { task, agreement, ceiling });
     }
-    let differences: Vec<_> = laws.iter().map(|law| format!("{} {:.2}", law.task, law.agreement.difference.mean)).collect();
+    let differences: Vec<_> =
+        laws.iter().map(|law| format!("{} {:.2}", law.task, law.agreement.difference.mean)).collect();
     stage.finish(&format!("above shuffled pairs by {}", differences.join(", ")));
     Ok(laws)
 }

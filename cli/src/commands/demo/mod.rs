@@ -63,7 +63,9 @@ pub fn run(args: &DemoArgs) -> Result<()> {
     let started = Instant::now();
     let folders = Folders { out: args.out.clone() };
     let mut stages = Vec::new();
-    let mut done = |name, ran: String, since: Instant| stages.push(Done { name, seconds: since.elapsed().as_secs_f64(), ran });
+    let mut done = |name, ran: String, since: Instant| {
+        stages.push(Done { name, seconds: since.elapsed().as_secs_f64(), ran })
+    };
 
     let since = Instant::now();
     let codec_config = prepare::codec_config("tiny")?;
@@ -107,7 +109,14 @@ pub fn run(args: &DemoArgs) -> Result<()> {
     let latency = measure_latency(&folders, &codec)?;
     done("measure latency", "tract, one thread".into(), since);
 
-    let facts = page::Facts { args, folders: &folders, dataset: &dataset, config: &config, record: &record, codec: &codec };
+    let facts = page::Facts {
+        args,
+        folders: &folders,
+        dataset: &dataset,
+        config: &config,
+        record: &record,
+        codec: &codec,
+    };
     page::write(&facts, &stages, &samples, &verdict, &latency, engine.facts())?;
     say_verdict(&verdict, &folders, started.elapsed());
     Ok(())
@@ -140,7 +149,9 @@ fn make_clips(world: &World, folders: &Folders, clips: usize) -> Result<()> {
     });
     result.map_err(|_| anyhow::anyhow!("making clips failed"))??;
     if cancel::asked() {
-        return Err(Interrupted("run `avdit demo` again: it goes on from the clips that are there".into()).into());
+        return Err(
+            Interrupted("run `avdit demo` again: it goes on from the clips that are there".into()).into()
+        );
     }
     stage.finish(&format!("{} mp4 files with sound", all.len()));
     Ok(())
@@ -157,7 +168,10 @@ fn train_config(args: &DemoArgs, folders: &Folders) -> Result<TrainConfig> {
 }
 
 fn measure_latency(folders: &Folders, codec: &LinearCodec) -> Result<avdit_runtime::BenchReport> {
-    let request = avdit_core::SampleRequest { steps: SAMPLING_STEPS, ..avdit_core::SampleRequest::new(codec.layout().segments()) };
+    let request = avdit_core::SampleRequest {
+        steps: SAMPLING_STEPS,
+        ..avdit_core::SampleRequest::new(codec.layout().segments())
+    };
     let mut options = avdit_runtime::BenchOptions::new(request);
     options.clip_seconds = Some(codec.grid().duration_s());
     let mut stage = Stage::new("measure latency", options.min_runs, "runs");
@@ -179,7 +193,13 @@ fn say_verdict(verdict: &[law::Law], folders: &Folders, elapsed: Duration) {
         let learnt = if a.is_above_chance() { "follows the law" } else { "does not follow the law" };
         say(format!(
             "{}: {learnt}: height and pitch correlate {:.2}, shuffled {:.2}; difference {:.2} [{:.2}, {:.2}] (95 %) over {} clips",
-            law.task, a.matched.mean, a.shuffled.mean, a.difference.mean, a.difference.low, a.difference.high, a.clips
+            law.task,
+            a.matched.mean,
+            a.shuffled.mean,
+            a.difference.mean,
+            a.difference.low,
+            a.difference.high,
+            a.clips
         ));
     }
     let page = folders.at("report.html");

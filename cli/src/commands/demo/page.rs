@@ -5,7 +5,7 @@ use super::samples::Sample;
 use super::{Done, Folders};
 use crate::args::DemoArgs;
 use crate::report::{self, data};
-use anyhow::Result;
+use anyhow::{Context, Result};
 use avdit_core::{Modality, Task};
 use avdit_export::ExportRecord;
 use avdit_media::codec::{Codec, LinearCodec};
@@ -102,7 +102,8 @@ fn task_samples(samples: &[Sample]) -> Vec<data::TaskSamples> {
         if tasks.last().is_none_or(|last| last.task != task) {
             tasks.push(data::TaskSamples { task, ..Default::default() });
         }
-        let given = |modality| (0..sample.mask.segments()).map(|n| sample.mask.is_given(modality, n)).collect();
+        let given =
+            |modality| (0..sample.mask.segments()).map(|n| sample.mask.is_given(modality, n)).collect();
         let text = |key: &str| sample.recipe[key].as_str().unwrap_or_default().to_owned();
         let guidance = sample.recipe["guidance"].as_f64().filter(|&g| g != 1.0);
         if let Some(last) = tasks.last_mut() {
@@ -132,7 +133,9 @@ fn training(facts: &Facts<'_>) -> Result<data::Training> {
     let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
     let lines: Vec<Value> = text.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
     let number = |line: &Value, key: &str| line[key].as_f64().unwrap_or(f64::NAN);
-    let mean = |part: &[Value], key: &str| part.iter().map(|line| number(line, key)).sum::<f64>() / part.len() as f64;
+    let mean = |part: &[Value], key: &str| {
+        part.iter().map(|line| number(line, key)).sum::<f64>() / part.len() as f64
+    };
     let points = lines.chunks(lines.len().div_ceil(POINTS).max(1)).map(|part| data::LossPoint {
         step: part.last().map_or(0, |line| number(line, "step") as usize),
         video: mean(part, "loss_video"),
@@ -145,7 +148,8 @@ fn training(facts: &Facts<'_>) -> Result<data::Training> {
     let median = times.get(times.len() / 2).copied().unwrap_or(f64::NAN);
     Ok(data::Training {
         points: points.collect(),
-        loss: format!("mean square error of {:?} over the noisy cells", config.objective.target).to_lowercase(),
+        loss: format!("mean square error of {:?} over the noisy cells", config.objective.target)
+            .to_lowercase(),
         facts: vec![
             data::Fact::new("parameters", facts.record.parameters.to_string()),
             data::Fact::new("steps × batch", format!("{} × {}", config.run.steps, config.run.batch)),
@@ -166,7 +170,10 @@ fn step_latency(bench: &BenchReport) -> data::Latency {
         engine: bench.facts.engine.name().into(),
         threads: bench.facts.threads,
         batch: bench.sampling.batch,
-        protocol: format!("{} runs of {} steps of {}, after a warm-up", bench.runs, bench.sampling.steps, bench.sampling.sampler),
+        protocol: format!(
+            "{} runs of {} steps of {}, after a warm-up",
+            bench.runs, bench.sampling.steps, bench.sampling.sampler
+        ),
         step: summary(&bench.step_ms),
         network: Some(summary(&bench.network_ms)),
         copies: Some(summary(&bench.copies_ms)),
@@ -183,7 +190,12 @@ fn engines(facts: &Facts<'_>, engine: &EngineFacts) -> Vec<data::EngineUse> {
         None => format!("all on {}", place.device),
     });
     let mut used = vec![
-        data::EngineUse { what: "training".into(), engine: "candle".into(), placement: "all on the CPU".into(), ..Default::default() },
+        data::EngineUse {
+            what: "training".into(),
+            engine: "candle".into(),
+            placement: "all on the CPU".into(),
+            ..Default::default()
+        },
         data::EngineUse {
             what: "samples, law, latency".into(),
             engine: engine.engine.name().into(),
@@ -193,7 +205,7 @@ fn engines(facts: &Facts<'_>, engine: &EngineFacts) -> Vec<data::EngineUse> {
         },
     ];
     for report in &facts.record.parity {
-        let worst = report.worst().map_or(0.0, |case| case.relative);
+        let worst = report.worst().and_then(|case| case.relative_error).unwrap_or(f64::INFINITY);
         used.push(data::EngineUse {
             what: format!("export check: within {worst:.0e} of the checkpoint"),
             engine: report.candidate.clone(),
@@ -215,8 +227,14 @@ fn dataset(facts: &Facts<'_>) -> data::Dataset {
         n_kept: facts.dataset.dataset.clips,
         left_out: left_out.collect(),
         facts: vec![
-            data::Fact::new("pictures", format!("{} frames of {}×{} at {} fps", grid.frames, grid.width, grid.height, grid.fps)),
-            data::Fact::new("sound", format!("{} samples at {} Hz, mono", grid.samples(), grid.sample_rate_hz)),
+            data::Fact::new(
+                "pictures",
+                format!("{} frames of {}×{} at {} fps", grid.frames, grid.width, grid.height, grid.fps),
+            ),
+            data::Fact::new(
+                "sound",
+                format!("{} samples at {} Hz, mono", grid.samples(), grid.sample_rate_hz),
+            ),
             data::Fact::new("held out", format!("{} clips, never trained on", super::HELD_OUT)),
         ],
     }
@@ -232,7 +250,10 @@ fn codec(facts: &Facts<'_>) -> data::Codec {
         video_psnr_db: Some(quality.video_psnr_db),
         audio_distance_db: Some(quality.audio_log_spectral_distance_db),
         facts: vec![
-            data::Fact::new("video latents", format!("{} × {} × {} × {}", v.frames, v.channels, v.height, v.width)),
+            data::Fact::new(
+                "video latents",
+                format!("{} × {} × {} × {}", v.frames, v.channels, v.height, v.width),
+            ),
             data::Fact::new("audio latents", format!("{} × {}", a.frames, a.channels)),
             data::Fact::new("segments", format!("video {:?}, audio {:?}", v.segments, a.segments)),
         ],
@@ -246,6 +267,9 @@ fn machine(bench: &BenchReport) -> data::Machine {
         cores: machine.threads,
         memory_bytes: machine.memory_bytes,
         os: machine.os.clone(),
-        facts: vec![data::Fact::new("matrix product, one thread", format!("{:.0} GFLOP/s", bench.cpu.matmul_gflop_per_s))],
+        facts: vec![data::Fact::new(
+            "matrix product, one thread",
+            format!("{:.0} GFLOP/s", bench.cpu.matmul_gflop_per_s),
+        )],
     }
 }

@@ -41,7 +41,12 @@ pub fn request(mask: &CellMask, seed: u64, item: u32) -> SampleRequest {
 }
 
 /// Samples all tasks and writes each sample as mp4, gif, wav and png.
-pub fn make(folders: &Folders, codec: &LinearCodec, engine: &mut dyn Engine, seed: u64) -> Result<Vec<Sample>> {
+pub fn make(
+    folders: &Folders,
+    codec: &LinearCodec,
+    engine: &mut dyn Engine,
+    seed: u64,
+) -> Result<Vec<Sample>> {
     let folder = folders.at("samples");
     std::fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
     let tasks = Task::named();
