@@ -1,5 +1,7 @@
 //! `avdit`: audio-video diffusion transformers from training to a workstation.
 
+#![allow(unreachable_pub, reason = "a binary has no interface that is public or not")]
+
 mod args;
 mod cancel;
 mod commands;
@@ -18,8 +20,10 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    // Candle's own threads wait by spinning, which starves ours when cores are few. Only set where the user has not.
-    let _ = dotenvy::from_read("CANDLE_NUM_THREADS=1".as_bytes());
+    // Candle's own threads wait by spinning, which starves ours when cores are few; and without a number of threads
+    // it reads /proc/cpuinfo before every product. Only set where the user has not.
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let _ = dotenvy::from_read(format!("CANDLE_NUM_THREADS=1\nRAYON_NUM_THREADS={threads}\n").as_bytes());
     let args = args::Args::parse();
     output::start_logging(args.verbose, args.quiet);
     match commands::run(args) {
