@@ -23,7 +23,7 @@ pub struct Args {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// The whole pipeline on clips made for the purpose: files, codec, training, ONNX, sampling, report
-    #[command(after_help = "Examples:\n  avdit demo\n  avdit demo --out /tmp/first --seed 7")]
+    #[command(after_help = "Examples:\n  avdit demo\n  avdit demo --out first --seed 7")]
     Demo(DemoArgs),
     /// Turn clips into a dataset of latents
     #[command(

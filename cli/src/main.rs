@@ -20,10 +20,11 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    // Candle's own threads wait by spinning, which starves ours when cores are few; and without a number of threads
-    // it reads /proc/cpuinfo before every product. Only set where the user has not.
+    // Training runs chunks of a batch side by side, which beats threads inside each product. So Candle gets one thread
+    // (its own wait by spinning, which starves ours), and the pool that everything else shares gets them all.
+    let _ = dotenvy::from_read("CANDLE_NUM_THREADS=1\nRAYON_NUM_THREADS=1\n".as_bytes());
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let _ = dotenvy::from_read(format!("CANDLE_NUM_THREADS=1\nRAYON_NUM_THREADS={threads}\n").as_bytes());
+    let _ = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
     let args = args::Args::parse();
     output::start_logging(args.verbose, args.quiet);
     match commands::run(args) {

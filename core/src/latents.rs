@@ -39,11 +39,16 @@ impl<T: Copy + Default> Latents<T> {
 
     /// Clip `item` alone, as a batch of one.
     pub fn item(&self, layout: &Layout, item: usize) -> Self {
+        self.slice(layout, item..item + 1)
+    }
+
+    /// Some consecutive clips.
+    pub fn slice(&self, layout: &Layout, items: std::ops::Range<usize>) -> Self {
         let part = |modality| {
             let len = layout.len(modality);
-            self.get(modality)[item * len..(item + 1) * len].to_vec()
+            self.get(modality)[items.start * len..items.end * len].to_vec()
         };
-        Self { batch: 1, video: part(Modality::Video), audio: part(Modality::Audio) }
+        Self { batch: items.len(), video: part(Modality::Video), audio: part(Modality::Audio) }
     }
 
     /// Several batches after one another. Without parts, an empty batch.

@@ -128,6 +128,9 @@ pub struct RunConfig {
     /// Examples in a step.
     #[serde(default = "default_batch")]
     pub batch: usize,
+    /// Examples of a step that go through the network at once: memory grows with it, and chunks run side by side.
+    #[serde(default = "default_chunk")]
+    pub chunk: usize,
     /// Steps between checkpoints; the last step always makes one.
     #[serde(default = "default_checkpoint_every")]
     pub checkpoint_every: usize,
@@ -138,6 +141,10 @@ pub struct RunConfig {
 
 fn default_batch() -> usize {
     32
+}
+
+fn default_chunk() -> usize {
+    8
 }
 
 fn default_checkpoint_every() -> usize {
@@ -256,6 +263,7 @@ impl TrainConfig {
         for (name, value) in [
             ("run.steps", self.run.steps),
             ("run.batch", self.run.batch),
+            ("run.chunk", self.run.chunk),
             ("run.checkpoint_every", self.run.checkpoint_every),
         ] {
             if value == 0 {

@@ -5,8 +5,8 @@ use crate::objective::NoisyBatch;
 use crate::ops::{CandleOps, CandleTensor};
 use avdit_core::{Latents, Layout, Levels, Modality};
 use avdit_nets::avdit::{AvditConfig, AvditInputs, avdit};
-use candle_core::backprop::GradStore;
 use candle_core::{Device, Tensor, Var};
+use rayon::prelude::*;
 use std::collections::{BTreeMap, HashMap};
 
 /// Values by parameter name.
@@ -30,6 +30,32 @@ pub struct Loss {
     pub video: Tensor,
     /// The audio term.
     pub audio: Tensor,
+}
+
+/// The values of the two terms of a loss.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct LossValues {
+    /// The video term.
+    pub video: f64,
+    /// The audio term.
+    pub audio: f64,
+}
+
+impl LossValues {
+    /// Their sum.
+    pub fn total(self) -> f64 {
+        self.video + self.audio
+    }
+}
+
+/// Gradients in the order of [`Model::parameters`]; `None` where the backward pass did not come.
+pub struct Gradients(Vec<Option<Tensor>>);
+
+impl Gradients {
+    /// One entry for each parameter.
+    pub fn iter(&self) -> impl Iterator<Item = Option<&Tensor>> {
+        self.0.iter().map(Option::as_ref)
+    }
 }
 
 impl Model {
@@ -167,16 +193,52 @@ impl Model {
         Ok(Loss { total: (&video + &audio)?, video, audio })
     }
 
+    /// The loss of a batch and its gradients, in chunks of at most `chunk` examples that run side by side.
+    ///
+    /// Memory grows with the chunk and not with the batch. The sums are taken in the order of the chunks, so that the
+    /// bits depend on `chunk` and not on the number of threads.
+    ///
+    /// # Errors
+    /// As [`Model::forward`].
+    pub fn gradients(&self, batch: &NoisyBatch, chunk: usize) -> Result<(LossValues, Gradients)> {
+        let parts = batch.chunks(&self.layout, chunk);
+        let parts: Vec<(LossValues, Gradients)> =
+            parts.par_iter().map(|part| self.chunk_gradients(part)).collect::<Result<_>>()?;
+        let mut parts = parts.into_iter();
+        let (mut loss, mut sum) =
+            parts.next().unwrap_or_else(|| (LossValues::default(), Gradients(vec![None; self.vars.len()])));
+        for (part_loss, part) in parts {
+            loss.video += part_loss.video;
+            loss.audio += part_loss.audio;
+            let add = |(sum, part): (&mut Option<Tensor>, Option<Tensor>)| -> Result<()> {
+                *sum = match (sum.take(), part) {
+                    (Some(a), Some(b)) => Some((a + b)?),
+                    (a, b) => a.or(b),
+                };
+                Ok(())
+            };
+            sum.0.par_iter_mut().zip(part.0).try_for_each(add)?;
+        }
+        Ok((loss, sum))
+    }
+
+    fn chunk_gradients(&self, batch: &NoisyBatch) -> Result<(LossValues, Gradients)> {
+        let loss = self.loss(batch)?;
+        let value = |x: &Tensor| -> Result<f64> { Ok(f64::from(x.to_scalar::<f32>()?)) };
+        let values = LossValues { video: value(&loss.video)?, audio: value(&loss.audio)? };
+        let mut store = loss.total.backward()?;
+        // Candle's gradients hold on to the graph that made them.
+        let own = self.vars.iter().map(|var| store.remove(var.as_tensor()).map(|grad| grad.detach()));
+        Ok((values, Gradients(own.collect())))
+    }
+
     /// Checks that a backward pass reached every parameter.
     ///
     /// # Errors
     /// [`Error::NoGradient`] naming those that it did not reach.
-    pub fn check_gradients(&self, grads: &GradStore) -> Result<()> {
-        let missing: Vec<&str> = self
-            .parameters()
-            .filter(|(_, var)| grads.get(var.as_tensor()).is_none())
-            .map(|(name, _)| name)
-            .collect();
+    pub fn check_gradients(&self, gradients: &Gradients) -> Result<()> {
+        let unreached = self.names.iter().zip(&gradients.0).filter(|(_, grad)| grad.is_none());
+        let missing: Vec<&str> = unreached.map(|(name, _)| name.as_str()).collect();
         if missing.is_empty() {
             return Ok(());
         }

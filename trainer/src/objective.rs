@@ -30,6 +30,29 @@ pub struct NoisyBatch {
     pub weight: Latents,
 }
 
+impl NoisyBatch {
+    /// The examples in chunks of at most `size`, in order; their losses add up to that of the whole.
+    pub fn chunks(&self, layout: &Layout, size: usize) -> Vec<NoisyBatch> {
+        let batch = self.noisy.batch;
+        let starts = (0..batch).step_by(size.max(1));
+        starts.map(|start| self.slice(layout, start..(start + size.max(1)).min(batch))).collect()
+    }
+
+    fn slice(&self, layout: &Layout, examples: std::ops::Range<usize>) -> NoisyBatch {
+        let latents = |whole: &Latents| whole.slice(layout, examples.clone());
+        let levels = |all: &[f32]| {
+            let n = layout.segments();
+            all[examples.start * n..examples.end * n].to_vec()
+        };
+        NoisyBatch {
+            noisy: latents(&self.noisy),
+            levels: Levels { video: levels(&self.levels.video), audio: levels(&self.levels.audio) },
+            target: latents(&self.target),
+            weight: latents(&self.weight),
+        }
+    }
+}
+
 /// The mathematics of a network's objective.
 pub struct Objective {
     layout: Layout,

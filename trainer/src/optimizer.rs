@@ -1,8 +1,7 @@
 //! AdamW with clipping by the global norm, and a moving average of the parameters, in one pass over each.
 
 use crate::error::{Error, Result};
-use crate::model::{Model, Weights};
-use candle_core::backprop::GradStore;
+use crate::model::{Gradients, Model, Weights};
 use candle_core::{CpuStorage, InplaceOp2, Layout};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -157,12 +156,10 @@ impl Optimizer {
     ///
     /// # Errors
     /// If Candle fails.
-    pub fn step(&mut self, model: &Model, grads: &GradStore, lr: f64) -> Result<f64> {
+    pub fn step(&mut self, model: &Model, gradients: &Gradients, lr: f64) -> Result<f64> {
         let mut sum = 0f64;
-        for (_, var) in model.parameters() {
-            if let Some(grad) = grads.get(var.as_tensor()) {
-                sum += f64::from(grad.sqr()?.sum_all()?.to_scalar::<f32>()?);
-            }
+        for grad in gradients.iter().flatten() {
+            sum += f64::from(grad.sqr()?.sum_all()?.to_scalar::<f32>()?);
         }
         let norm = sum.sqrt();
         if !norm.is_finite() {
@@ -173,30 +170,28 @@ impl Optimizer {
         let gradient_scale = if clip > 0.0 { (clip / (norm + 1e-6)).min(1.0) } else { 1.0 };
         let (beta1, beta2) = self.config.betas;
         let bias = |beta: f64| 1.0 - beta.powi(self.steps_done as i32);
-        for (name, var) in model.parameters() {
-            let (Some(grad), Some(state)) = (grads.get(var.as_tensor()), self.states.get_mut(name)) else {
-                continue;
-            };
-            let update = Update {
-                state: RefCell::new(state),
-                gradient_scale: gradient_scale as f32,
-                beta1: beta1 as f32,
-                beta2: beta2 as f32,
-                step_size: (lr / bias(beta1)) as f32,
-                second_scale: (1.0 / bias(beta2).sqrt()) as f32,
-                eps: self.config.eps as f32,
-                keep: (1.0 - lr * self.config.weight_decay) as f32,
-                ema_decay: self.config.ema_decay as f32,
-            };
+        let rule = Rule {
+            gradient_scale: gradient_scale as f32,
+            beta1: beta1 as f32,
+            beta2: beta2 as f32,
+            step_size: (lr / bias(beta1)) as f32,
+            second_scale: (1.0 / bias(beta2).sqrt()) as f32,
+            eps: self.config.eps as f32,
+            keep: (1.0 - lr * self.config.weight_decay) as f32,
+            ema_decay: self.config.ema_decay as f32,
+        };
+        for ((name, var), grad) in model.parameters().zip(gradients.iter()) {
+            let (Some(grad), Some(state)) = (grad, self.states.get_mut(name)) else { continue };
+            let update = Update { rule, state: RefCell::new(state) };
             var.as_tensor().inplace_op2(&grad.contiguous()?, &update)?;
         }
         Ok(norm)
     }
 }
 
-/// One parameter's update.
-struct Update<'a> {
-    state: RefCell<&'a mut State>,
+/// The numbers of a step, the same for every parameter.
+#[derive(Clone, Copy)]
+struct Rule {
     gradient_scale: f32,
     beta1: f32,
     beta2: f32,
@@ -205,6 +200,12 @@ struct Update<'a> {
     eps: f32,
     keep: f32,
     ema_decay: f32,
+}
+
+/// One parameter's update.
+struct Update<'a> {
+    rule: Rule,
+    state: RefCell<&'a mut State>,
 }
 
 /// Elements that one task works through.
@@ -229,7 +230,7 @@ impl InplaceOp2 for Update<'_> {
         let (parameter, grad) = (&mut parameter[p0..p1], &s2.as_slice::<f32>()?[g0..g1]);
         let mut state = self.state.borrow_mut();
         let State { first, second, ema } = &mut **state;
-        let Self { gradient_scale, beta1, beta2, step_size, second_scale, eps, keep, ema_decay, .. } = *self;
+        let Rule { gradient_scale, beta1, beta2, step_size, second_scale, eps, keep, ema_decay } = self.rule;
         parameter
             .par_chunks_mut(CHUNK)
             .zip(grad.par_chunks(CHUNK))

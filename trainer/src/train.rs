@@ -242,25 +242,22 @@ impl<'a> Session<'a> {
     pub fn advance(&mut self) -> Result<StepMetrics> {
         let started = Instant::now();
         let batch = self.batch(self.step)?;
-        let loss = self.model.loss(&batch)?;
-        let value = |x: &candle_core::Tensor| -> Result<f64> { Ok(f64::from(x.to_scalar::<f32>()?)) };
-        let total = value(&loss.total)?;
-        self.check_finite("the loss", total)?;
-        let grads = loss.total.backward()?;
+        let (loss, gradients) = self.model.gradients(&batch, self.config.run.chunk)?;
+        self.check_finite("the loss", loss.total())?;
         if !self.gradients_checked {
-            self.model.check_gradients(&grads)?;
+            self.model.check_gradients(&gradients)?;
             self.gradients_checked = true;
         }
         let lr = self.config.optimizer.lr_at(self.step, self.config.run.steps);
-        let gradient_norm = self.optimizer.step(&self.model, &grads, lr)?;
+        let gradient_norm = self.optimizer.step(&self.model, &gradients, lr)?;
         self.check_finite("the norm of the gradient", gradient_norm)?;
         self.step += 1;
         Ok(StepMetrics {
             step: self.step,
             steps: self.config.run.steps,
-            loss: total,
-            loss_video: value(&loss.video)?,
-            loss_audio: value(&loss.audio)?,
+            loss: loss.total(),
+            loss_video: loss.video,
+            loss_audio: loss.audio,
             gradient_norm,
             lr,
             step_ms: started.elapsed().as_secs_f64() * 1e3,
@@ -300,7 +297,7 @@ impl<'a> Session<'a> {
 fn check_same_run(folder: &Path, saved: &CheckpointConfig, now: &CheckpointConfig) -> Result<()> {
     let facts = |config: &CheckpointConfig| {
         let train = &config.train;
-        let run = serde_json::json!({ "steps": train.run.steps, "batch": train.run.batch });
+        let run = serde_json::json!({ "steps": train.run.steps, "batch": train.run.batch, "chunk": train.run.chunk });
         serde_json::json!({
             "network": config.network, "spec": config.spec, "objective": train.objective,
             "optimizer": train.optimizer, "run": run, "seed": train.seed,

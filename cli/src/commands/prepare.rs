@@ -53,20 +53,18 @@ pub fn codec_config(preset: &str) -> Result<CodecConfig> {
 /// Prepares with a bar for each stage.
 pub fn with_progress(clips: &[PathBuf], out: &Path, options: &PrepareOptions) -> Result<Summary> {
     let mut current: Option<(Work, Stage)> = None;
+    let mut total = 0;
     let mut show = |progress: Progress| {
         let changed = current.as_ref().is_none_or(|(work, _)| *work != progress.stage);
         if changed {
-            if let Some((_, stage)) = current.take() {
-                stage.finish("");
+            if let Some((work, stage)) = current.take() {
+                stage.finish(&format!("{total} {}", words(work).1));
             }
-            let (label, unit) = match progress.stage {
-                Work::Decode => ("read and check clips", "files"),
-                Work::Fit => ("fit the latent codec", "passes over a clip"),
-                Work::Encode => ("encode latents", "clips"),
-            };
+            let (label, unit) = words(progress.stage);
             current = Some((progress.stage, Stage::new(label, progress.total, unit)));
         }
         if let Some((_, stage)) = &mut current {
+            total = progress.total;
             stage.set_total(progress.total);
             stage.set(progress.done, "");
         }
@@ -76,6 +74,15 @@ pub fn with_progress(clips: &[PathBuf], out: &Path, options: &PrepareOptions) ->
         stage.finish(&format!("{} clips kept, {} left out", summary.dataset.clips, summary.dataset.left_out));
     }
     Ok(summary)
+}
+
+/// What a stage is called, and what it counts.
+fn words(work: Work) -> (&'static str, &'static str) {
+    match work {
+        Work::Decode => ("read and check clips", "files"),
+        Work::Fit => ("fit the latent codec", "passes over a clip"),
+        Work::Encode => ("encode latents", "clips"),
+    }
 }
 
 fn as_json(summary: &Summary) -> serde_json::Value {

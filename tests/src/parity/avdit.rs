@@ -185,10 +185,10 @@ impl<'a> Case<'a> {
         let taps = taps.iter().map(|(name, x)| Ok((name.clone(), values(x)?))).collect::<Result<Vec<_>>>()?;
         rows.extend(self.forward_rows(ENGINE, &outputs, &taps)?);
 
-        let grads = model.loss(&batch)?.total.backward()?;
+        let (_, grads) = model.gradients(&batch, self.batch)?;
         model.check_gradients(&grads)?;
-        for (name, var) in model.parameters() {
-            let grad = grads.get(var.as_tensor()).with_context(|| format!("no gradient of {name}"))?;
+        for ((name, _), grad) in model.parameters().zip(grads.iter()) {
+            let grad = grad.with_context(|| format!("no gradient of {name}"))?;
             let name = format!("grad.{name}");
             let error = frobenius(&values(grad)?, self.golden.tensor(&name)?);
             rows.push(self.row(name, ENGINE, error, self.tolerances.gradient));
@@ -214,9 +214,9 @@ impl<'a> Case<'a> {
         let mut optimizer = Optimizer::new(&config, model)?;
         let (mut losses, mut norms) = (Vec::new(), Vec::new());
         for step in 0..t.steps {
-            let loss = model.loss(batch)?.total;
-            losses.push(f64::from(loss.to_scalar::<f32>()?));
-            norms.push(optimizer.step(model, &loss.backward()?, config.lr_at(step, t.steps))?);
+            let (loss, grads) = model.gradients(batch, self.batch)?;
+            losses.push(loss.total());
+            norms.push(optimizer.step(model, &grads, config.lr_at(step, t.steps))?);
         }
         let tolerance = self.tolerances.loss;
         let expected = |name: &str| Ok::<_, anyhow::Error>(&self.golden.tensor(name)?.data);

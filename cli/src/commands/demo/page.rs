@@ -154,10 +154,18 @@ fn training(facts: &Facts<'_>) -> Result<data::Training> {
             data::Fact::new("parameters", facts.record.parameters.to_string()),
             data::Fact::new("steps × batch", format!("{} × {}", config.run.steps, config.run.batch)),
             data::Fact::new("learning rate", format!("{:.0e}, cosine", config.optimizer.lr)),
-            data::Fact::new("levels", "MoNL: the four strategies with equal weights"),
+            data::Fact::new("levels", levels(config)),
             data::Fact::new("step", format!("{median:.0} ms (median)")),
         ],
     })
+}
+
+/// The level strategy in words.
+fn levels(config: &TrainConfig) -> String {
+    let names = ["vanilla", "per modality", "per segment", "per segment and modality"];
+    let weights =
+        names.iter().zip(config.objective.monl_weights).map(|(name, weight)| format!("{name} {weight}"));
+    format!("MoNL, weights: {}", weights.collect::<Vec<_>>().join(", "))
 }
 
 fn summary(x: &Summary) -> data::Summary {
