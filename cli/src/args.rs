@@ -11,7 +11,7 @@ pub struct Args {
     /// Log more (twice: everything)
     #[arg(short, long, action = clap::ArgAction::Count, global = true)]
     pub verbose: u8,
-    /// Log nothing
+    /// Log nothing; progress is still shown
     #[arg(short, long, global = true)]
     pub quiet: bool,
     /// What to do
@@ -190,7 +190,7 @@ pub struct EngineArgs {
 /// How is sampled.
 #[derive(Clone, Debug, ClapArgs)]
 pub struct SamplerArgs {
-    /// ddim, ddim:0.5, ddpm, ddpm-large, dpm++2m, dpm++3m, unipc, euler, heun, flow
+    /// ddim, ddim:0.5 (η), ddpm, ddpm-large, dpm++1, dpm++2m, dpm++3m, unipc, unipc:3 (order), euler, heun, flow
     #[arg(long, default_value = "ddim")]
     pub sampler: avdit_core::sampler::SamplerKind,
     /// Sampling steps
@@ -250,6 +250,17 @@ pub enum ExtraFile {
     Wav,
     /// The frames above the spectrogram
     Png,
+}
+
+impl ExtraFile {
+    /// How such a file's name ends.
+    pub fn extension(self) -> &'static str {
+        match self {
+            ExtraFile::Gif => "gif",
+            ExtraFile::Wav => "wav",
+            ExtraFile::Png => "png",
+        }
+    }
 }
 
 /// Options of `bench`.

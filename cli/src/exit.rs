@@ -2,6 +2,8 @@
 
 /// Something failed that has no code of its own.
 const FAILED: u8 = 1;
+/// What was typed does not fit together.
+const USAGE: u8 = 2;
 /// A file, folder, checkpoint or configuration cannot be used.
 const BAD_INPUT: u8 = 3;
 /// ONNX Runtime is not there.
@@ -27,6 +29,18 @@ impl std::fmt::Display for Interrupted {
 
 impl std::error::Error for Interrupted {}
 
+/// Arguments that do not fit together, which the parser cannot see.
+#[derive(Debug)]
+pub struct Usage(pub String);
+
+impl std::fmt::Display for Usage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Usage {}
+
 /// A check whose figures are out of tolerance.
 #[derive(Debug)]
 pub struct GateFailed(pub String);
@@ -44,6 +58,9 @@ pub fn code(error: &anyhow::Error) -> u8 {
     for cause in error.chain() {
         if cause.is::<Interrupted>() {
             return INTERRUPTED;
+        }
+        if cause.is::<Usage>() {
+            return USAGE;
         }
         if cause.is::<GateFailed>() {
             return GATE;

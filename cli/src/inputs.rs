@@ -1,6 +1,7 @@
 //! The user's files as given cells of a task.
 
-use anyhow::{Context, Result, bail};
+use crate::exit::Usage;
+use anyhow::{Result, bail};
 use avdit_core::{CellMask, Latents, Modality};
 use avdit_media::codec::Codec;
 use avdit_media::{Audio, Clip, FitPolicy, Preference, Video, decode, fit_to_grid};
@@ -25,12 +26,20 @@ impl Given {
         let mut given =
             Self { mask: mask.clone(), video: None, audio: None, latents: Latents::zeros(codec.layout(), 1) };
         if mask.needs(Modality::Video) {
-            let path = video.context("the task gives pictures\n\nhint: name the file with --video FILE")?;
+            let path = video.ok_or_else(|| {
+                Usage("the task gives pictures\n\nhint: name the file with --video FILE".into())
+            })?;
             given.take(codec, on_grid(codec, path, Modality::Video)?)?;
         }
         if mask.needs(Modality::Audio) {
-            let path =
-                audio.or(video).context("the task gives sound\n\nhint: name the file with --audio FILE")?;
+            let path = audio.or(video).ok_or_else(|| {
+                Usage(
+                    "the task gives sound
+
+hint: name the file with --audio FILE"
+                        .into(),
+                )
+            })?;
             given.take(codec, on_grid(codec, path, Modality::Audio)?)?;
         }
         let sound_of_video = mask.needs(Modality::Audio) && audio.is_none();
@@ -38,10 +47,11 @@ impl Given {
             [(video, mask.needs(Modality::Video) || sound_of_video), (audio, mask.needs(Modality::Audio))]
         {
             if let (Some(path), false) = (path, used) {
-                bail!(
-                    "{}: the task gives {mask}, so this file is not used\n\nhint: leave it out, or choose another --task",
+                let hint = "leave it out, or choose another --task";
+                bail!(Usage(format!(
+                    "{}: the task gives {mask}, so this file is not used\n\nhint: {hint}",
                     path.display()
-                );
+                )));
             }
         }
         Ok(given)
@@ -91,6 +101,13 @@ fn on_grid(codec: &dyn Codec, path: &Path, needed: Modality) -> Result<Clip> {
     };
     let clips =
         fit_to_grid(&clip, &codec.grid(), &policy).map_err(|reject| bad_input(path, &reject.to_string()))?;
+    if clips.len() > 1 {
+        let seconds = codec.grid().duration_s();
+        tracing::warn!(
+            "{}: only its first {seconds:.3} s are used, the length of the model's clips",
+            path.display()
+        );
+    }
     clips.into_iter().next().ok_or_else(|| bad_input(path, "holds no clip of the model's length"))
 }
 

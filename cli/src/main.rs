@@ -22,8 +22,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     // Training runs chunks of a batch side by side, which beats threads inside each product. So Candle gets one thread
     // (its own wait by spinning, which starves ours), and the pool that everything else shares gets them all.
+    let asked = std::env::var("RAYON_NUM_THREADS").ok().and_then(|text| text.parse().ok());
     let _ = dotenvy::from_read("CANDLE_NUM_THREADS=1\nRAYON_NUM_THREADS=1\n".as_bytes());
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = asked.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
     let _ = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
     let args = args::Args::parse();
     output::start_logging(args.verbose, args.quiet);

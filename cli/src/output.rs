@@ -4,7 +4,7 @@ use serde::Serialize;
 use std::io::Write;
 use tracing_subscriber::EnvFilter;
 
-/// Logs of `warn` and above, more with each `-v`, none with `-q`; `RUST_LOG` overrides.
+/// Logs of `info` and above of this project, more with each `-v`, none with `-q`; `RUST_LOG` overrides.
 pub fn start_logging(verbose: u8, quiet: bool) {
     let level = match (quiet, verbose) {
         (true, _) => "off",
@@ -38,8 +38,15 @@ pub fn print_error(error: &anyhow::Error) {
 
 /// A line of the result.
 pub fn say(text: impl AsRef<str>) {
-    // A closed pipe (`avdit … | head`) is the reader's choice and no failure of ours.
-    let _ = writeln!(std::io::stdout(), "{}", text.as_ref());
+    let mut out = std::io::stdout();
+    let written = writeln!(out, "{}", text.as_ref()).and_then(|()| out.flush());
+    if let Err(error) = written
+        // A closed pipe (`avdit … | head`) is the reader's choice and no failure of ours.
+        && error.kind() != std::io::ErrorKind::BrokenPipe
+    {
+        eprintln!("error: the result cannot be written to stdout: {error}");
+        std::process::exit(1);
+    }
 }
 
 /// The result as JSON.

@@ -12,6 +12,8 @@ pub struct Stage {
     bar: ProgressBar,
     label: String,
     plain: bool,
+    /// What was done before this stage began, as when a run is resumed.
+    before: Option<usize>,
     started: Instant,
     last_line: Instant,
 }
@@ -33,18 +35,25 @@ impl Stage {
         if plain {
             eprintln!("{label} …");
         }
-        Self { bar, label: label.to_owned(), plain, started: now, last_line: now }
+        Self { bar, label: label.to_owned(), plain, before: None, started: now, last_line: now }
     }
 
     /// Says how much is done, with a note such as the current loss.
     pub fn set(&mut self, done: usize, note: &str) {
+        let before = *self.before.get_or_insert_with(|| {
+            let before = done.saturating_sub(1);
+            self.bar.set_position(before as u64);
+            self.bar.reset_eta();
+            before
+        });
         self.bar.set_position(done as u64);
         self.bar.set_prefix(note.to_owned());
         if self.plain && self.last_line.elapsed() >= HEARTBEAT {
             self.last_line = Instant::now();
             let (total, elapsed) =
                 (self.bar.length().unwrap_or(0) as usize, self.started.elapsed().as_secs_f64());
-            let left = elapsed / done.max(1) as f64 * total.saturating_sub(done) as f64;
+            let left =
+                elapsed / done.saturating_sub(before).max(1) as f64 * total.saturating_sub(done) as f64;
             eprintln!("{}: {done}/{total}, {elapsed:.0} s elapsed, {left:.0} s left  {note}", self.label);
         }
     }

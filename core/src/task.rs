@@ -56,6 +56,9 @@ impl CellMask {
     /// [`Error::Value`] naming the part that cannot be read or lies outside `segments`.
     pub fn parse(text: &str, segments: usize) -> Result<Self> {
         let mut mask = Self::none(segments);
+        if text.trim().is_empty() {
+            return Err(unreadable(text, segments));
+        }
         for part in text.split(';').map(str::trim).filter(|part| !part.is_empty()) {
             let (name, list) = part.split_once(':').ok_or_else(|| unreadable(part, segments))?;
             let modality = Modality::ALL
@@ -180,7 +183,9 @@ impl FromStr for Task {
             "continue" => Ok(Task::Continue(1)),
             "inpaint" | "interpolate" => Ok(Task::Inpaint),
             _ => {
-                if let Some(n) = text.strip_prefix("continue:").and_then(|n| n.parse().ok()) {
+                if let Some(n) =
+                    text.strip_prefix("continue:").and_then(|n| n.parse().ok()).filter(|&n| n > 0)
+                {
                     return Ok(Task::Continue(n));
                 }
                 if text.contains("video:") || text.contains("audio:") {
@@ -208,7 +213,7 @@ mod tests {
 
     #[test]
     fn segments_that_do_not_exist_are_refused() {
-        for text in ["video:5", "video:2-1", "sound:1", "video", "video:x"] {
+        for text in ["video:5", "video:2-1", "sound:1", "video", "video:x", ""] {
             assert!(CellMask::parse(text, 5).is_err(), "{text}");
         }
     }
@@ -222,5 +227,6 @@ mod tests {
         assert_eq!(given(Task::Inpaint), "video:0,2;audio:0,2");
         assert!(Task::Continue(3).given(3).is_err());
         assert!("continue:2".parse::<Task>().unwrap() == Task::Continue(2) && "dub".parse::<Task>().is_err());
+        assert!("continue:0".parse::<Task>().is_err());
     }
 }

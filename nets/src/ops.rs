@@ -4,7 +4,7 @@
 ///
 /// The first dimension of every tensor is the batch, which a network never names: shapes here are those of one
 /// example, and the batch stays where it is. Constants and parameters have no batch and are broadcast over it.
-/// Composite operations (`attention`, `layer_norm`, `gelu`, …) stay whole, so that each interpreter lowers them in
+/// Composite operations (`attention`, `modulate`, `gelu`, …) stay whole, so that each interpreter lowers them in
 /// its own best way.
 pub trait Ops {
     /// A handle to a tensor of this interpreter.

@@ -2,12 +2,20 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
-use avdit_tests::parity::{KINDS, print_table, run_dir};
+use avdit_tests::parity::{KINDS, Row, print_table, run_dir};
 use std::path::{Path, PathBuf};
 
 #[test]
 fn every_golden_file_is_met_within_its_tolerance() {
-    let report = run_dir(&Path::new(env!("CARGO_MANIFEST_DIR")).join("golden")).unwrap();
+    let mut report = run_dir(&Path::new(env!("CARGO_MANIFEST_DIR")).join("golden")).unwrap();
+    if std::env::var_os("AVDIT_REQUIRE_ORT").is_none() {
+        let absent =
+            |row: &Row| row.failure.as_deref().is_some_and(|why| why.contains("no usable ONNX Runtime"));
+        if report.rows.iter().any(absent) {
+            eprintln!("not run on ort-cpu: no ONNX Runtime here (`cargo xtask fetch-ort` gets it)");
+            report.rows.retain(|row| !absent(row));
+        }
+    }
     let mut table = Vec::new();
     print_table(&report, &mut table).unwrap();
     assert!(report.ok(), "{}", String::from_utf8_lossy(&table));

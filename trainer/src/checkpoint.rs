@@ -36,6 +36,8 @@ pub struct CheckpointConfig {
     pub spec: DenoiserSpec,
     /// The run.
     pub train: TrainConfig,
+    /// What tells the data from any other.
+    pub dataset: String,
 }
 
 /// `state.json`.
@@ -84,10 +86,14 @@ impl Checkpoint {
             let _ = std::fs::remove_dir_all(&temporary);
         }
         written?;
+        let replaced = parent.join(format!(".{name}.old"));
         if target.exists() {
-            std::fs::remove_dir_all(&target).map_err(Error::io(&target))?;
+            std::fs::rename(&target, &replaced).map_err(Error::io(&target))?;
         }
         std::fs::rename(&temporary, &target).map_err(Error::io(&target))?;
+        if replaced.exists() {
+            std::fs::remove_dir_all(&replaced).map_err(Error::io(&replaced))?;
+        }
         Ok(target)
     }
 
@@ -123,7 +129,9 @@ impl Checkpoint {
     /// [`Error::Io`] or [`Error::Content`] naming the file.
     pub fn read(folder: &Path) -> Result<Self> {
         let config = read_config(folder)?;
-        let state: State = read_json(&folder.join("state.json"))?;
+        let path = folder.join("state.json");
+        let state: State = read_json(&path)?;
+        check_format(&path, &state.format)?;
         let names: Vec<String> = config.network.parameters().into_iter().map(|p| p.name).collect();
         let moments = names.iter().flat_map(|name| [format!("first.{name}"), format!("second.{name}")]);
         Ok(Self {
@@ -151,10 +159,21 @@ impl Checkpoint {
 fn read_config(folder: &Path) -> Result<CheckpointConfig> {
     let path = folder.join("config.json");
     let config: CheckpointConfig = read_json(&path)?;
-    if config.format != FORMAT {
-        return Err(Error::content(&path, format!("format is {}, expected {FORMAT}", config.format)));
+    check_format(&path, &config.format)?;
+    if config.architecture != "avdit" {
+        return Err(Error::content(
+            &path,
+            format!("architecture is {}, expected avdit", config.architecture),
+        ));
     }
     Ok(config)
+}
+
+fn check_format(path: &Path, format: &str) -> Result<()> {
+    if format == FORMAT {
+        return Ok(());
+    }
+    Err(Error::content(path, format!("format is {format}, expected {FORMAT}")))
 }
 
 /// Tensors by name, each checked against the network; a tensor that the network does not have is an error too.

@@ -283,6 +283,30 @@ impl TrainConfig {
                 return fail(name, value.to_string(), "0 or more, below 1");
             }
         }
+        for (name, value) in [
+            ("optimizer.eps", optimizer.eps),
+            ("optimizer.weight_decay", optimizer.weight_decay),
+            ("optimizer.clip_norm", optimizer.clip_norm),
+            ("optimizer.final_lr_ratio", optimizer.final_lr_ratio),
+        ] {
+            let least = if name == "optimizer.eps" { f64::MIN_POSITIVE } else { 0.0 };
+            if !(least..f64::INFINITY).contains(&value) {
+                return fail(
+                    name,
+                    value.to_string(),
+                    if least > 0.0 { "a number above 0" } else { "0 or more" },
+                );
+            }
+        }
+        let objective = &self.objective;
+        if objective.schedule == ScheduleKind::Flow && objective.target == Target::Epsilon {
+            let expected = "v, x0 or flow with schedule \"flow\", where pure noise says nothing about x0";
+            return fail("objective.target", "epsilon".into(), expected);
+        }
+        if objective.strategy != StrategyName::Monl && objective.monl_weights != [1.0; 4] {
+            let expected = "left out: only strategy \"monl\" has weights";
+            return fail("objective.monl_weights", format!("{:?}", objective.monl_weights), expected);
+        }
         self.mixture().map(drop)
     }
 }

@@ -1,4 +1,4 @@
-//! A trained network as a [`Denoiser`]: for samples during training, and to check other engines against.
+//! A trained network as a [`Denoiser`], to check other engines against.
 
 use crate::error::{Error, Result};
 use crate::model::{Model, Weights};

@@ -151,6 +151,8 @@ impl Model {
 
     /// Predictions `(video, audio)`, differentiable.
     ///
+    /// # Shapes
+    /// `noisy`, predictions: `(B, F, C, H, W)` and `(B, A, Ca)`; `levels`: `(B, N)` per modality, 0…T.
     /// # Errors
     /// If a shape is wrong or Candle fails.
     pub fn forward(&self, noisy: &Latents, levels: &Levels) -> Result<(Tensor, Tensor)> {
@@ -195,29 +197,29 @@ impl Model {
 
     /// The loss of a batch and its gradients, in chunks of at most `chunk` examples that run side by side.
     ///
-    /// Memory grows with the chunk and not with the batch. The sums are taken in the order of the chunks, so that the
-    /// bits depend on `chunk` and not on the number of threads.
+    /// As many chunks as there are threads are in memory at once, whatever the batch. The sums are taken in the order
+    /// of the chunks, so that the bits depend on `chunk` and not on the number of threads.
     ///
     /// # Errors
     /// As [`Model::forward`].
     pub fn gradients(&self, batch: &NoisyBatch, chunk: usize) -> Result<(LossValues, Gradients)> {
-        let parts = batch.chunks(&self.layout, chunk);
-        let parts: Vec<(LossValues, Gradients)> =
-            parts.par_iter().map(|part| self.chunk_gradients(part)).collect::<Result<_>>()?;
-        let mut parts = parts.into_iter();
-        let (mut loss, mut sum) =
-            parts.next().unwrap_or_else(|| (LossValues::default(), Gradients(vec![None; self.vars.len()])));
-        for (part_loss, part) in parts {
-            loss.video += part_loss.video;
-            loss.audio += part_loss.audio;
-            let add = |(sum, part): (&mut Option<Tensor>, Option<Tensor>)| -> Result<()> {
-                *sum = match (sum.take(), part) {
-                    (Some(a), Some(b)) => Some((a + b)?),
-                    (a, b) => a.or(b),
-                };
-                Ok(())
+        let mut sum = Gradients(vec![None; self.vars.len()]);
+        let mut loss = LossValues::default();
+        let add = |(sum, part): (&mut Option<Tensor>, Option<Tensor>)| -> Result<()> {
+            *sum = match (sum.take(), part) {
+                (Some(a), Some(b)) => Some((a + b)?),
+                (a, b) => a.or(b),
             };
-            sum.0.par_iter_mut().zip(part.0).try_for_each(add)?;
+            Ok(())
+        };
+        for group in batch.chunks(&self.layout, chunk).chunks(rayon::current_num_threads()) {
+            let parts: Vec<(LossValues, Gradients)> =
+                group.par_iter().map(|part| self.chunk_gradients(part)).collect::<Result<_>>()?;
+            for (part_loss, part) in parts {
+                loss.video += part_loss.video;
+                loss.audio += part_loss.audio;
+                sum.0.par_iter_mut().zip(part.0).try_for_each(add)?;
+            }
         }
         Ok((loss, sum))
     }

@@ -76,22 +76,27 @@ impl Objective {
     }
 
     /// The weight of a cell's squared error: 0 for a clean cell, which holds no noise to predict.
+    ///
+    /// min-SNR weighs the error of x0 by min(SNR, γ); an error of the prediction is an error of x0 times the factor
+    /// of [`Target::to_x0`].
     fn cell_weight(&self, level: f32) -> f64 {
         if level == 0.0 {
             return 0.0;
         }
         let rates = self.schedule.rates(f64::from(level));
-        let snr = (rates.alpha / rates.sigma).powi(2);
-        match (self.weighting, self.target) {
-            (Weighting::Uniform, _) => 1.0,
-            (Weighting::MinSnr, Target::Epsilon) => snr.min(GAMMA) / snr,
-            (Weighting::MinSnr, Target::X0) => snr.min(GAMMA),
-            (Weighting::MinSnr, Target::V | Target::Flow) => snr.min(GAMMA) / (snr + 1.0),
+        match self.weighting {
+            Weighting::Uniform => 1.0,
+            Weighting::MinSnr => {
+                let snr = (rates.alpha / rates.sigma).powi(2);
+                snr.min(GAMMA) * self.target.to_x0(rates).prediction.powi(2)
+            }
         }
     }
 
     /// Noises a batch of clean latents.
     ///
+    /// # Shapes
+    /// `clean`, `epsilon`: `(B, F, C, H, W)` and `(B, A, Ca)`; `levels`: `(B, N)` per modality, 0…T.
     /// # Errors
     /// A count error if latents, noise and levels do not fit the layout.
     pub fn noise(&self, clean: &Latents, epsilon: &Latents, levels: Levels) -> Result<NoisyBatch> {

@@ -1,58 +1,20 @@
-//! The training loop.
+//! The training loop, and what a run leaves in its folder.
 
-use crate::checkpoint::{self, Checkpoint, CheckpointConfig, FORMAT, State};
+use crate::checkpoint;
 use crate::config::TrainConfig;
 use crate::error::{Error, Result};
-use crate::model::Model;
-use crate::objective::{NoisyBatch, Objective};
-use crate::optimizer::Optimizer;
-use avdit_core::{Latents, Layout, Levels, Mixture, Modality, Noise, Purpose, Stream};
-use candle_core::Device;
-use rayon::prelude::*;
-use serde::Serialize;
+use crate::examples::Examples;
+use crate::session::{Session, StepMetrics};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
-
-/// Where clean latents come from.
-pub trait Examples: Sync {
-    /// The grid of every example.
-    fn layout(&self) -> &Layout;
-    /// Number of examples.
-    fn count(&self) -> usize;
-    /// One example, as a batch of one, without NaN.
-    ///
-    /// # Errors
-    /// A media error naming shard and clip.
-    fn read(&self, index: usize) -> Result<Latents>;
-}
-
-/// What happened in a step.
-#[derive(Clone, Debug, Serialize)]
-pub struct StepMetrics {
-    /// The step, from 1.
-    pub step: usize,
-    /// Of how many.
-    pub steps: usize,
-    /// The loss.
-    pub loss: f64,
-    /// Its video term.
-    pub loss_video: f64,
-    /// Its audio term.
-    pub loss_audio: f64,
-    /// Norm of the gradient before clipping.
-    pub gradient_norm: f64,
-    /// Learning rate.
-    pub lr: f64,
-    /// Wall time of the step.
-    pub step_ms: f64,
-}
 
 /// How a run is started.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct StartOptions {
     /// Go on from the newest checkpoint.
     pub resume: bool,
+    /// Remove what an earlier run left in the same folder.
+    pub overwrite: bool,
     /// Stop after this step although the run is longer.
     pub until: Option<usize>,
 }
@@ -68,7 +30,9 @@ pub struct Outcome {
     pub interrupted: bool,
 }
 
-/// Trains, or goes on training, and leaves checkpoints and `metrics.jsonl` in the run's folder.
+/// Trains, or goes on training, and leaves checkpoints, `metrics.jsonl`, `config.toml` and the codec in the run's folder.
+///
+/// Nothing is written or removed before configuration, data and checkpoint have been accepted.
 ///
 /// # Errors
 /// A configuration, data or file error before or during the run; [`Error::NoGradient`] after the first backward pass;
@@ -81,6 +45,7 @@ pub fn train(
     cancelled: &dyn Fn() -> bool,
 ) -> Result<Outcome> {
     let mut session = Session::open(config, examples, start.resume)?;
+    prepare_folder(config, examples, start)?;
     let metrics_path = config.out.join("metrics.jsonl");
     let mut metrics = open_metrics(&metrics_path, session.step)?;
     let last = start.until.unwrap_or(config.run.steps).min(config.run.steps);
@@ -107,225 +72,41 @@ pub fn train(
     Ok(Outcome { step: session.step, checkpoint, interrupted: session.step < last })
 }
 
+/// Refuses to mix two runs in one folder, then leaves the resolved configuration and the codec in it.
+fn prepare_folder(config: &TrainConfig, examples: &dyn Examples, start: StartOptions) -> Result<()> {
+    let out = &config.out;
+    let existing = checkpoint::list(out)?;
+    if let (Some(newest), false) = (existing.last(), start.resume) {
+        if !start.overwrite {
+            let name = newest.file_name().unwrap_or_default().to_string_lossy();
+            let hint = "add --resume to go on, --overwrite to begin again, or choose another `out`";
+            return Err(Error::content(out, format!("holds a run already (newest: {name})\n\nhint: {hint}")));
+        }
+        for old in &existing {
+            std::fs::remove_dir_all(old).map_err(Error::io(old))?;
+        }
+    }
+    std::fs::create_dir_all(out).map_err(Error::io(out))?;
+    avdit_media::atomic::write_bytes_atomically(&out.join("config.toml"), config.to_toml()?.as_bytes())?;
+    if let Some(codec) = examples.codec() {
+        let bytes = std::fs::read(&codec).map_err(Error::io(&codec))?;
+        avdit_media::atomic::write_bytes_atomically(&out.join("codec.safetensors"), &bytes)?;
+    }
+    Ok(())
+}
+
 /// Appends to the log of a run, after dropping lines past the step that is resumed from.
 fn open_metrics(path: &Path, step: usize) -> Result<std::io::BufWriter<std::fs::File>> {
-    let kept: String = match std::fs::read_to_string(path) {
-        Ok(text) => text.lines().take(step).flat_map(|line| [line, "\n"]).collect(),
-        Err(_) => String::new(),
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+        Err(error) => return Err(Error::io(path)(error)),
     };
+    // A line cut off by a crash has no step and goes.
+    let step_of = |line: &str| serde_json::from_str::<serde_json::Value>(line).ok()?["step"].as_u64();
+    let kept = text.lines().filter(|line| step_of(line).is_some_and(|s| s <= step as u64));
+    let kept: String = kept.flat_map(|line| [line, "\n"]).collect();
     avdit_media::atomic::write_bytes_atomically(path, kept.as_bytes())?;
     let file = std::fs::OpenOptions::new().append(true).open(path).map_err(Error::io(path))?;
     Ok(std::io::BufWriter::new(file))
-}
-
-/// A run in memory.
-pub struct Session<'a> {
-    config: &'a TrainConfig,
-    checkpoint_config: CheckpointConfig,
-    examples: &'a dyn Examples,
-    mixture: Mixture,
-    objective: Objective,
-    model: Model,
-    optimizer: Optimizer,
-    gradients_checked: bool,
-    /// Steps done.
-    pub step: usize,
-}
-
-impl<'a> Session<'a> {
-    /// A new run, or the newest checkpoint of `config.out`.
-    ///
-    /// # Errors
-    /// If the configuration or the data cannot be used, or the checkpoint is of another configuration.
-    pub fn open(config: &'a TrainConfig, examples: &'a dyn Examples, resume: bool) -> Result<Self> {
-        config.check()?;
-        let layout = examples.layout();
-        if examples.count() == 0 {
-            return Err(Error::Config(format!("dataset {} holds no clips", config.data.display())));
-        }
-        let network = config.network(layout)?;
-        let spec = config.spec(layout);
-        let mixture = config.mixture()?;
-        mixture.check(layout.segments())?;
-        let objective = Objective::new(&spec, config.objective.weighting)?;
-        let checkpoint_config = CheckpointConfig {
-            format: FORMAT.into(),
-            architecture: "avdit".into(),
-            network: network.clone(),
-            spec,
-            train: config.clone(),
-        };
-        let device = Device::Cpu;
-        let (model, optimizer, step) = if resume {
-            let folder = checkpoint::latest(&config.out)?;
-            let saved = Checkpoint::read(&folder)?;
-            check_same_run(&folder, &saved.config, &checkpoint_config)?;
-            let model = Model::with_weights(&network, &saved.weights, &device)?;
-            let step = saved.state.step;
-            let optimizer = Optimizer::restore(&config.optimizer, &model, step, &saved.moments, &saved.ema)?;
-            (model, optimizer, step)
-        } else {
-            let model = Model::new(&network, config.seed, &device)?;
-            let optimizer = Optimizer::new(&config.optimizer, &model)?;
-            (model, optimizer, 0)
-        };
-        std::fs::create_dir_all(&config.out).map_err(Error::io(&config.out))?;
-        Ok(Self {
-            config,
-            checkpoint_config,
-            examples,
-            mixture,
-            objective,
-            model,
-            optimizer,
-            gradients_checked: false,
-            step,
-        })
-    }
-
-    /// Examples of a step: whole passes over the data, each in an order of its own.
-    fn batch_indices(&self, step: usize) -> Vec<usize> {
-        let (count, batch) = (self.examples.count(), self.config.run.batch);
-        let noise = Noise::new(self.config.seed);
-        let mut order = (usize::MAX, Vec::new());
-        (step * batch..(step + 1) * batch)
-            .map(|position| {
-                let epoch = position / count;
-                if order.0 != epoch {
-                    order = (epoch, noise.permutation(Stream::new(Purpose::Shuffle, epoch as u32, 0), count));
-                }
-                order.1[position % count]
-            })
-            .collect()
-    }
-
-    /// The batch of a step: a function of seed and step alone.
-    fn batch(&self, step: usize) -> Result<NoisyBatch> {
-        let layout = self.examples.layout();
-        let (noise, objective) = (Noise::new(self.config.seed), &self.config.objective);
-        let indices = self.batch_indices(step);
-        let parts: Vec<(Latents, Latents, Vec<f32>)> = indices
-            .par_iter()
-            .enumerate()
-            .map(|(item, &index)| {
-                let clean = self.examples.read(index)?;
-                let mut epsilon = Latents::zeros(layout, 1);
-                for (offset, modality) in Modality::ALL.into_iter().enumerate() {
-                    let stream = Stream::new(Purpose::Training, step as u32, 2 * item as u32 + offset as u32);
-                    noise.normals(stream, epsilon.get_mut(modality));
-                }
-                let (segments, timesteps) = (layout.segments(), objective.timesteps);
-                let levels = self.mixture.draw(
-                    noise,
-                    step as u32,
-                    item as u32,
-                    segments,
-                    timesteps,
-                    objective.clean_fraction,
-                )?;
-                Ok((clean, epsilon, levels))
-            })
-            .collect::<Result<_>>()?;
-        let (mut clean, mut epsilon, mut levels) = (Vec::new(), Vec::new(), Vec::new());
-        for (c, e, l) in parts {
-            clean.push(c);
-            epsilon.push(e);
-            levels.push(l);
-        }
-        self.objective.noise(&Latents::concat(&clean), &Latents::concat(&epsilon), Levels::from_rows(&levels))
-    }
-
-    /// One step.
-    ///
-    /// # Errors
-    /// As [`train`].
-    pub fn advance(&mut self) -> Result<StepMetrics> {
-        let started = Instant::now();
-        let batch = self.batch(self.step)?;
-        let (loss, gradients) = self.model.gradients(&batch, self.config.run.chunk)?;
-        self.check_finite("the loss", loss.total())?;
-        if !self.gradients_checked {
-            self.model.check_gradients(&gradients)?;
-            self.gradients_checked = true;
-        }
-        let lr = self.config.optimizer.lr_at(self.step, self.config.run.steps);
-        let gradient_norm = self.optimizer.step(&self.model, &gradients, lr)?;
-        self.check_finite("the norm of the gradient", gradient_norm)?;
-        self.step += 1;
-        Ok(StepMetrics {
-            step: self.step,
-            steps: self.config.run.steps,
-            loss: loss.total(),
-            loss_video: loss.video,
-            loss_audio: loss.audio,
-            gradient_norm,
-            lr,
-            step_ms: started.elapsed().as_secs_f64() * 1e3,
-        })
-    }
-
-    fn check_finite(&self, what: &'static str, value: f64) -> Result<()> {
-        if value.is_finite() {
-            return Ok(());
-        }
-        let examples =
-            self.batch_indices(self.step).iter().map(usize::to_string).collect::<Vec<_>>().join(", ");
-        Err(Error::NotFinite { what, value, step: self.step + 1, examples })
-    }
-
-    /// The run as it stands.
-    ///
-    /// # Errors
-    /// If Candle cannot read a parameter.
-    pub fn checkpoint(&self) -> Result<Checkpoint> {
-        Ok(Checkpoint {
-            config: self.checkpoint_config.clone(),
-            state: State {
-                format: FORMAT.into(),
-                step: self.step,
-                examples_seen: self.step * self.config.run.batch,
-                seed: self.config.seed,
-            },
-            weights: self.model.weights()?,
-            ema: self.optimizer.ema(),
-            moments: self.optimizer.moments(),
-        })
-    }
-}
-
-/// Refuses to go on with another network, objective, optimizer, batch or seed than the checkpoint's.
-fn check_same_run(folder: &Path, saved: &CheckpointConfig, now: &CheckpointConfig) -> Result<()> {
-    let facts = |config: &CheckpointConfig| {
-        let train = &config.train;
-        let run = serde_json::json!({ "steps": train.run.steps, "batch": train.run.batch, "chunk": train.run.chunk });
-        serde_json::json!({
-            "network": config.network, "spec": config.spec, "objective": train.objective,
-            "optimizer": train.optimizer, "run": run, "seed": train.seed,
-        })
-    };
-    let mut differences = Vec::new();
-    compare("", &facts(saved), &facts(now), &mut differences);
-    if differences.is_empty() {
-        return Ok(());
-    }
-    let what = format!(
-        "was made with another configuration:\n  {}\n\nhint: restore these settings to resume, or choose another `out` for a new run",
-        differences.join("\n  ")
-    );
-    Err(Error::content(folder, what))
-}
-
-fn compare(name: &str, saved: &serde_json::Value, now: &serde_json::Value, differences: &mut Vec<String>) {
-    match (saved, now) {
-        (serde_json::Value::Object(a), serde_json::Value::Object(b)) => {
-            for (key, saved) in a {
-                let name = if name.is_empty() { key.clone() } else { format!("{name}.{key}") };
-                compare(&name, saved, b.get(key).unwrap_or(&serde_json::Value::Null), differences);
-            }
-        }
-        _ if saved != now => {
-            differences.push(format!("{name}: checkpoint has {saved}, configuration has {now}"))
-        }
-        _ => {}
-    }
 }

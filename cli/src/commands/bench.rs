@@ -1,6 +1,7 @@
 //! `avdit bench`: what a sampling step costs.
 
 use crate::args::{BenchArgs, EngineArgs, SamplerArgs};
+use crate::exit::Usage;
 use crate::output::{say, say_json};
 use crate::progress::Stage;
 use anyhow::Result;
@@ -19,7 +20,8 @@ pub fn run(args: &BenchArgs) -> Result<()> {
     let mut options = BenchOptions::new(request);
     options.warm_up = Duration::from_millis(args.warm_up_ms);
     options.min_runs = args.min_runs;
-    options.min_duration = Duration::from_secs_f64(args.duration_s);
+    options.min_duration = Duration::try_from_secs_f64(args.duration_s)
+        .map_err(|error| Usage(format!("--duration-s {}: {error}", args.duration_s)))?;
     options.clip_seconds = clip_seconds(&args.model);
     if args.task != Task::Joint {
         let mut given = Latents::zeros(&spec.layout, args.batch);

@@ -51,6 +51,7 @@ pub fn run(args: &ExportArgs) -> Result<()> {
 /// Exports a run and checks the graph on every engine that can run here.
 pub fn export(run: &Path, out: &Path, ema: bool, options: &ExportOptions) -> Result<ExportRecord> {
     let folder = checkpoint::latest(run)?;
+    let folder = folder.canonicalize().with_context(|| folder.display().to_string())?;
     let (config, weights) = Checkpoint::read_for_inference(&folder, ema)?;
     let codec = find_codec(run, &folder)?;
     let model = export_avdit(&config.network, &weight_map(&config, weights.clone())?, &config.spec, options)?;
@@ -65,9 +66,9 @@ pub fn export(run: &Path, out: &Path, ema: bool, options: &ExportOptions) -> Res
 
     let mut reference = CandleDenoiser::new(&config.network, &weights, config.spec.clone())?;
     for kind in [EngineKind::Tract, EngineKind::OrtCpu] {
-        match check(&mut reference, staged.path(), kind, options.batch.unwrap_or(1)) {
+        match check(&mut reference, staged.path(), kind, options.batch.unwrap_or(2)) {
             Ok(report) => record.parity.push(report),
-            Err(error) if kind == EngineKind::OrtCpu && no_runtime(&error) => {
+            Err(error) if kind == EngineKind::OrtCpu && no_runtime(&error) && !runtime_named() => {
                 tracing::warn!(
                     "the graph was not checked on ONNX Runtime, which is not here (`avdit doctor` says more)"
                 );
@@ -97,6 +98,11 @@ fn check(
     let candidate: &mut dyn Denoiser = engine.as_mut();
     let report = validate_batches(reference, candidate, CASES, 0, batch, Tolerance::SAME_MATH)?;
     Ok(report.between("candle", kind.name()))
+}
+
+/// Whether the user has said which ONNX Runtime to load; it must then be usable.
+fn runtime_named() -> bool {
+    std::env::var_os("ORT_DYLIB_PATH").is_some_and(|path| !path.is_empty())
 }
 
 fn no_runtime(error: &anyhow::Error) -> bool {

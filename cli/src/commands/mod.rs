@@ -13,11 +13,10 @@ use anyhow::Result;
 
 /// Runs what was typed.
 pub fn run(args: Args) -> Result<()> {
-    crate::cancel::install()?;
     match args.command {
-        Command::Demo(args) => demo::run(&args),
-        Command::Prepare(args) => prepare::run(&args),
-        Command::Train(args) => train::run(&args),
+        Command::Demo(args) => crate::cancel::install().and_then(|()| demo::run(&args)),
+        Command::Prepare(args) => crate::cancel::install().and_then(|()| prepare::run(&args)),
+        Command::Train(args) => crate::cancel::install().and_then(|()| train::run(&args)),
         Command::Export(args) => export::run(&args),
         Command::Sample(args) => sample::run(&args),
         Command::Bench(args) => bench::run(&args),

@@ -2,10 +2,11 @@
 
 use crate::args::{ExtraFile, SampleArgs};
 use crate::commands::bench::{engine_options, request};
+use crate::exit::Usage;
 use crate::inputs::Given;
 use crate::output::{say, say_json};
 use crate::progress::Stage;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use avdit_core::sampling::Event;
 use avdit_core::{Latents, SampleRequest, Task};
 use avdit_media::codec::{Codec, LinearCodec};
@@ -15,6 +16,8 @@ use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
 pub fn run(args: &SampleArgs) -> Result<()> {
+    let inputs: Vec<&Path> = args.video.iter().chain(&args.audio).map(PathBuf::as_path).collect();
+    check_outputs(&args.out, &args.also, &inputs)?;
     let codec = LinearCodec::load(&args.model.join("codec.safetensors"))?;
     let task = match (&args.task, &args.given) {
         (Some(task), _) => task.clone(),
@@ -26,7 +29,7 @@ pub fn run(args: &SampleArgs) -> Result<()> {
     let request = request(&args.sampler, mask, 1);
     let sampled = with_progress(engine.as_mut(), &request, given.latents())?;
     let clip = given.keep_originals(codec.decode(&sampled.latents)?);
-    let recipe = recipe(&args.model, &task, &request, engine.facts());
+    let recipe = recipe(&args.model, &task, &request, engine.facts(), &inputs)?;
     let files = write_sample(&args.out, &clip, &recipe, args.scale, &args.also)?;
     let step = Summary::of(&sampled.timings.steps.iter().map(|step| step.wall_ms).collect::<Vec<_>>());
     if args.json {
@@ -64,12 +67,48 @@ fn mean_step(timings: &StepTimings) -> String {
     format!("{:.1} ms a step", timings.steps.iter().map(|step| step.wall_ms).sum::<f64>() / steps)
 }
 
+/// Refuses to write over what is read, or an mp4 under another name.
+fn check_outputs(out: &Path, also: &[ExtraFile], inputs: &[&Path]) -> Result<()> {
+    if out.extension().is_none_or(|extension| !extension.eq_ignore_ascii_case("mp4")) {
+        let hint = "name it something.mp4; --also gif,wav,png writes other kinds beside it";
+        bail!(Usage(format!("-o {}: an mp4 is written\n\nhint: {hint}", out.display())));
+    }
+    let extensions = also.iter().map(|extra| extra.extension());
+    let outputs = ["json"].into_iter().chain(extensions).map(|extension| out.with_extension(extension));
+    for output in std::iter::once(out.to_owned()).chain(outputs) {
+        let place = output.canonicalize();
+        for input in inputs {
+            if place.is_ok() && input.canonicalize().ok() == place.as_ref().ok().cloned() {
+                let what = format!("{} is an input and would be written over", input.display());
+                bail!(Usage(format!("{what}\n\nhint: choose another -o")));
+            }
+        }
+    }
+    Ok(())
+}
+
 /// How a clip came to be: enough to make it again.
-pub fn recipe(model: &Path, task: &Task, request: &SampleRequest, facts: &EngineFacts) -> Value {
-    let hash = |name: &str| avdit_media::codec::file_sha256(&model.join(name)).ok();
-    json!({
+///
+/// # Errors
+/// If a file of the model or an input cannot be read.
+pub fn recipe(
+    model: &Path,
+    task: &Task,
+    request: &SampleRequest,
+    facts: &EngineFacts,
+    inputs: &[&Path],
+) -> Result<Value> {
+    let files = ["model.onnx", "model.onnx_data", "codec.safetensors"];
+    let present = files.iter().map(|name| model.join(name)).filter(|path| path.is_file());
+    let hash = |path: &Path| -> Result<Value> {
+        let source =
+            if path.is_file() { Value::from(avdit_media::codec::file_sha256(path)?) } else { Value::Null };
+        Ok(json!({ "path": path, "sha256": source }))
+    };
+    Ok(json!({
         "schema": "avdit-recipe/1",
-        "model": { "folder": model, "graph_sha256": hash("model.onnx"), "codec_sha256": hash("codec.safetensors") },
+        "model": present.map(|path| hash(&path)).collect::<Result<Vec<_>>>()?,
+        "inputs": inputs.iter().map(|path| hash(path)).collect::<Result<Vec<_>>>()?,
         "task": task.to_string(),
         "given": request.given.to_string(),
         "seed": request.seed,
@@ -80,7 +119,7 @@ pub fn recipe(model: &Path, task: &Task, request: &SampleRequest, facts: &Engine
         "plan": request.plan.to_string(),
         "engine": { "name": facts.engine.name(), "version": facts.version },
         "avdit": env!("CARGO_PKG_VERSION"),
-    })
+    }))
 }
 
 /// Writes the mp4 with its recipe, and what else is asked for beside it; returns the files.
@@ -94,19 +133,13 @@ pub fn write_sample(
     write_clip(path, clip, Some(recipe), EncodeOptions { scale })?;
     let mut files = vec![path.to_owned(), path.with_extension("json")];
     for extra in also {
-        let (extension, write): (_, fn(&Path, &Clip, usize) -> avdit_media::Result<()>) = match extra {
-            ExtraFile::Gif => ("gif", |path, clip, scale| match &clip.video {
-                Some(video) => avdit_media::write_gif(path, video, scale),
-                None => Ok(()),
-            }),
-            ExtraFile::Wav => ("wav", |path, clip, _| match &clip.audio {
-                Some(audio) => avdit_media::wav::write_wav(path, audio),
-                None => Ok(()),
-            }),
-            ExtraFile::Png => ("png", |path, clip, _| avdit_media::write_sheet(path, clip)),
-        };
-        let path = path.with_extension(extension);
-        write(&path, clip, scale)?;
+        let path = path.with_extension(extra.extension());
+        match (extra, &clip.video, &clip.audio) {
+            (ExtraFile::Gif, Some(video), _) => avdit_media::write_gif(&path, video, scale)?,
+            (ExtraFile::Wav, _, Some(audio)) => avdit_media::write_wav(&path, audio)?,
+            (ExtraFile::Png, _, _) => avdit_media::write_sheet(&path, clip)?,
+            _ => continue,
+        }
         files.push(path);
     }
     Ok(files)

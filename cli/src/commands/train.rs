@@ -2,14 +2,13 @@
 
 use crate::args::TrainArgs;
 use crate::cancel;
-use crate::exit::Interrupted;
+use crate::exit::{Interrupted, Usage};
 use crate::output::{say, say_json};
 use crate::progress::Stage;
-use anyhow::{Context, Result, bail};
-use avdit_core::{Latents, Layout};
+use anyhow::{Context, Result};
 use avdit_media::shard::Dataset;
 use avdit_trainer::train::Outcome;
-use avdit_trainer::{Examples, StartOptions, StepMetrics, TrainConfig, checkpoint, train};
+use avdit_trainer::{StartOptions, StepMetrics, TrainConfig, train};
 use serde_json::json;
 use std::path::Path;
 
@@ -24,8 +23,7 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     let path = args.config.as_deref().context("no configuration was named")?;
     let config = read_config(path, &args.set)?;
     config.check()?;
-    let start = StartOptions { resume: args.resume, until: args.until };
-    prepare_folder(&config, args)?;
+    let start = StartOptions { resume: args.resume, overwrite: args.overwrite, until: args.until };
     let outcome = with_progress(&config, start)?;
     if outcome.interrupted && cancel::asked() {
         let hint =
@@ -35,7 +33,7 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     if args.json {
         return say_json(&json!({
             "schema": "avdit-train/1", "step": outcome.step, "checkpoint": outcome.checkpoint,
-            "complete": !outcome.interrupted,
+            "complete": outcome.step == config.run.steps,
         }));
     }
     say(format!("step {} of {}: {}", outcome.step, config.run.steps, outcome.checkpoint.display()));
@@ -51,9 +49,9 @@ fn read_config(path: &Path, replacements: &[String]) -> Result<TrainConfig> {
     TrainConfig::read(path)?;
     let mut table: toml::Table = std::fs::read_to_string(path)?.parse()?;
     for replacement in replacements {
-        let (key, value) = replacement
-            .split_once('=')
-            .with_context(|| format!("--set {replacement}: expected KEY=VALUE, such as optimizer.lr=3e-4"))?;
+        let (key, value) = replacement.split_once('=').ok_or_else(|| {
+            Usage(format!("--set {replacement}: expected KEY=VALUE, such as optimizer.lr=3e-4"))
+        })?;
         let value = format!("value = {value}")
             .parse::<toml::Table>()
             .ok()
@@ -64,7 +62,7 @@ fn read_config(path: &Path, replacements: &[String]) -> Result<TrainConfig> {
             let entry = place.entry(section).or_insert_with(|| toml::Value::Table(toml::Table::new()));
             place = entry
                 .as_table_mut()
-                .with_context(|| format!("--set {replacement}: {section} is no section"))?;
+                .ok_or_else(|| Usage(format!("--set {replacement}: {section} is no section")))?;
             rest = inner;
         }
         place.insert(rest.to_owned(), value);
@@ -72,40 +70,9 @@ fn read_config(path: &Path, replacements: &[String]) -> Result<TrainConfig> {
     Ok(TrainConfig::parse(&toml::to_string(&table)?, Path::new("--set"))?)
 }
 
-/// Refuses to mix two runs in one folder, then leaves the resolved configuration and the codec in it.
-fn prepare_folder(config: &TrainConfig, args: &TrainArgs) -> Result<()> {
-    let out = &config.out;
-    let existing = checkpoint::list(out)?;
-    if let (Some(newest), false) = (existing.last(), args.resume) {
-        if !args.overwrite {
-            bail!(avdit_trainer::Error::content(
-                out,
-                format!(
-                    "holds a run already (newest: {})\n\nhint: add --resume to go on, --overwrite to begin again, or choose another `out`",
-                    newest.file_name().unwrap_or_default().to_string_lossy()
-                )
-            ));
-        }
-        for old in existing {
-            std::fs::remove_dir_all(&old).with_context(|| old.display().to_string())?;
-        }
-        let _ = std::fs::remove_file(out.join("metrics.jsonl"));
-    }
-    Ok(())
-}
-
-/// Trains with a bar, and leaves `config.toml` and the codec in the run's folder.
+/// Trains with a bar.
 pub fn with_progress(config: &TrainConfig, start: StartOptions) -> Result<Outcome> {
-    let examples = DatasetExamples(Dataset::open(&config.data)?);
-    let codec = examples.0.codec_path();
-    std::fs::create_dir_all(&config.out).with_context(|| config.out.display().to_string())?;
-    avdit_media::atomic::write_bytes_atomically(
-        &config.out.join("config.toml"),
-        config.to_toml()?.as_bytes(),
-    )?;
-    let codec_bytes = std::fs::read(&codec).with_context(|| codec.display().to_string())?;
-    avdit_media::atomic::write_bytes_atomically(&config.out.join("codec.safetensors"), &codec_bytes)?;
-
+    let examples = Dataset::open(&config.data)?;
     let mut stage = Stage::new("train", start.until.unwrap_or(config.run.steps), "steps");
     let (mut smooth, mut smooth_ms) = (None, None);
     let mut on_step = |step: &StepMetrics| {
@@ -121,21 +88,4 @@ pub fn with_progress(config: &TrainConfig, start: StartOptions) -> Result<Outcom
         _ => format!("step {}: nothing left to do", outcome.step),
     });
     Ok(outcome)
-}
-
-/// A dataset as the trainer sees it.
-struct DatasetExamples(Dataset);
-
-impl Examples for DatasetExamples {
-    fn layout(&self) -> &Layout {
-        self.0.layout()
-    }
-
-    fn count(&self) -> usize {
-        self.0.len()
-    }
-
-    fn read(&self, index: usize) -> avdit_trainer::Result<Latents> {
-        Ok(self.0.get(index)?.latents)
-    }
 }

@@ -84,7 +84,7 @@ pub(crate) struct Agreement {
     pub(crate) shuffled: Interval,
     /// Matched less shuffled, clip by clip.
     pub(crate) difference: Interval,
-    /// The best that could be reached: the training clips after the codec, if measured.
+    /// The best that could be reached: true clips after the codec, if measured.
     pub(crate) ceiling: Option<f64>,
 }
 

@@ -35,10 +35,10 @@ fn a_task_without_the_file_that_it_needs_says_which_flag() {
     let (fixture, folder) = (fixture(), tempfile::tempdir().unwrap());
     let (model, out) = (text(&fixture.at("model")), text(&folder.path().join("out.mp4")));
     avdit(&["sample", &model, "--task", "a2v", "-o", &out])
-        .refused(1, &["gives sound", "hint: name the file with --audio"]);
+        .refused(2, &["gives sound", "hint: name the file with --audio"]);
     let clip = text(&fixture.at("clips/clip-0000.mp4"));
     avdit(&["sample", &model, "--task", "joint", "--video", &clip, "-o", &out])
-        .refused(1, &["not used", "clip-0000.mp4"]);
+        .refused(2, &["not used", "clip-0000.mp4"]);
 }
 
 #[test]
@@ -130,36 +130,99 @@ fn a_missing_or_wrong_onnx_runtime_has_its_own_exit_code_and_a_remedy() {
     }
 }
 
-#[cfg(target_os = "linux")]
 #[test]
-fn a_full_disk_stops_the_work_and_leaves_what_was_there() {
+fn what_is_read_is_never_written_over() {
+    let (fixture, folder) = (fixture(), tempfile::tempdir().unwrap());
+    let model = text(&fixture.at("model"));
+    let clip = folder.path().join("clip.mp4");
+    std::fs::copy(fixture.at("clips/clip-0000.mp4"), &clip).unwrap();
+    let before = std::fs::read(&clip).unwrap();
+    let path = text(&clip);
+    avdit(&["sample", &model, "--task", "v2a", "--video", &path, "-o", &path])
+        .refused(2, &["clip.mp4", "is an input"]);
+    let gif = text(&folder.path().join("out.gif"));
+    avdit(&["sample", &model, "--task", "joint", "-o", &gif]).refused(2, &["out.gif", "an mp4 is written"]);
+    assert!(before == std::fs::read(&clip).unwrap());
+}
+
+#[test]
+fn a_demo_does_not_move_into_a_users_folder() {
     let folder = tempfile::tempdir().unwrap();
-    let disk = folder.path().join("disk");
-    std::fs::create_dir(&disk).unwrap();
-    let mounted = std::process::Command::new("mount")
-        .args(["-t", "tmpfs", "-o", "size=600k", "tmpfs"])
-        .arg(&disk)
+    std::fs::create_dir(folder.path().join("run")).unwrap();
+    std::fs::write(folder.path().join("run/mine"), b"kept").unwrap();
+    avdit(&["demo", "--out", &text(folder.path())]).refused(2, &["not a demo's", "--out"]);
+    assert_eq!(std::fs::read(folder.path().join("run/mine")).unwrap(), b"kept");
+}
+
+#[test]
+fn a_refused_resume_changes_nothing_in_the_runs_folder() {
+    let (fixture, folder) = (fixture(), tempfile::tempdir().unwrap());
+    let run = fixture.copy_of("run", folder.path());
+    let (clips, other) = (folder.path().join("clips"), folder.path().join("other"));
+    write_clips(&clips, 100..104);
+    avdit(&["prepare", &text(&clips), "-o", &text(&other)]).ok();
+    let kept = || ["config.toml", "codec.safetensors"].map(|file| std::fs::read(run.join(file)).unwrap());
+    let (before, config) = (kept(), folder.path().join("run.toml"));
+    std::fs::write(&config, small_config(&other, &run, 20)).unwrap();
+    avdit(&["train", &text(&config), "--resume"]).refused(BAD_INPUT, &["dataset: checkpoint has"]);
+    std::fs::write(&config, small_config(&folder.path().join("nowhere"), &run, 20)).unwrap();
+    avdit(&["train", &text(&config), "--overwrite"]).refused(BAD_INPUT, &["nowhere"]);
+    assert!(before == kept() && run.join("checkpoints/step-000020").is_dir());
+}
+
+/// Runs `check` with a small disk of `kib`; the disk is gone afterwards, whatever happens.
+#[cfg(target_os = "linux")]
+fn on_a_small_disk(kib: usize, check: impl FnOnce(&Path) + std::panic::UnwindSafe) {
+    let folder = tempfile::tempdir().unwrap();
+    let size = format!("size={kib}k");
+    let mount = std::process::Command::new("mount")
+        .args(["-t", "tmpfs", "-o", &size, "tmpfs"])
+        .arg(folder.path())
         .status();
-    if !mounted.is_ok_and(|status| status.success()) {
+    if !mount.is_ok_and(|status| status.success()) {
         eprintln!("not run: a small tmpfs cannot be mounted here");
         return;
     }
-    let check = std::panic::catch_unwind(|| {
-        let clips = folder.path().join("clips");
-        write_clips(&clips, 0..8);
-        avdit(&["prepare", &text(&clips), "-o", &text(&disk.join("data"))])
-            .refused(BAD_INPUT, &["No space left on device"]);
+    let disk = folder.path().to_owned();
+    let outcome = std::panic::catch_unwind(move || check(&disk));
+    std::process::Command::new("umount").arg(folder.path()).status().unwrap();
+    outcome.unwrap();
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn prepare_on_a_full_disk_names_it_and_leaves_no_dataset() {
+    let clips = tempfile::tempdir().unwrap();
+    write_clips(clips.path(), 0..8);
+    let source = text(clips.path());
+    on_a_small_disk(600, move |disk| {
+        let data = disk.join("data");
+        avdit(&["prepare", &source, "-o", &text(&data)]).refused(BAD_INPUT, &["No space left on device"]);
+        assert!(!data.join("dataset.json").exists());
+    });
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn training_until_the_disk_is_full_leaves_every_earlier_checkpoint_whole() {
+    let data = fixture().at("data");
+    let codec = std::fs::metadata(data.join("codec.safetensors")).unwrap().len() as usize;
+    let checkpoint: usize = walk(&fixture().at("run/checkpoints/step-000020"));
+    // Room for the codec and two checkpoints and a half.
+    on_a_small_disk((codec + checkpoint * 5 / 2) / 1024 + 64, move |disk| {
         let config = disk.join("run.toml");
-        std::fs::remove_dir_all(disk.join("data")).unwrap();
-        std::fs::write(&config, small_config(&fixture().at("data"), &disk.join("run"), 60)).unwrap();
-        let said = avdit(&["train", &text(&config), "--set", "run.keep_last=0", "--set", "model.width=64"]);
+        std::fs::write(&config, small_config(&data, &disk.join("run"), 60)).unwrap();
+        let said = avdit(&["train", &text(&config), "--set", "run.keep_last=0"]);
         said.refused(BAD_INPUT, &["No space left on device"]);
-        let checkpoints = disk.join("run/checkpoints");
-        for entry in std::fs::read_dir(&checkpoints).into_iter().flatten() {
-            let path = entry.unwrap().path();
+        let kept = avdit_trainer::checkpoint::list(&disk.join("run")).unwrap();
+        assert!(!kept.is_empty());
+        for path in kept {
             avdit_trainer::Checkpoint::read(&path).unwrap();
         }
     });
-    std::process::Command::new("umount").arg(&disk).status().unwrap();
-    check.unwrap();
+}
+
+/// Bytes of the files of a folder.
+fn walk(folder: &Path) -> usize {
+    std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().metadata().unwrap().len() as usize).sum()
 }

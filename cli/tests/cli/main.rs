@@ -1,6 +1,6 @@
 //! The binary as its users run it: the pipeline on small clips, and what it says of bad input.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::unwrap_used, unreachable_pub, reason = "a test fails by panicking, and has no interface")]
 
 mod bad_input;
 mod fixture;

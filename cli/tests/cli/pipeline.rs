@@ -1,8 +1,12 @@
 //! From clips to clips, command by command.
 
 use crate::fixture::{avdit, command, fixture, text, write_clips};
+use avdit_core::{Latents, Levels, Modality, Noise, Purpose, Stream};
+use avdit_media::tensors::{TensorRef, write_tensors};
 use avdit_media::{Preference, decode, read_recipe};
+use avdit_runtime::{EngineKind, EngineOptions};
 use serde_json::Value;
+use std::path::Path;
 
 fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap()
@@ -162,15 +166,75 @@ fn the_exported_graph_is_accepted_by_onnx_and_gives_python_the_same_numbers() {
     let (run, out) = (text(&fixture.at("run")), text(&model));
     avdit(&["export", &run, "-o", &out, "--external-data", "always"]).ok();
     assert!(model.join("model.onnx_data").is_file());
+    let io = elsewhere.path().join("io.safetensors");
+    write_inputs_and_outputs(&model, &io);
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/python/check_onnx.py");
     let foreign = tempfile::tempdir().unwrap();
-    let output = std::process::Command::new(python)
-        .arg(script)
-        .arg(&model)
-        .current_dir(foreign.path())
-        .output()
-        .unwrap();
+    let check = |io: &Path| {
+        let mut command = std::process::Command::new(&python);
+        command.arg(script).arg(&model).arg(io).current_dir(foreign.path()).output().unwrap()
+    };
+    let output = check(&io);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    // The check must be able to fail: one output that is a little off.
+    let mut bytes = std::fs::read(&io).unwrap();
+    let end = bytes.len();
+    bytes[end - 4..].copy_from_slice(&9.0f32.to_le_bytes());
+    std::fs::write(&io, bytes).unwrap();
+    assert!(!check(&io).status.success());
+}
+
+/// Random inputs of a model and what tract makes of them.
+fn write_inputs_and_outputs(model: &Path, path: &Path) {
+    let options = EngineOptions { threads: 1, batch: 2, ..EngineOptions::default() };
+    let mut engine = avdit_runtime::open(model, EngineKind::Tract, &options).unwrap();
+    let layout = engine.spec().layout.clone();
+    let (mut noisy, mut out) = (Latents::zeros(&layout, 2), Latents::zeros(&layout, 2));
+    for modality in Modality::ALL {
+        Noise::new(1).normals(Stream::new(Purpose::Check, 0, modality as u32), noisy.get_mut(modality));
+    }
+    let levels: Vec<Vec<f32>> =
+        (0..2).map(|i| (0..layout.cells()).map(|c| (c * 90 + i * 7) as f32).collect()).collect();
+    let levels = Levels::from_rows(&levels);
+    engine.predict(&noisy, &levels, &mut out).unwrap();
+    let tensor = |name, shape, values| TensorRef { name, shape, values };
+    let (video, audio) = (layout.shape(Modality::Video, 2), layout.shape(Modality::Audio, 2));
+    let cells = vec![2, layout.segments()];
+    let tensors = [
+        tensor("video", video.clone(), noisy.video.as_slice()),
+        tensor("audio", audio.clone(), &noisy.audio),
+        tensor("video_timesteps", cells.clone(), &levels.video),
+        tensor("audio_timesteps", cells, &levels.audio),
+        tensor("video_noise", video, &out.video),
+        tensor("audio_noise", audio, &out.audio),
+    ];
+    write_tensors(path, &Default::default(), &tensors).unwrap();
+}
+
+#[test]
+fn the_demo_runs_to_its_report_and_goes_on_where_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("demo");
+    let path = text(&out);
+    let args = ["demo", "--out", &path, "--steps", "4", "--clips", "40", "--seed", "3"];
+    let said = avdit(&args).ok();
+    assert!(
+        said.out.contains("a2v: ") && said.out.contains("v2a: ") && said.out.contains("report.html"),
+        "{}",
+        said.out
+    );
+    let page = std::fs::read_to_string(out.join("report.html")).unwrap();
+    for task in ["joint", "a2v", "v2a", "continue-1", "inpaint"] {
+        for extension in ["mp4", "gif", "wav", "png"] {
+            let name = format!("samples/{task}-0.{extension}");
+            assert!(out.join(&name).is_file() && page.contains(&name), "{name}");
+        }
+    }
+    let checkpoint = out.join("run/checkpoints/step-000004/model.safetensors");
+    let made = |path: &Path| std::fs::metadata(path).unwrap().modified().unwrap();
+    let before = made(&checkpoint);
+    avdit(&args).ok();
+    assert_eq!(before, made(&checkpoint), "what was trained is not trained again");
 }
 
 #[test]

@@ -102,12 +102,16 @@ impl AvditConfig {
     pub fn check(&self) -> Result<(), ConfigError> {
         let fail = |message: String| Err(ConfigError(message));
         let (d, v) = (self.width, &self.video);
-        if d == 0 || !d.is_multiple_of(4) || self.heads == 0 || !d.is_multiple_of(self.heads) {
-            return fail(format!("width {d} must be a multiple of 4 and of heads ({})", self.heads));
+        if d == 0 || !d.is_multiple_of(8) || self.heads == 0 || !d.is_multiple_of(self.heads) {
+            return fail(format!("width {d} must be a multiple of 8 and of heads ({})", self.heads));
         }
-        if self.depth == 0 || self.hidden() == 0 || self.adaln_rank == Some(0) {
+        if self.depth == 0
+            || !(self.mlp_ratio > 0.0 && self.mlp_ratio <= 64.0)
+            || self.hidden() == 0
+            || self.adaln_rank == Some(0)
+        {
             return fail(format!(
-                "depth {}, mlp_ratio {} and adaln_rank must be above 0",
+                "depth {}, mlp_ratio {} (at most 64) and adaln_rank must be above 0",
                 self.depth, self.mlp_ratio
             ));
         }
@@ -260,7 +264,7 @@ mod tests {
         let config = AvditConfig { heads: 5, ..AvditConfig::preset("tiny").unwrap() };
         assert_eq!(
             config.check().unwrap_err().to_string(),
-            "AVDiT configuration: width 128 must be a multiple of 4 and of heads (5)"
+            "AVDiT configuration: width 128 must be a multiple of 8 and of heads (5)"
         );
     }
 }

@@ -2,7 +2,7 @@
 //! was given, more than with what other clips were given?
 
 use super::samples::request;
-use super::{Folders, HELD_OUT};
+use super::{Folders, HELD_OUT, check_cancelled};
 use crate::inputs::Given;
 use crate::progress::Stage;
 use anyhow::{Context, Result};
@@ -45,6 +45,7 @@ pub fn measure(
         let given: Vec<Given> = (0..HELD_OUT).into_par_iter().map(read).collect::<Result<_>>()?;
         let mut measured: Vec<Tracks> = Vec::new();
         for (first, part) in (0..).step_by(BATCH).zip(given.chunks(BATCH)) {
+            check_cancelled()?;
             let latents: Vec<Latents> = part.iter().filter_map(|given| given.latents().cloned()).collect();
             // Other noise than that of the samples shown.
             let mut request = request(&mask, seed.wrapping_add(1), first);

@@ -6,6 +6,7 @@
 mod law;
 mod page;
 mod samples;
+mod stamp;
 
 use crate::args::DemoArgs;
 use crate::cancel;
@@ -20,7 +21,7 @@ use avdit_media::prepare::{CodecChoice, PrepareOptions};
 use avdit_media::world::World;
 use avdit_media::{EncodeOptions, write_clip};
 use avdit_runtime::{EngineKind, EngineOptions, open};
-use avdit_trainer::{StartOptions, TrainConfig};
+use avdit_trainer::{StartOptions, TrainConfig, checkpoint};
 use rayon::prelude::*;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -62,6 +63,7 @@ impl Folders {
 pub fn run(args: &DemoArgs) -> Result<()> {
     let started = Instant::now();
     let folders = Folders { out: args.out.clone() };
+    stamp::claim(&folders, args)?;
     let mut stages = Vec::new();
     let mut done = |name, ran: String, since: Instant| {
         stages.push(Done { name, seconds: since.elapsed().as_secs_f64(), ran })
@@ -80,11 +82,10 @@ pub fn run(args: &DemoArgs) -> Result<()> {
 
     let since = Instant::now();
     let config = train_config(args, &folders)?;
-    let _ = std::fs::remove_dir_all(folders.at("run"));
-    let outcome = train::with_progress(&config, StartOptions::default())?;
+    let resume = !checkpoint::list(&config.out)?.is_empty();
+    let outcome = train::with_progress(&config, StartOptions { resume, ..StartOptions::default() })?;
     if outcome.interrupted {
-        let hint = format!("run `avdit train {} --resume` to go on", folders.at("run/config.toml").display());
-        return Err(Interrupted(hint).into());
+        return Err(interrupted());
     }
     done("train", "Candle, CPU".into(), since);
 
@@ -101,6 +102,7 @@ pub fn run(args: &DemoArgs) -> Result<()> {
     let samples = samples::make(&folders, &codec, engine.as_mut(), args.seed)?;
     done("sample every task", "tract".into(), since);
 
+    check_cancelled()?;
     let since = Instant::now();
     let verdict = law::measure(&folders, &codec, engine.as_mut(), args.seed)?;
     done("measure the law", "tract".into(), since);
@@ -120,6 +122,16 @@ pub fn run(args: &DemoArgs) -> Result<()> {
     page::write(&facts, &stages, &samples, &verdict, &latency, engine.facts())?;
     say_verdict(&verdict, &folders, started.elapsed());
     Ok(())
+}
+
+/// What is said when the user has stopped the demo.
+fn interrupted() -> anyhow::Error {
+    Interrupted("run the same command again: it goes on from what is there".into()).into()
+}
+
+/// An error if the user wants to stop.
+fn check_cancelled() -> Result<()> {
+    if cancel::asked() { Err(interrupted()) } else { Ok(()) }
 }
 
 fn make_clips(world: &World, folders: &Folders, clips: usize) -> Result<()> {

@@ -1,6 +1,6 @@
 //! Samples of every task, to look at and listen to.
 
-use super::{Folders, SAMPLING_STEPS};
+use super::{Folders, SAMPLING_STEPS, check_cancelled};
 use crate::args::ExtraFile;
 use crate::commands::sample::{recipe, write_sample};
 use crate::inputs::Given;
@@ -55,6 +55,7 @@ pub fn make(
     for task in tasks {
         let mask = task.given(codec.layout().segments())?;
         for i in 0..EACH {
+            check_cancelled()?;
             let source = folders.held_out(i);
             let gives = |modality| mask.needs(modality).then_some(source.as_path());
             let given = Given::read(codec, &mask, gives(Modality::Video), gives(Modality::Audio))?;
@@ -62,7 +63,8 @@ pub fn make(
             let sampled = sample_timed(engine, &request, given.latents(), &mut |_| {})?;
             let clip = given.keep_originals(codec.decode(&sampled.latents)?);
             let name = format!("{}-{i}", task.to_string().replace(':', "-"));
-            let recipe = recipe(&folders.at("model"), &task, &request, engine.facts());
+            let inputs = if given.latents().is_some() { vec![source.as_path()] } else { Vec::new() };
+            let recipe = recipe(&folders.at("model"), &task, &request, engine.facts(), &inputs)?;
             write(&folder.join(&name), &clip, &recipe)?;
             let reference = given.latents().is_some().then(|| format!("reference-{i}"));
             samples.push(Sample { task: task.clone(), name, mask: mask.clone(), recipe, reference });

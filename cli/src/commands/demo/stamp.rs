@@ -1,0 +1,35 @@
+//! Whose folder it is: a demo goes on in its own, starts anew in another demo's, and leaves a user's alone.
+
+use super::Folders;
+use crate::args::DemoArgs;
+use crate::exit::Usage;
+use anyhow::{Context, Result, bail};
+use serde_json::{Value, json};
+
+/// What a demo makes, and so may remove.
+const MADE: [&str; 6] = ["clips", "held-out", "data", "run", "model", "samples"];
+
+/// Makes the folder this demo's, with a file that says what was asked for.
+pub fn claim(folders: &Folders, args: &DemoArgs) -> Result<()> {
+    let out = &folders.out;
+    let path = folders.at("demo.json");
+    let wanted = json!({
+        "schema": "avdit-demo/1", "avdit": env!("CARGO_PKG_VERSION"),
+        "seed": args.seed, "steps": args.steps, "clips": args.clips,
+    });
+    let found: Option<Value> =
+        std::fs::read(&path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    let empty = std::fs::read_dir(out).map_or(true, |mut entries| entries.next().is_none());
+    if found.is_none() && !empty {
+        let hint = "choose an empty folder with --out";
+        bail!(Usage(format!("{}: holds files that are not a demo's\n\nhint: {hint}", out.display())));
+    }
+    if found.as_ref().is_some_and(|found| *found != wanted) {
+        for name in MADE.map(|name| folders.at(name)).into_iter().filter(|path| path.is_dir()) {
+            std::fs::remove_dir_all(&name).with_context(|| name.display().to_string())?;
+        }
+    }
+    std::fs::create_dir_all(out).with_context(|| out.display().to_string())?;
+    avdit_media::atomic::write_bytes_atomically(&path, format!("{wanted:#}\n").as_bytes())?;
+    Ok(())
+}
