@@ -1,6 +1,7 @@
 //! `avdit`: audio-video diffusion transformers from training to a workstation.
 
 #![allow(unreachable_pub, reason = "a binary has no interface that is public or not")]
+#![allow(clippy::print_stderr, reason = "the one crate that prints")]
 
 mod args;
 mod cancel;

@@ -129,7 +129,8 @@ mod tests {
     use super::*;
 
     fn rows(kind: LevelPlanKind, given: &str) -> Vec<Vec<f64>> {
-        let plan = LevelPlan::new(kind, &CellMask::parse(given, 3).unwrap(), 2, 10).unwrap();
+        let given = if given.is_empty() { CellMask::none(3) } else { CellMask::parse(given, 3).unwrap() };
+        let plan = LevelPlan::new(kind, &given, 2, 10).unwrap();
         (0..=plan.steps()).map(|row| plan.row(row).to_vec()).collect()
     }
 

@@ -1,6 +1,6 @@
 //! The same network on every engine: the same latents from the same seed, given cells untouched.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::print_stderr, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use avdit_core::sampler::SamplerKind;
 use avdit_core::sampling::sample;

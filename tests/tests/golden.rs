@@ -1,6 +1,6 @@
 //! The golden files of this repository are met, and files that are not are found.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+#![allow(clippy::print_stderr, clippy::unwrap_used, reason = "helpers of tests")]
 
 use avdit_tests::parity::{KINDS, Row, print_table, run_dir};
 use std::path::{Path, PathBuf};

@@ -1,6 +1,11 @@
 //! The binary as its users run it: the pipeline on small clips, and what it says of bad input.
 
-#![allow(clippy::unwrap_used, unreachable_pub, reason = "a test fails by panicking, and has no interface")]
+#![allow(
+    clippy::print_stderr,
+    clippy::unwrap_used,
+    unreachable_pub,
+    reason = "a test fails by panicking, and has no interface"
+)]
 
 mod bad_input;
 mod fixture;
