@@ -155,7 +155,7 @@ impl<'a> Session<'a> {
     /// One step.
     ///
     /// # Errors
-    /// As [`train`].
+    /// As [`train`](crate::train::train).
     pub fn advance(&mut self) -> Result<StepMetrics> {
         let started = Instant::now();
         let batch = self.batch(self.step)?;
