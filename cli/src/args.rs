@@ -93,7 +93,7 @@ pub struct PrepareArgs {
     #[arg(long, value_enum, default_value_t = DecoderChoice::Auto)]
     pub decoder: DecoderChoice,
     /// Frames per second of folders of png files
-    #[arg(long, default_value_t = 8)]
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub png_fps: u32,
     /// The result as JSON on stdout
     #[arg(long)]
@@ -180,8 +180,8 @@ pub struct EngineArgs {
     #[arg(long, default_value = "tract", env = "AVDIT_ENGINE")]
     pub engine: avdit_runtime::EngineKind,
     /// Threads of the engine; all cores if not given
-    #[arg(long)]
-    pub threads: Option<usize>,
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Option<u16>,
     /// The ONNX Runtime library to load (after ORT_DYLIB_PATH)
     #[arg(long, value_name = "FILE")]
     pub onnxruntime: Option<PathBuf>,
@@ -228,8 +228,8 @@ pub struct SampleArgs {
     #[arg(long, value_delimiter = ',', value_enum)]
     pub also: Vec<ExtraFile>,
     /// Each pixel of the pictures becomes this many squared
-    #[arg(long, default_value_t = 4)]
-    pub scale: usize,
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=32))]
+    pub scale: u8,
     /// How is sampled
     #[command(flatten)]
     pub sampler: SamplerArgs,

@@ -79,7 +79,8 @@ pub fn code(error: &anyhow::Error) -> u8 {
             || cause.is::<avdit_trainer::Error>()
             || cause.is::<avdit_export::Error>()
             || cause.is::<avdit_onnx::Error>()
-            || cause.is::<avdit_core::Error>();
+            || cause.is::<avdit_core::Error>()
+            || cause.is::<std::io::Error>();
         if bad_input {
             return BAD_INPUT;
         }

@@ -1,20 +1,23 @@
 //! Results on stdout, logs on stderr.
 
 use serde::Serialize;
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use tracing_subscriber::EnvFilter;
 
 /// Logs of `info` and above of this project, more with each `-v`, none with `-q`; `RUST_LOG` overrides.
 pub fn start_logging(verbose: u8, quiet: bool) {
     let level = match (quiet, verbose) {
         (true, _) => "off",
-        (_, 0) => "avdit=info,warn,ort=error,tract_core=error,symphonia_core=error",
+        (_, 0) => "avdit=info,warn,mp4_atom=error,ort=error,tract_core=error,symphonia_core=error",
         (_, 1) => "debug,ort=warn,tract_core=warn",
         _ => "trace",
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
-    let format =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let format = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .with_ansi(std::io::stderr().is_terminal());
     // A second subscriber in one process is a test's doing; the first one stays.
     let _ = format.without_time().try_init();
 }

@@ -75,8 +75,14 @@ fn zeros_and_what_is_not_a_number_fail() {
         ("video_noise", None)
     );
     // Nor does a comparison with nothing tell anything.
-    let zero = |out: &mut Latents| out.video.fill(0.0);
+    let zero = |out: &mut Latents| {
+        out.video.fill(0.0);
+        out.audio.fill(0.0);
+    };
     assert!(!validate(&mut fake(zero), &mut fake(zero), 1, 1).unwrap().passed);
+    // An output that was never trained is zero on both sides, and says nothing against the other.
+    let half = |out: &mut Latents| out.video.fill(0.0);
+    assert!(validate(&mut fake(half), &mut fake(half), 1, 1).unwrap().passed);
     let short = |out: &mut Latents| out.video.truncate(10);
     assert!(!against(short).passed);
 }

@@ -30,6 +30,28 @@ pub fn write_bytes_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
     write_atomically(path, |writer| writer.write_all(bytes).map_err(|source| Error::io(path, source)))
 }
 
+/// A folder that one process writes: held until it is dropped.
+#[derive(Debug)]
+pub struct FolderLock {
+    _file: File,
+}
+
+impl FolderLock {
+    /// Takes the folder, which must exist, with a lock on a file `.lock` in it.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] if another process holds it; [`Error::Io`] if the file cannot be made.
+    pub fn take(folder: &Path) -> Result<Self> {
+        let path = folder.join(".lock");
+        let file = File::create(&path).map_err(|source| Error::io(&path, source))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self { _file: file }),
+            Err(std::fs::TryLockError::WouldBlock) => Err(Error::Busy { path: folder.to_owned() }),
+            Err(std::fs::TryLockError::Error(source)) => Err(Error::io(&path, source)),
+        }
+    }
+}
+
 #[cfg(unix)]
 fn temporary_in(folder: &Path) -> std::io::Result<tempfile::NamedTempFile> {
     use std::os::unix::fs::PermissionsExt;
@@ -59,6 +81,15 @@ mod tests {
         assert!(failed.is_err());
         assert_eq!(std::fs::read(&path).unwrap(), b"old");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_folder_is_written_by_one_at_a_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let held = FolderLock::take(folder.path()).unwrap();
+        assert!(matches!(FolderLock::take(folder.path()), Err(Error::Busy { .. })));
+        drop(held);
+        FolderLock::take(folder.path()).unwrap();
     }
 
     #[test]

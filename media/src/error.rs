@@ -68,6 +68,12 @@ pub enum Error {
         /// What was given.
         got: String,
     },
+    /// A folder that another process is writing.
+    #[error("{}: another avdit is writing here\n\nhint: wait for it, or choose another folder", path.display())]
+    Busy {
+        /// The folder.
+        path: PathBuf,
+    },
     /// The user stopped the work.
     #[error("{what}: interrupted\n\nhint: run the same command again to go on from here")]
     Interrupted {

@@ -37,7 +37,10 @@ pub fn encode_wav(path: &Path, audio: &Audio) -> Result<Vec<u8>> {
 /// [`Error::Io`] if the file cannot be read, [`Error::Undecodable`] if it is no wav, is truncated or is empty.
 pub fn read_wav(path: &Path) -> Result<Audio> {
     let bytes = std::fs::read(path).map_err(|source| Error::io(path, source))?;
-    let failed = |error: hound::Error| Error::undecodable(path, format!("wav: {error}"));
+    let failed = |error: hound::Error| match error {
+        hound::Error::Unsupported => crate::decode::unsupported(path, "a wav of an unusual kind"),
+        other => Error::undecodable(path, format!("wav: {other}")),
+    };
     let mut reader = WavReader::new(Cursor::new(bytes)).map_err(failed)?;
     let spec = reader.spec();
     if spec.channels == 0 || spec.sample_rate == 0 {

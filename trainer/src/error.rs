@@ -57,7 +57,7 @@ pub enum Error {
     },
     /// The loss or the gradient is not a finite number.
     #[error(
-        "{what} is {value} at step {step} (examples {examples}); the last checkpoint is intact\n\nhint: lower optimizer.lr, or check these clips with `avdit prepare`"
+        "{what} is {value} at step {step} (examples {examples}); checkpoints written before are intact\n\nhint: lower optimizer.lr, or check these clips with `avdit prepare`"
     )]
     NotFinite {
         /// Loss or gradient norm.

@@ -5,6 +5,7 @@ use crate::config::TrainConfig;
 use crate::error::{Error, Result};
 use crate::examples::Examples;
 use crate::session::{Session, StepMetrics};
+use avdit_media::atomic::FolderLock;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -45,6 +46,8 @@ pub fn train(
     cancelled: &dyn Fn() -> bool,
 ) -> Result<Outcome> {
     let mut session = Session::open(config, examples, start.resume)?;
+    std::fs::create_dir_all(&config.out).map_err(Error::io(&config.out))?;
+    let _lock = FolderLock::take(&config.out)?;
     prepare_folder(config, examples, start)?;
     let metrics_path = config.out.join("metrics.jsonl");
     let mut metrics = open_metrics(&metrics_path, session.step)?;
@@ -86,7 +89,6 @@ fn prepare_folder(config: &TrainConfig, examples: &dyn Examples, start: StartOpt
             std::fs::remove_dir_all(old).map_err(Error::io(old))?;
         }
     }
-    std::fs::create_dir_all(out).map_err(Error::io(out))?;
     avdit_media::atomic::write_bytes_atomically(&out.join("config.toml"), config.to_toml()?.as_bytes())?;
     if let Some(codec) = examples.codec() {
         let bytes = std::fs::read(&codec).map_err(Error::io(&codec))?;

@@ -50,7 +50,7 @@ pub fn run(args: &BenchArgs) -> Result<()> {
 pub fn engine_options(args: &EngineArgs) -> EngineOptions {
     let default = EngineOptions::default();
     EngineOptions {
-        threads: args.threads.unwrap_or(default.threads),
+        threads: args.threads.map_or(default.threads, usize::from),
         onnx_runtime: args.onnxruntime.clone(),
         ..default
     }

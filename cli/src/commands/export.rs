@@ -4,11 +4,12 @@ use crate::args::{ExportArgs, ExternalChoice};
 use crate::exit::GateFailed;
 use crate::output::{say, say_json};
 use anyhow::{Context, Result, bail};
-use avdit_core::Denoiser;
+use avdit_core::{Denoiser, DenoiserSpec};
 use avdit_export::{
     ExportOptions, ExportRecord, ModelConfig, ModelFolder, ParityReport, Provenance, Tolerance, WeightMap,
     export_avdit, validate_batches,
 };
+use avdit_media::codec::{Codec, LinearCodec};
 use avdit_onnx::ExternalData;
 use avdit_runtime::{EngineKind, EngineOptions};
 use avdit_trainer::checkpoint::CheckpointConfig;
@@ -54,6 +55,7 @@ pub fn export(run: &Path, out: &Path, ema: bool, options: &ExportOptions) -> Res
     let folder = folder.canonicalize().with_context(|| folder.display().to_string())?;
     let (config, weights) = Checkpoint::read_for_inference(&folder, ema)?;
     let codec = find_codec(run, &folder)?;
+    check_codec(&codec, &LinearCodec::load(&codec)?, &config.spec)?;
     let model = export_avdit(&config.network, &weight_map(&config, weights.clone())?, &config.spec, options)?;
 
     let staged = ModelFolder::begin(out)?;
@@ -61,9 +63,8 @@ pub fn export(run: &Path, out: &Path, ema: bool, options: &ExportOptions) -> Res
         ModelConfig::avdit(config.network.clone(), config.spec.clone(), provenance(&folder, &config, ema));
     let mut record = staged.write(&model, &model_config, options)?;
     drop(model);
-    std::fs::copy(&codec, staged.path().join("codec.safetensors"))
-        .with_context(|| codec.display().to_string())?;
-
+    let bytes = std::fs::read(&codec).with_context(|| codec.display().to_string())?;
+    avdit_media::atomic::write_bytes_atomically(&staged.path().join("codec.safetensors"), &bytes)?;
     let mut reference = CandleDenoiser::new(&config.network, &weights, config.spec.clone())?;
     for kind in [EngineKind::Tract, EngineKind::OrtCpu] {
         match check(&mut reference, staged.path(), kind, options.batch.unwrap_or(2)) {
@@ -121,6 +122,15 @@ fn find_codec(run: &Path, checkpoint: &Path) -> Result<std::path::PathBuf> {
         )
         .into()
     })
+}
+
+/// Refuses a codec whose latents are not the network's.
+pub fn check_codec(path: &Path, codec: &LinearCodec, spec: &DenoiserSpec) -> Result<()> {
+    if *codec.layout() == spec.layout {
+        return Ok(());
+    }
+    let what = format!("its latents are {:?}, the network's are {:?}", codec.layout(), spec.layout);
+    Err(avdit_trainer::Error::content(path, what).into())
 }
 
 fn weight_map(config: &CheckpointConfig, mut weights: Weights) -> Result<WeightMap> {

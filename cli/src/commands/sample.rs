@@ -2,6 +2,7 @@
 
 use crate::args::{ExtraFile, SampleArgs};
 use crate::commands::bench::{engine_options, request};
+use crate::commands::export::check_codec;
 use crate::exit::Usage;
 use crate::inputs::Given;
 use crate::output::{say, say_json};
@@ -18,7 +19,9 @@ use std::path::{Path, PathBuf};
 pub fn run(args: &SampleArgs) -> Result<()> {
     let inputs: Vec<&Path> = args.video.iter().chain(&args.audio).map(PathBuf::as_path).collect();
     check_outputs(&args.out, &args.also, &inputs)?;
-    let codec = LinearCodec::load(&args.model.join("codec.safetensors"))?;
+    let path = args.model.join("codec.safetensors");
+    let codec = LinearCodec::load(&path)?;
+    check_codec(&path, &codec, &avdit_runtime::graph::read_spec(&args.model)?)?;
     let task = match (&args.task, &args.given) {
         (Some(task), _) => task.clone(),
         (None, text) => Task::Custom(text.clone().context("neither --task nor --given")?),
@@ -30,7 +33,7 @@ pub fn run(args: &SampleArgs) -> Result<()> {
     let sampled = with_progress(engine.as_mut(), &request, given.latents())?;
     let clip = given.keep_originals(codec.decode(&sampled.latents)?);
     let recipe = recipe(&args.model, &task, &request, engine.facts(), &inputs)?;
-    let files = write_sample(&args.out, &clip, &recipe, args.scale, &args.also)?;
+    let files = write_sample(&args.out, &clip, &recipe, usize::from(args.scale), &args.also)?;
     let step = Summary::of(&sampled.timings.steps.iter().map(|step| step.wall_ms).collect::<Vec<_>>());
     if args.json {
         return say_json(&json!({
@@ -75,6 +78,11 @@ fn check_outputs(out: &Path, also: &[ExtraFile], inputs: &[&Path]) -> Result<()>
     }
     let extensions = also.iter().map(|extra| extra.extension());
     let outputs = ["json"].into_iter().chain(extensions).map(|extension| out.with_extension(extension));
+    let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if out.is_dir() || !folder.is_dir() {
+        let what = if out.is_dir() { "is a folder" } else { "lies in a folder that does not exist" };
+        bail!(Usage(format!("-o {}: {what}", out.display())));
+    }
     for output in std::iter::once(out.to_owned()).chain(outputs) {
         let place = output.canonicalize();
         for input in inputs {

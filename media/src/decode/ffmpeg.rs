@@ -159,7 +159,7 @@ impl Ffmpeg {
             "-ac",
             "1",
             "-af",
-            "aresample=async=1:first_pts=0",
+            "aresample=async=1:first_pts=0:rematrix_maxval=1.0",
             "-c:a",
             "pcm_f32be",
             "-f",

@@ -115,6 +115,9 @@ pub fn decode(path: &Path, preference: Preference) -> Result<Decoded> {
 /// As [`Decoder::decode`]; with [`Preference::Ffmpeg`] also [`Error::Unsupported`] if there is no ffmpeg.
 pub fn decode_with(path: &Path, options: &DecodeOptions) -> Result<Decoded> {
     let metadata = std::fs::metadata(path).map_err(|source| Error::io(path, source))?;
+    if !metadata.is_file() && !metadata.is_dir() {
+        return Err(Error::undecodable(path, "neither a file nor a folder"));
+    }
     if metadata.is_file() && metadata.len() == 0 {
         return Err(Error::undecodable(path, "the file is empty"));
     }
@@ -172,7 +175,7 @@ fn run(decoder: &dyn Decoder, path: &Path) -> Result<Decoded> {
 /// The name of the built-in decoders together, in messages.
 const BUILT_IN: &str = "built-in";
 
-fn unsupported(path: &Path, what: &str) -> Error {
+pub(crate) fn unsupported(path: &Path, what: &str) -> Error {
     Error::Unsupported { path: path.to_owned(), what: what.to_owned(), decoder: BUILT_IN }
 }
 

@@ -48,6 +48,10 @@ fn decode_video(path: &Path, movie: &mut Movie, track: &Track, size: FrameSize) 
     let Codec::Avc1(entry) = track.codec()? else {
         return Err(super::unsupported(path, &format!("the pictures are {}", track.codec_name())));
     };
+    if let Some(pixel) = entry.pasp.as_ref().filter(|pixel| pixel.h_spacing != pixel.v_spacing) {
+        let what = format!("the pixels are not square ({}:{})", pixel.h_spacing, pixel.v_spacing);
+        return Err(super::unsupported(path, &what));
+    }
     let mut stream = h264::Stream::new(path, &entry.avcc, entry.colr.as_ref(), size, track.rotation())?;
     let samples = movie.samples(track)?;
     for sample in &samples {

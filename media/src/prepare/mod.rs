@@ -7,6 +7,7 @@
 mod list;
 mod work;
 
+use crate::atomic::FolderLock;
 use crate::audit::{AuditRow, Reason, count_reasons, write_jsonl, write_markdown};
 use crate::codec::{ClipSource, Codec, CodecConfig, FitReport, LinearCodec, file_sha256};
 use crate::error::{Error, Result};
@@ -154,6 +155,8 @@ pub fn prepare(
     std::fs::create_dir_all(out).map_err(|source| Error::io(out, source))?;
     let found = list::list(inputs, out)?;
     let work_folder = out.join(".work");
+    std::fs::create_dir_all(&work_folder).map_err(|source| Error::io(&work_folder, source))?;
+    let _lock = FolderLock::take(&work_folder)?;
     let work = Work::new(work_folder.join("clips"), grid, options)?;
     let (outcomes, resumed) = decode_all(&work, &found.clips, progress, cancelled)?;
     let rows: Vec<AuditRow> =
