@@ -13,6 +13,9 @@ use avdit_trainer::{Model, Optimizer, Weights};
 use candle_core::Device;
 use serde::Deserialize;
 
+/// Relative error of ᾱ in f64: a product of up to a thousand factors in another order; 5e-16 was measured.
+const SAME_TABLE: f64 = 1e-11;
+
 /// One row per quantity and engine.
 pub(super) fn cases(golden: &Golden) -> Vec<Row> {
     let case = match Case::read(golden) {
@@ -20,6 +23,17 @@ pub(super) fn cases(golden: &Golden) -> Vec<Row> {
         Err(error) => return vec![Row::failed(&golden.name, "specification", "-", &error)],
     };
     let mut rows = Vec::new();
+    if let Ok(expected) = golden.tensor("schedule.alpha_bar") {
+        match case.spec.noise_schedule() {
+            Ok(schedule) => {
+                let error = super::relative(schedule.alpha_bars(), &expected.data);
+                rows.push(case.row("schedule.alpha_bar", "core f64", error, SAME_TABLE));
+            }
+            Err(error) => {
+                rows.push(Row::failed(&golden.name, "schedule.alpha_bar", "core f64", &error.into()))
+            }
+        }
+    }
     let runs = [
         ("candle", case.candle()),
         ("tract", case.engine(EngineKind::Tract)),
