@@ -6,8 +6,8 @@ use avdit_nets::avdit::{AvditConfig, AvditInputs, avdit};
 use candle_core::{Device, Tensor, Var};
 use std::collections::HashMap;
 
-/// Largest relative difference (Frobenius) between two float32 gradients of the same mathematics; 2e-6 measured.
-const SAME_MATH: f64 = 1e-5;
+/// Largest relative difference (Frobenius) between two float32 gradients of the same mathematics; 6e-7 measured.
+const SAME_MATH: f64 = 5e-6;
 
 fn config() -> AvditConfig {
     let text = r#"{"width":32,"depth":2,"heads":4,"mlp_ratio":2.0,"qk_norm":true,"adaln_rank":4,
