@@ -25,4 +25,4 @@ pub use lowering::Lowering;
 pub use recorder::{Recorder, Value};
 pub use records::{ExportRecord, FileRecord, ModelConfig, Provenance};
 pub use validate::{CaseParity, ParityReport, Tolerance, validate, validate_batches};
-pub use weights::{WeightMap, WeightSource};
+pub use weights::{WeightMap, WeightSource, weight_map};

@@ -37,6 +37,18 @@ impl WeightSource for WeightMap {
     }
 }
 
+/// Values by name with the shapes that the network gives them.
+///
+/// # Errors
+/// [`Error::MissingParameter`] if a parameter has no values.
+pub fn weight_map(parameters: Vec<Parameter>, mut values: BTreeMap<String, Vec<f32>>) -> Result<WeightMap> {
+    let with_shape = |Parameter { name, shape, .. }| match values.remove(&name) {
+        Some(values) => Ok((name, (shape, values))),
+        None => Err(Error::MissingParameter { name, expected: shape }),
+    };
+    parameters.into_iter().map(with_shape).collect()
+}
+
 /// Checks that a source has exactly the parameters of a network.
 pub(crate) fn check(weights: &dyn WeightSource, parameters: &[Parameter]) -> Result<()> {
     for Parameter { name, shape, .. } in parameters {

@@ -90,6 +90,18 @@ impl TensorFile {
         &self.path
     }
 
+    /// The names of its tensors, sorted.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] if the file cannot be read any more.
+    pub fn names(&self) -> Result<Vec<String>> {
+        let file = SafeTensors::deserialize(&self.bytes);
+        let file = file.map_err(|error| Error::malformed(&self.path, error.to_string()))?;
+        let mut names: Vec<String> = file.names().into_iter().map(|name| name.to_string()).collect();
+        names.sort();
+        Ok(names)
+    }
+
     /// A value of the metadata.
     ///
     /// # Errors

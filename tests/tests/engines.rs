@@ -8,7 +8,7 @@ use avdit_core::{
     Denoiser, DenoiserSpec, Latents, Modality, Noise, Purpose, SampleRequest, ScheduleKind, Stream, Target,
     Task,
 };
-use avdit_export::{ExportOptions, ModelConfig, ModelFolder, Provenance, WeightMap, export_avdit};
+use avdit_export::{ExportOptions, ModelConfig, ModelFolder, Provenance, export_avdit, weight_map};
 use avdit_nets::AvditConfig;
 use avdit_runtime::{EngineKind, EngineOptions};
 use avdit_trainer::{CandleDenoiser, Weights};
@@ -47,9 +47,7 @@ fn engines() -> Engines {
         timesteps: 1000,
     };
     let weights = weights(&config);
-    let shapes = config.parameters().into_iter().map(|p| (p.name, p.shape));
-    let map: WeightMap =
-        shapes.map(|(name, shape)| (name.clone(), (shape, weights[&name].clone()))).collect();
+    let map = weight_map(config.parameters(), weights.clone()).unwrap();
     let options = ExportOptions::default();
     let model = export_avdit(&config, &map, &spec, &options).unwrap();
     let target = folder.path().join("model");

@@ -99,13 +99,10 @@ impl Checkpoint {
 
     fn fill(&self, folder: &Path) -> Result<()> {
         std::fs::create_dir(folder).map_err(Error::io(folder))?;
-        let shapes: BTreeMap<String, Vec<usize>> =
-            self.config.network.parameters().into_iter().map(|p| (p.name, p.shape)).collect();
-        let write = |file: &str, weights: &Weights| {
-            let shape_of = |name: &str| {
-                let parameter = name.strip_prefix("first.").or(name.strip_prefix("second.")).unwrap_or(name);
-                shapes.get(parameter).cloned().unwrap_or_default()
-            };
+        let parameters = shapes(&self.config.network);
+        let moments = moment_shapes(&parameters);
+        let write = |file: &str, weights: &Weights, shapes: &Shapes| {
+            let shape_of = |name: &str| shapes.get(name).cloned().unwrap_or_default();
             let tensors: Vec<_> = weights
                 .iter()
                 .map(|(name, values)| TensorRef { name, shape: shape_of(name), values })
@@ -116,9 +113,9 @@ impl Checkpoint {
             ]);
             write_tensors(&folder.join(file), &metadata, &tensors)
         };
-        write("model.safetensors", &self.weights)?;
-        write("ema.safetensors", &self.ema)?;
-        write("optimizer.safetensors", &self.moments)?;
+        write("model.safetensors", &self.weights, &parameters)?;
+        write("ema.safetensors", &self.ema, &parameters)?;
+        write("optimizer.safetensors", &self.moments, &moments)?;
         write_json(&folder.join("config.json"), &self.config)?;
         write_json(&folder.join("state.json"), &self.state)
     }
@@ -132,12 +129,11 @@ impl Checkpoint {
         let path = folder.join("state.json");
         let state: State = read_json(&path)?;
         check_format(&path, &state.format)?;
-        let names: Vec<String> = config.network.parameters().into_iter().map(|p| p.name).collect();
-        let moments = names.iter().flat_map(|name| [format!("first.{name}"), format!("second.{name}")]);
+        let parameters = shapes(&config.network);
         Ok(Self {
-            weights: read_weights(folder, "model.safetensors", &config.network, names.clone())?,
-            ema: read_weights(folder, "ema.safetensors", &config.network, names.clone())?,
-            moments: read_weights(folder, "optimizer.safetensors", &config.network, moments.collect())?,
+            weights: read_weights(folder, "model.safetensors", &parameters)?,
+            ema: read_weights(folder, "ema.safetensors", &parameters)?,
+            moments: read_weights(folder, "optimizer.safetensors", &moment_shapes(&parameters))?,
             config,
             state,
         })
@@ -150,8 +146,7 @@ impl Checkpoint {
     pub fn read_for_inference(folder: &Path, ema: bool) -> Result<(CheckpointConfig, Weights)> {
         let config = read_config(folder)?;
         let file = if ema { "ema.safetensors" } else { "model.safetensors" };
-        let names = config.network.parameters().into_iter().map(|p| p.name).collect();
-        let weights = read_weights(folder, file, &config.network, names)?;
+        let weights = read_weights(folder, file, &shapes(&config.network))?;
         Ok((config, weights))
     }
 }
@@ -176,20 +171,33 @@ fn check_format(path: &Path, format: &str) -> Result<()> {
     Err(Error::content(path, format!("format is {format}, expected {FORMAT}")))
 }
 
-/// Tensors by name, each checked against the network; a tensor that the network does not have is an error too.
-fn read_weights(folder: &Path, file: &str, network: &AvditConfig, names: Vec<String>) -> Result<Weights> {
+type Shapes = BTreeMap<String, Vec<usize>>;
+
+/// The shape of every parameter.
+fn shapes(network: &AvditConfig) -> Shapes {
+    network.parameters().into_iter().map(|p| (p.name, p.shape)).collect()
+}
+
+/// The shape of both moments of every parameter.
+fn moment_shapes(parameters: &Shapes) -> Shapes {
+    let named = |kind: &str, (name, shape): (&String, &Vec<usize>)| (format!("{kind}.{name}"), shape.clone());
+    parameters.iter().flat_map(|entry| ["first", "second"].map(|kind| named(kind, entry))).collect()
+}
+
+/// The tensors of a file, which must be those of `shapes` and no others, all finite.
+fn read_weights(folder: &Path, file: &str, shapes: &Shapes) -> Result<Weights> {
     let path = folder.join(file);
     let tensors = TensorFile::read(&path)?;
-    let shapes: BTreeMap<String, Vec<usize>> =
-        network.parameters().into_iter().map(|p| (p.name, p.shape)).collect();
+    if let Some(name) = tensors.names()?.into_iter().find(|name| !shapes.contains_key(name)) {
+        return Err(Error::content(&path, format!("tensor {name}: the network has no such parameter")));
+    }
     let mut weights = Weights::new();
-    for name in names {
-        let parameter = name.strip_prefix("first.").or(name.strip_prefix("second.")).unwrap_or(&name);
-        let values = tensors.tensor_of(&name, shapes.get(parameter).map_or(&[], Vec::as_slice))?;
+    for (name, shape) in shapes {
+        let values = tensors.tensor_of(name, shape)?;
         if let Some(index) = values.iter().position(|x| !x.is_finite()) {
             return Err(Error::content(&path, format!("tensor {name}: value {index} is {}", values[index])));
         }
-        weights.insert(name, values);
+        weights.insert(name.clone(), values);
     }
     Ok(weights)
 }

@@ -157,6 +157,18 @@ fn numbers_that_are_not_finite_stop_the_run_and_name_the_examples() {
 }
 
 #[test]
+fn a_checkpoint_with_a_tensor_too_many_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = config(folder.path(), 2);
+    run(&config, StartOptions::default()).unwrap();
+    let mut saved = Checkpoint::read(&folder.path().join("checkpoints/step-000002")).unwrap();
+    saved.ema.insert("blocks.9.extra".into(), vec![0.0]);
+    saved.write(folder.path()).unwrap();
+    let message = run(&config, RESUME).unwrap_err().to_string();
+    assert!(message.contains("ema.safetensors") && message.contains("blocks.9.extra"), "{message}");
+}
+
+#[test]
 fn a_damaged_checkpoint_is_named() {
     let folder = tempfile::tempdir().unwrap();
     run(&config(folder.path(), 2), StartOptions::default()).unwrap();

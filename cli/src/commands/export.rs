@@ -6,14 +6,14 @@ use crate::output::{say, say_json};
 use anyhow::{Context, Result, bail};
 use avdit_core::{Denoiser, DenoiserSpec};
 use avdit_export::{
-    ExportOptions, ExportRecord, ModelConfig, ModelFolder, ParityReport, Provenance, Tolerance, WeightMap,
-    export_avdit, validate_batches,
+    ExportOptions, ExportRecord, ModelConfig, ModelFolder, ParityReport, Provenance, Tolerance, export_avdit,
+    validate_batches, weight_map,
 };
 use avdit_media::codec::{Codec, LinearCodec};
 use avdit_onnx::ExternalData;
 use avdit_runtime::{EngineKind, EngineOptions};
 use avdit_trainer::checkpoint::CheckpointConfig;
-use avdit_trainer::{CandleDenoiser, Checkpoint, Weights, checkpoint};
+use avdit_trainer::{CandleDenoiser, Checkpoint, checkpoint};
 use serde_json::json;
 use std::path::Path;
 
@@ -56,7 +56,9 @@ pub fn export(run: &Path, out: &Path, ema: bool, options: &ExportOptions) -> Res
     let (config, weights) = Checkpoint::read_for_inference(&folder, ema)?;
     let codec = find_codec(run, &folder)?;
     check_codec(&codec, &LinearCodec::load(&codec)?, &config.spec)?;
-    let model = export_avdit(&config.network, &weight_map(&config, weights.clone())?, &config.spec, options)?;
+    let map = weight_map(config.network.parameters(), weights.clone())?;
+    let model = export_avdit(&config.network, &map, &config.spec, options)?;
+    drop(map);
 
     let staged = ModelFolder::begin(out)?;
     let model_config =
@@ -131,17 +133,6 @@ pub fn check_codec(path: &Path, codec: &LinearCodec, spec: &DenoiserSpec) -> Res
     }
     let what = format!("its latents are {:?}, the network's are {:?}", codec.layout(), spec.layout);
     Err(avdit_trainer::Error::content(path, what).into())
-}
-
-fn weight_map(config: &CheckpointConfig, mut weights: Weights) -> Result<WeightMap> {
-    let parameters = config.network.parameters().into_iter();
-    parameters
-        .map(|p| {
-            let values =
-                weights.remove(&p.name).with_context(|| format!("parameter {} is missing", p.name))?;
-            Ok((p.name, (p.shape, values)))
-        })
-        .collect()
 }
 
 fn provenance(checkpoint: &Path, config: &CheckpointConfig, ema: bool) -> Provenance {

@@ -10,41 +10,22 @@ mod svg;
 mod tests;
 mod verdict;
 
+use avdit_media::atomic::write_bytes_atomically;
 use data::{Dataset, LossPoint, Report};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Serde, Value};
 use minijinja::{AutoEscape, Environment, context, escape_formatter};
 use std::collections::BTreeMap;
-use std::io::{self, Write};
 use std::path::Path;
 
 /// Writes `report.html` and `report.md` into the folder `out`, each whole or not at all.
 ///
 /// # Errors
 /// Those of the file system, naming the file.
-pub(crate) fn write(out: &Path, report: &Report) -> io::Result<()> {
+pub(crate) fn write(out: &Path, report: &Report) -> anyhow::Result<()> {
     for (name, template) in [("report.html", "page.html"), ("report.md", "page.md")] {
-        let page = render(template, report).map_err(io::Error::other)?;
-        let path = out.join(name);
-        write_whole(&path, page.as_bytes())
-            .map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", path.display())))?;
+        write_bytes_atomically(&out.join(name), render(template, report)?.as_bytes())?;
     }
-    Ok(())
-}
-
-fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut builder = tempfile::Builder::new();
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        // The umask narrows this; without it the renamed file would be readable by its owner alone.
-        builder.permissions(std::fs::Permissions::from_mode(0o666));
-    }
-    let mut file = builder.prefix(".avdit-").tempfile_in(folder)?;
-    file.write_all(bytes)?;
-    file.as_file().sync_all()?;
-    file.persist(path)?;
     Ok(())
 }
 

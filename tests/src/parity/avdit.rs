@@ -4,7 +4,7 @@ use super::golden::{Golden, Tensor};
 use super::row::Row;
 use anyhow::{Context, Result, anyhow};
 use avdit_core::{DenoiserSpec, Latents, Levels, ScheduleKind, Target};
-use avdit_export::{ExportOptions, ModelConfig, ModelFolder, Provenance, WeightMap, export_avdit};
+use avdit_export::{ExportOptions, ModelConfig, ModelFolder, Provenance, export_avdit, weight_map};
 use avdit_nets::AvditConfig;
 use avdit_runtime::{EngineKind, EngineOptions};
 use avdit_trainer::objective::{NoisyBatch, Objective, Weighting};
@@ -162,10 +162,7 @@ impl<'a> Case<'a> {
 
     /// The exported graph, with its taps, on an engine.
     fn engine(&self, kind: EngineKind) -> Result<Vec<Row>> {
-        let shapes = self.config.parameters().into_iter().map(|p| (p.name, p.shape));
-        let weights: WeightMap = shapes
-            .map(|(name, shape)| Ok((name.clone(), (shape, self.weights.get(&name).context(name)?.clone()))))
-            .collect::<Result<_>>()?;
+        let weights = weight_map(self.config.parameters(), self.weights.clone())?;
         let options = ExportOptions { taps: true, ..ExportOptions::default() };
         let model = export_avdit(&self.config, &weights, &self.spec, &options)?;
         let folder = tempfile::tempdir()?;

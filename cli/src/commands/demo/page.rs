@@ -62,7 +62,7 @@ pub fn write(
             why: "not part of this version; nothing in this report ran on a GPU".into(),
         }],
     };
-    Ok(report::write(&facts.folders.out, &report)?)
+    report::write(&facts.folders.out, &report)
 }
 
 fn stage(done: &Done) -> data::Stage {
