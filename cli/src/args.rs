@@ -1,5 +1,13 @@
 //! What can be typed.
 
+mod bench;
+mod engine;
+mod export;
+
+pub use bench::BenchArgs;
+pub use engine::EngineArgs;
+pub use export::{ExportArgs, ExternalChoice};
+
 use crate::exit;
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -137,56 +145,6 @@ pub struct TrainArgs {
     pub json: bool,
 }
 
-/// Options of `export`.
-#[derive(Debug, ClapArgs)]
-pub struct ExportArgs {
-    /// A run's folder, or one of its checkpoints
-    pub run: PathBuf,
-    /// Folder of the model
-    #[arg(short, long)]
-    pub out: PathBuf,
-    /// The trained parameters in place of their moving average
-    #[arg(long)]
-    pub raw: bool,
-    /// A fixed batch in place of any
-    #[arg(long)]
-    pub batch: Option<usize>,
-    /// Version of ONNX's operator set, 20 to 22
-    #[arg(long, default_value_t = 20)]
-    pub opset: i64,
-    /// Whether weights go into model.onnx_data
-    #[arg(long, value_enum, default_value_t = ExternalChoice::Auto)]
-    pub external_data: ExternalChoice,
-    /// The result as JSON on stdout
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// Where weights are stored.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub enum ExternalChoice {
-    /// In a file of their own where they are large
-    Auto,
-    /// Always in a file of their own
-    Always,
-    /// Always inside model.onnx
-    Never,
-}
-
-/// How a model is run.
-#[derive(Clone, Debug, ClapArgs)]
-pub struct EngineArgs {
-    /// tract (built in) or ort (ONNX Runtime, found as `doctor` says)
-    #[arg(long, default_value = "tract", env = "AVDIT_ENGINE")]
-    pub engine: avdit_runtime::EngineKind,
-    /// Threads of the engine; all cores if not given
-    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
-    pub threads: Option<u16>,
-    /// The ONNX Runtime library to load (after ORT_DYLIB_PATH)
-    #[arg(long, value_name = "FILE")]
-    pub onnxruntime: Option<PathBuf>,
-}
-
 /// How is sampled.
 #[derive(Clone, Debug, ClapArgs)]
 pub struct SamplerArgs {
@@ -261,37 +219,6 @@ impl ExtraFile {
             ExtraFile::Png => "png",
         }
     }
-}
-
-/// Options of `bench`.
-#[derive(Debug, ClapArgs)]
-pub struct BenchArgs {
-    /// The model's folder
-    pub model: PathBuf,
-    /// Clips at once
-    #[arg(long, default_value_t = 1)]
-    pub batch: usize,
-    /// Task whose cells are given
-    #[arg(long, default_value = "joint")]
-    pub task: avdit_core::Task,
-    /// Warm-up before anything counts
-    #[arg(long, default_value_t = 200)]
-    pub warm_up_ms: u64,
-    /// At least this many runs that count
-    #[arg(long, default_value_t = 10)]
-    pub min_runs: usize,
-    /// At least this long
-    #[arg(long, default_value_t = 3.0)]
-    pub duration_s: f64,
-    /// How is sampled
-    #[command(flatten)]
-    pub sampler: SamplerArgs,
-    /// How the model is run
-    #[command(flatten)]
-    pub engine: EngineArgs,
-    /// The result as JSON on stdout
-    #[arg(long)]
-    pub json: bool,
 }
 
 /// Options of `doctor`.
