@@ -175,7 +175,7 @@ fn libraries(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-fn python_packages(prefix: &Path) -> Vec<PathBuf> {
+pub(crate) fn python_packages(prefix: &Path) -> Vec<PathBuf> {
     let mut folders = vec![prefix.join("Lib/site-packages")];
     for lib in ["lib", "lib64"] {
         let versions = sorted_entries(&prefix.join(lib)).into_iter().rev();

@@ -9,7 +9,7 @@ const INPUT: [f32; 2] = [1.5, -2.0];
 const EXPECTED: [f32; 2] = [3.0, -4.0];
 
 /// `y = x + x` over two numbers, as the bytes of an ONNX file.
-fn graph() -> Vec<u8> {
+pub(crate) fn graph() -> Vec<u8> {
     let dimension = field(1, &[0x08, 2]); // dim { dim_value }
     let tensor = [vec![0x08, 1], field(2, &dimension)].concat(); // elem_type float, shape
     let port = |name: &[u8]| [field(1, name), field(2, &field(1, &tensor))].concat();
