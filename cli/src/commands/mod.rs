@@ -4,7 +4,9 @@ mod bench;
 pub mod demo;
 mod doctor;
 mod export;
+mod inspect;
 mod prepare;
+mod profile;
 mod sample;
 mod train;
 
@@ -20,6 +22,8 @@ pub fn run(args: Args) -> Result<()> {
         Command::Export(args) => export::run(&args),
         Command::Sample(args) => sample::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Inspect(args) => inspect::run(&args),
+        Command::Profile(args) => profile::run(&args),
         Command::Doctor(args) => doctor::run(&args),
     }
 }
