@@ -3,10 +3,14 @@
 mod bench;
 mod engine;
 mod export;
+mod inspect;
+mod profile;
 
 pub use bench::BenchArgs;
 pub use engine::{BuildArgs, EngineArgs, EngineCommand, ExplainArgs, GcArgs, ListArgs};
 pub use export::{ExportArgs, ExternalChoice};
+pub use inspect::InspectArgs;
+pub use profile::ProfileArgs;
 
 use crate::exit;
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
@@ -63,6 +67,14 @@ pub enum Command {
     /// Build, list, explain and remove TensorRT engines
     #[command(subcommand)]
     Engine(EngineCommand),
+    /// Say what a model is and what it costs: parameters, operations, bytes, memory, and what each target changes
+    #[command(after_help = "Examples:\n  avdit inspect model/\n  avdit inspect model/ --batch 4 --nodes --json")]
+    Inspect(InspectArgs),
+    /// Say where the time of a step goes, operation by operation (what a step costs is for bench to say)
+    #[command(
+        after_help = "Examples:\n  avdit profile model/ --engine ort-cpu --threads 1\n  avdit profile model/ --chrome trace.json"
+    )]
+    Profile(ProfileArgs),
     /// Say which engines can run here, and what is missing
     #[command(after_help = "Examples:\n  avdit doctor\n  avdit doctor --json")]
     Doctor(DoctorArgs),

@@ -9,6 +9,7 @@ mod commands;
 mod exit;
 mod inputs;
 mod output;
+mod parts;
 mod progress;
 mod report;
 

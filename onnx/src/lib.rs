@@ -11,6 +11,7 @@ mod atomic;
 pub mod attribute;
 pub mod builder;
 mod check;
+pub mod cost;
 mod error;
 mod external;
 mod infer;

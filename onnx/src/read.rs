@@ -37,17 +37,27 @@ impl Model {
         Ok(model)
     }
 
-    /// Checks a model on disk and the place of its external data, without reading that data.
+    /// Reads a model and leaves its external data where it is: the tensors that lie there have types and shapes, and no
+    /// values.
     ///
     /// # Errors
-    /// As [`Model::read`] and [`Model::check`].
-    pub fn verify(path: impl AsRef<Path>) -> Result<()> {
+    /// [`Error::Io`] if the file cannot be read, [`Error::NotAModel`] if it is no ONNX model,
+    /// [`Error::ExternalData`] as [`Model::read`].
+    pub fn read_graph(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let model = read_message(path)?;
         for tensor in model.graph().initializer.iter().filter(|tensor| tensor::is_external(tensor)) {
             external::locate(path, tensor)?;
         }
-        model.check()
+        Ok(model)
+    }
+
+    /// Checks a model on disk and the place of its external data, without reading that data.
+    ///
+    /// # Errors
+    /// As [`Model::read`] and [`Model::check`].
+    pub fn verify(path: impl AsRef<Path>) -> Result<()> {
+        Self::read_graph(path)?.check()
     }
 }
 

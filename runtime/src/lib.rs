@@ -12,6 +12,7 @@ mod error;
 pub mod find;
 pub mod graph;
 pub mod machine;
+pub mod profile;
 pub mod timing;
 
 pub use bench::{BenchOptions, BenchReport, bench};

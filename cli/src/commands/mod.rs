@@ -5,7 +5,9 @@ pub mod demo;
 mod doctor;
 mod engine;
 mod export;
+mod inspect;
 mod prepare;
+mod profile;
 mod sample;
 mod train;
 
@@ -22,6 +24,8 @@ pub fn run(args: Args) -> Result<()> {
         Command::Sample(args) => sample::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Engine(command) => engine::run(&command),
+        Command::Inspect(args) => inspect::run(&args),
+        Command::Profile(args) => profile::run(&args),
         Command::Doctor(args) => doctor::run(&args),
     }
 }

@@ -1,13 +1,14 @@
 //! tract: one plan per batch, made for concrete shapes.
 
 mod operators;
+mod record;
 
 use super::{Engine, EngineFacts, EngineKind, EngineOptions, ExtraOutput, Placement, milliseconds};
 use crate::error::{Error, Result};
 use crate::graph::{Batch, GraphFacts, Model};
 use avdit_core::{Denoiser, DenoiserSpec, Latents, Levels, Modality};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tract_linalg::multithread::{Executor, multithread_tract_scope};
@@ -32,6 +33,7 @@ pub(super) struct TractEngine {
     plans: Vec<(usize, Arc<TypedRunnableModel>)>,
     executor: Executor,
     last_run: Duration,
+    record: Option<record::Record>,
 }
 
 impl TractEngine {
@@ -75,6 +77,7 @@ impl TractEngine {
             plans: Vec::new(),
             executor,
             last_run: Duration::ZERO,
+            record: options.profile.as_deref().map(record::Record::new),
         };
         let session = Instant::now();
         let batch = match engine.facts.graph.batch {
@@ -123,14 +126,17 @@ impl TractEngine {
         let plan = self.plan(noisy.batch)?;
         let shapes = input_shapes(&self.spec, noisy.batch);
         let data = [&noisy.video, &noisy.audio, &levels.video, &levels.audio];
-        let (places, executor) = (self.inputs, self.executor.clone());
+        let (places, executor, record) = (self.inputs, self.executor.clone(), &mut self.record);
         let (results, elapsed) = guarded("run", &self.facts.graph, || {
             let mut fed: TVec<TValue> = tvec!(Tensor::default().into_tvalue(); 4);
             for ((&place, shape), data) in places.iter().zip(&shapes).zip(data) {
                 fed[place] = Tensor::from_shape(shape, data)?.into_tvalue();
             }
             let start = Instant::now();
-            let results = multithread_tract_scope(executor, || plan.run(fed))?;
+            let results = multithread_tract_scope(executor, || match record {
+                Some(record) => record.run(&plan, fed),
+                None => plan.run(fed),
+            })?;
             Ok((results, start.elapsed()))
         })?;
         for (&place, modality) in self.outputs.iter().zip(Modality::ALL) {
@@ -171,6 +177,12 @@ impl Engine for TractEngine {
 
     fn last_run(&self) -> Duration {
         self.last_run
+    }
+
+    fn finish_profile(&mut self) -> Result<Option<PathBuf>> {
+        let Some(record) = self.record.take() else { return Ok(None) };
+        let written = record.finish();
+        written.map(Some).map_err(|error| engine_error("profile", &self.facts.graph, error.to_string()))
     }
 
     fn predict_with_extras(

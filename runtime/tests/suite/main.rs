@@ -4,5 +4,6 @@
 mod bad_models;
 mod engines;
 mod libraries;
+mod profile;
 mod sampling;
 mod support;

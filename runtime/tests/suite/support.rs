@@ -42,7 +42,12 @@ pub(crate) fn model() -> TempDir {
 
 /// A model folder in a temporary one.
 pub(crate) fn exported(options: &ExportOptions) -> TempDir {
-    let (place, config) = (tempfile::tempdir().unwrap(), config());
+    model_of(config(), options)
+}
+
+/// A model folder of another network.
+pub(crate) fn model_of(config: AvditConfig, options: &ExportOptions) -> TempDir {
+    let place = tempfile::tempdir().unwrap();
     let (target, schedule) = (Target::V, ScheduleKind::Cosine);
     let spec = DenoiserSpec { layout: config.layout(), target, schedule, timesteps: 1000 };
     let model = export_avdit(&config, &weights(&config), &spec, options).unwrap();
