@@ -25,6 +25,6 @@ pub use folder::ModelFolder;
 pub use lowering::Lowering;
 pub use random::RandomWeights;
 pub use recorder::{Recorder, Value};
-pub use records::{ExportRecord, FileRecord, ModelConfig, Provenance};
+pub use records::{ExportRecord, FileRecord, ModelConfig, NotChecked, Provenance};
 pub use validate::{CaseParity, Expected, ParityReport, Tolerance, validate, validate_batches};
 pub use weights::{WeightMap, WeightSource, weight_map};

@@ -18,6 +18,11 @@ impl RandomWeights {
         let named = |parameter: Parameter| (parameter.name.clone(), parameter);
         Self { seed, parameters: config.parameters().into_iter().map(named).collect() }
     }
+
+    /// The values of a parameter.
+    pub fn of(&self, parameter: &Parameter) -> Vec<f32> {
+        parameter.random(self.seed)
+    }
 }
 
 impl WeightSource for RandomWeights {
@@ -31,6 +36,6 @@ impl WeightSource for RandomWeights {
 
     fn load(&self, name: &str) -> Result<Vec<f32>, Box<dyn std::error::Error + Send + Sync>> {
         let parameter = self.parameters.get(name).ok_or_else(|| format!("there is no tensor {name}"))?;
-        Ok(parameter.random(self.seed))
+        Ok(self.of(parameter))
     }
 }

@@ -1,7 +1,7 @@
 //! Whether two denoisers, such as a network in Candle and its graph in an engine, are the same function.
 
 use crate::error::{Error, Result};
-use avdit_core::{Denoiser, Latents, Layout, Levels, Modality, Noise, Purpose, Stream};
+use avdit_core::{Denoiser, DenoiserSpec, Latents, Layout, Levels, Modality, Noise, Purpose, Stream};
 use serde::{Deserialize, Serialize};
 
 /// How two denoisers are compared.

@@ -192,12 +192,25 @@ fn read_weights(folder: &Path, file: &str, shapes: &Shapes) -> Result<Weights> {
     shapes.keys().map(|name| Ok((name.clone(), file.load(name)?))).collect()
 }
 
+/// Whether a folder is a checkpoint.
+fn is_checkpoint(folder: &Path) -> bool {
+    folder.join("state.json").is_file()
+}
+
+/// Whether a folder is a run with a checkpoint, or a checkpoint.
+///
+/// # Errors
+/// [`Error::Io`] if the folder cannot be listed.
+pub fn is_run(folder: &Path) -> Result<bool> {
+    Ok(is_checkpoint(folder) || !list(folder)?.is_empty())
+}
+
 /// The newest checkpoint of a run, or the folder itself if it is one.
 ///
 /// # Errors
 /// [`Error::Content`] with the command that makes one, if there is none.
 pub fn latest(run: &Path) -> Result<PathBuf> {
-    if run.join("state.json").is_file() {
+    if is_checkpoint(run) {
         return Ok(run.to_owned());
     }
     list(run)?.pop().ok_or_else(|| {
