@@ -151,7 +151,10 @@ fn of_train_config(train: &TrainConfig) -> Result<(AvditConfig, DenoiserSpec)> {
         Dataset::open(&train.data)?.layout().clone()
     } else {
         let name = train.model.preset.as_deref().unwrap_or("tiny");
-        tracing::warn!("{} is no dataset: the network is put on the grid of preset {name}", train.data.display());
+        tracing::warn!(
+            "{} is no dataset: the network is put on the grid of preset {name}",
+            train.data.display()
+        );
         preset(name)?.1.layout
     };
     Ok((train.network(&layout)?, train.spec(&layout)))

@@ -151,8 +151,8 @@ impl Expected {
             }
         }
         // An output that the reference leaves at zero, as one that was never trained, compares nothing; some must.
-        let passed =
-            cases.iter().all(|case| case.passed) && cases.iter().any(|case| case.reference_max_abs > Some(0.0));
+        let passed = cases.iter().all(|case| case.passed)
+            && cases.iter().any(|case| case.reference_max_abs > Some(0.0));
         let (reference, candidate) = ("reference".to_owned(), "candidate".to_owned());
         let (seed, batch, tolerance) = (self.seed, self.batch, tolerance.relative);
         Ok(ParityReport { reference, candidate, seed, batch, tolerance, cases, passed })

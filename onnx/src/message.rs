@@ -66,7 +66,8 @@ mod tests {
 
     #[test]
     fn the_parts_together_are_the_message() {
-        let initializer = vec![tensor::f32s("a", &[300], &[0.5; 300]).unwrap(), tensor::i64s("b", &[-1]).unwrap()];
+        let initializer =
+            vec![tensor::f32s("a", &[300], &[0.5; 300]).unwrap(), tensor::i64s("b", &[-1]).unwrap()];
         let graph = Some(GraphProto { name: Some("g".into()), initializer, ..Default::default() });
         let whole = ModelProto { ir_version: Some(8), graph, ..Default::default() };
         let (message, mut bytes) = (Message::split(whole.clone()), Vec::new());

@@ -82,8 +82,6 @@ mod tests {
     #[test]
     fn the_version_told_is_the_one_that_is_built() {
         let lock = include_str!("../../Cargo.lock");
-        assert!(
-            lock.contains(&format!("name = \"candle-core\"\nversion = \"{}\"", CandleDenoiser::VERSION))
-        );
+        assert!(lock.contains(&format!("name = \"candle-core\"\nversion = \"{}\"", CandleDenoiser::VERSION)));
     }
 }

@@ -112,8 +112,7 @@ fn write(
 ) -> Result<(ExportRecord, Costs)> {
     let start = Instant::now();
     let staged = ModelFolder::begin(out)?;
-    let config =
-        ModelConfig::avdit(network.config.clone(), network.spec.clone(), network.provenance.clone());
+    let config = ModelConfig::avdit(network.config.clone(), network.spec.clone(), network.provenance.clone());
     let mut record = {
         let model = export_avdit(&network.config, &network.weights, &network.spec, options)?;
         staged.write(&model, &config, options)?

@@ -66,7 +66,8 @@ struct Plan {
 impl Plan {
     fn of(check: &Check, weight_bytes: u64, batch: Option<usize>) -> Self {
         let small = weight_bytes <= SMALL;
-        let (cases, batch) = if small { (2 * KINDS, batch.unwrap_or(2)) } else { (KINDS, batch.unwrap_or(1)) };
+        let (cases, batch) =
+            if small { (2 * KINDS, batch.unwrap_or(2)) } else { (KINDS, batch.unwrap_or(1)) };
         let (tract, ort) = (EngineKind::Tract, EngineKind::OrtCpu);
         let engines = match check {
             Check::None => vec![],
