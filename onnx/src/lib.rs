@@ -15,6 +15,7 @@ pub mod cost;
 mod error;
 mod external;
 mod infer;
+mod message;
 pub mod model;
 mod operators;
 #[allow(missing_docs, clippy::all, reason = "generated")]
