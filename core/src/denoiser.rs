@@ -75,7 +75,7 @@ pub trait StepDenoiser {
     fn step(&mut self, levels: &Levels, coefficients: &Coefficients, noise: Option<&Latents>) -> Result<()>;
 
     /// The state of a modality, `(B, entries, …)`, where it lies in reach; `None` on a device of its own.
-    fn state(&self, modality: Modality) -> Option<&[f32]>;
+    fn state(&mut self, modality: Modality) -> Option<&[f32]>;
 
     /// Copies the present latents out.
     ///

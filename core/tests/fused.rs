@@ -160,7 +160,7 @@ impl StepDenoiser for Formula {
         Ok(())
     }
 
-    fn state(&self, modality: Modality) -> Option<&[f32]> {
+    fn state(&mut self, modality: Modality) -> Option<&[f32]> {
         Some(&self.state[modality as usize])
     }
 

@@ -45,7 +45,7 @@ impl<'a> Fused<'a> {
     }
 
     /// A prediction that is not finite makes latents that are not.
-    fn check(&self) -> Result<()> {
+    fn check(&mut self) -> Result<()> {
         for modality in Modality::ALL {
             let Some(state) = self.denoiser.state(modality) else { continue };
             let (len, entries) = (self.layout.len(modality), self.coefficients.form().entries());

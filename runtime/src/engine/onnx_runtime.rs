@@ -1,17 +1,19 @@
 //! ONNX Runtime on the CPU.
 
 pub(crate) mod library;
+mod step;
 
 use super::{Engine, EngineFacts, EngineKind, EngineOptions, ExtraOutput, Placement, milliseconds};
 use crate::error::{Error, Result};
-use crate::graph::{GraphFacts, INPUTS, Model, OUTPUTS};
-use avdit_core::{Denoiser, DenoiserSpec, Latents, Levels, Modality};
+use crate::graph::{GraphFacts, INPUTS, Model, OUTPUTS, Ports};
+use avdit_core::{Denoiser, DenoiserSpec, Latents, Levels, Modality, StepDenoiser};
 use ort::logging::LogLevel;
 use ort::session::Session;
 use ort::session::builder::GraphOptimizationLevel;
 use ort::value::{TensorRef, ToShape};
 use std::path::Path;
 use std::time::{Duration, Instant};
+use step::{Buffers, Memory};
 
 const NAME: &str = "ort-cpu";
 
@@ -20,12 +22,16 @@ pub(super) struct OrtEngine {
     facts: EngineFacts,
     session: Session,
     extras: Vec<String>,
+    ports: Ports,
+    memory: Memory,
+    /// Of a fused step, for the batch of the present run.
+    buffers: Option<Buffers>,
     last_run: Duration,
 }
 
 impl OrtEngine {
     pub(super) fn new(model: Model, options: &EngineOptions, start: Instant) -> Result<Self> {
-        let Model { spec, facts: graph, proto, extras, .. } = model;
+        let Model { spec, facts: graph, proto, ports, extras, .. } = model;
         drop(proto);
         let library = library::load(options.onnx_runtime.as_deref())?;
         let load_ms = milliseconds(start.elapsed());
@@ -44,7 +50,12 @@ impl OrtEngine {
             graph,
         };
         let extras = extras.into_iter().map(|(_, name)| name).collect();
-        Ok(Self { spec, facts, session, extras, last_run: Duration::ZERO })
+        let (memory, last_run) = (Memory::HOST, Duration::ZERO);
+        let mut engine = Self { spec, facts, session, extras, ports, memory, buffers: None, last_run };
+        if engine.memory.replays && engine.facts.graph.step.is_some() {
+            super::canary::check(&mut engine, options.batch.max(1))?;
+        }
+        Ok(engine)
     }
 
     /// Returns the outputs named in `extras`.
@@ -95,6 +106,10 @@ impl Denoiser for OrtEngine {
         let result = self.run(noisy, levels, out, &[]);
         result.map_err(|reason| super::failed(NAME, engine_error("run", &self.facts.graph, reason)))?;
         Ok(())
+    }
+
+    fn as_step(&mut self) -> Option<&mut dyn StepDenoiser> {
+        if self.facts.graph.step.is_some() { Some(self) } else { None }
     }
 }
 
