@@ -2,7 +2,8 @@
 
 use crate::error::Result;
 use crate::latents::{Latents, Levels};
-use crate::layout::Layout;
+use crate::layout::{Layout, Modality};
+use crate::sampler::{Coefficients, StepForm};
 use crate::schedule::{NoiseSchedule, ScheduleKind};
 use crate::target::Target;
 use serde::{Deserialize, Serialize};
@@ -43,4 +44,42 @@ pub trait Denoiser {
     /// [`Error::Count`](crate::Error::Count) if a shape is wrong, [`Error::Engine`](crate::Error::Engine) if the
     /// engine fails.
     fn predict(&mut self, noisy: &Latents, levels: &Levels, out: &mut Latents) -> Result<()>;
+
+    /// Itself, if it moves the latents by itself in place of handing out predictions.
+    fn as_step(&mut self) -> Option<&mut dyn StepDenoiser> {
+        None
+    }
+}
+
+/// A network together with the sampler's update: it holds the state of a run from the first step to the last.
+pub trait StepDenoiser {
+    /// What it expects and predicts.
+    fn spec(&self) -> &DenoiserSpec;
+
+    /// What its state holds.
+    fn form(&self) -> StepForm;
+
+    /// Starts a run from `x`; nothing is kept or saved yet.
+    ///
+    /// # Errors
+    /// [`Error::Count`](crate::Error::Count) if a shape is wrong, [`Error::Engine`](crate::Error::Engine) if the
+    /// engine fails.
+    fn begin(&mut self, x: &Latents) -> Result<()>;
+
+    /// Predicts at `levels` and moves the state.
+    ///
+    /// # Shapes
+    /// `levels`: `(B, N)` per modality; `noise`: as the latents, read where the form has noise.
+    /// # Errors
+    /// As [`StepDenoiser::begin`].
+    fn step(&mut self, levels: &Levels, coefficients: &Coefficients, noise: Option<&Latents>) -> Result<()>;
+
+    /// The state of a modality, `(B, entries, …)`, where it lies in reach; `None` on a device of its own.
+    fn state(&mut self, modality: Modality) -> Option<&[f32]>;
+
+    /// Copies the present latents out.
+    ///
+    /// # Errors
+    /// As [`StepDenoiser::begin`].
+    fn finish(&mut self, x: &mut Latents) -> Result<()>;
 }

@@ -6,6 +6,7 @@
 
 pub mod denoiser;
 pub mod error;
+mod frozen;
 mod guidance;
 pub mod latents;
 pub mod layout;
@@ -20,8 +21,9 @@ pub mod schedule;
 pub mod target;
 pub mod task;
 
-pub use denoiser::{Denoiser, DenoiserSpec};
+pub use denoiser::{Denoiser, DenoiserSpec, StepDenoiser};
 pub use error::{Error, Result};
+pub use frozen::FrozenSchedule;
 pub use latents::{Latents, Levels};
 pub use layout::{AudioLayout, Layout, Modality, VideoLayout};
 pub use level_plan::{LevelPlan, LevelPlanKind};

@@ -1,14 +1,21 @@
 //! The sampling loop: from noise and given cells to clean latents, on any network, without a clock.
 
-use crate::denoiser::Denoiser;
+mod fused;
+mod noise_source;
+mod plain;
+
+use crate::denoiser::{Denoiser, DenoiserSpec};
 use crate::error::{Error, Result};
-use crate::guidance::Guidance;
-use crate::latents::{Latents, Levels};
+use crate::latents::Latents;
 use crate::layout::{Layout, Modality};
 use crate::level_plan::{LevelPlan, LevelPlanKind};
-use crate::noise::{Noise, Purpose, Stream};
-use crate::sampler::{Extras, Move, Point, SamplerKind, Stepper};
+use crate::noise::Purpose;
+use crate::sampler::{Method, Move, Point, SamplerKind};
+use crate::schedule::NoiseSchedule;
 use crate::task::CellMask;
+use fused::Fused;
+use noise_source::NoiseSource;
+use plain::Plain;
 
 /// What to sample.
 #[derive(Clone, Debug, PartialEq)]
@@ -68,7 +75,9 @@ pub enum Event {
     },
 }
 
-/// Samples clean latents; the given cells come out bit for bit as they came in.
+/// Samples clean latents; the given cells come out bit for bit as they came in. A network that
+/// [moves the latents by itself](Denoiser::as_step) is given the coefficients of each step, any other one is asked
+/// for predictions.
 ///
 /// # Shapes
 /// `given`, result: `(B, F, C, H, W)` and `(B, A, Ca)`; of `given` only the given cells are read.
@@ -83,82 +92,89 @@ pub fn sample(
     on_event: &mut dyn FnMut(Event),
 ) -> Result<Latents> {
     let spec = denoiser.spec().clone();
-    let schedule = spec.noise_schedule()?;
-    let layout = &spec.layout;
-    Error::check_count("segments of the given cells", layout.segments(), request.given.segments())?;
-    if !request.guidance.is_finite() {
-        return Err(Error::value("guidance", "a finite number", request.guidance));
+    let mut run = Run::new(&spec, request)?;
+    let mut x = run.source.draw(Purpose::Initial, 0);
+    put_given(&mut x, &spec.layout, request, given)?;
+    if let Some(step) = denoiser.as_step() {
+        let fused = Fused::new(step, &run, x)?;
+        return run.go(fused, on_event);
     }
-    let plan = LevelPlan::new(request.plan, &request.given, request.steps, schedule.timesteps())?;
-    let method = request.sampler.method(schedule.is_flow());
-    let mut stepper = Stepper::new(method, spec.target, None, layout, request.batch)?;
+    let plain = Plain::new(denoiser, &run, x)?;
+    run.go(plain, on_event)
+}
 
-    let mut source = NoiseSource::new(layout, request)?;
-    let mut x = source.draw(Purpose::Initial, 0);
-    put_given(&mut x, layout, request, given)?;
-    let mut prediction = Latents::zeros(layout, request.batch);
-    let mut noise = method.is_stochastic().then(|| Latents::zeros(layout, request.batch));
-    let guided = request.guidance != 1.0 && request.given.cells().contains(&true);
-    let mut guidance = guided.then(|| {
-        Guidance::new(layout, &request.given, request.batch, request.guidance, schedule.timesteps())
-    });
-    let mut moves = Vec::with_capacity(layout.cells());
+/// A run of a request: what does not depend on how its steps are taken.
+struct Run<'a> {
+    spec: &'a DenoiserSpec,
+    request: &'a SampleRequest,
+    schedule: NoiseSchedule,
+    plan: LevelPlan,
+    method: Method,
+    source: NoiseSource<'a>,
+}
 
-    for index in 0..plan.steps() {
-        on_event(Event::StepStart { index, steps: plan.steps() });
+/// How the steps of a run are taken.
+trait Advance {
+    /// Starts a step.
+    fn begin(&mut self, index: usize, moves: &[Move], source: &mut NoiseSource<'_>) -> Result<()>;
+
+    /// One evaluation of the network; whether the step needs another.
+    fn evaluate(&mut self, noise: Option<&Latents>, on_event: &mut dyn FnMut(Event)) -> Result<bool>;
+
+    /// The latents.
+    fn finish(self) -> Result<Latents>;
+}
+
+impl<'a> Run<'a> {
+    fn new(spec: &'a DenoiserSpec, request: &'a SampleRequest) -> Result<Self> {
+        let schedule = spec.noise_schedule()?;
+        let layout = &spec.layout;
+        Error::check_count("segments of the given cells", layout.segments(), request.given.segments())?;
+        if !request.guidance.is_finite() {
+            return Err(Error::value("guidance", "a finite number", request.guidance));
+        }
+        let plan = LevelPlan::new(request.plan, &request.given, request.steps, schedule.timesteps())?;
+        let method = request.sampler.method(schedule.is_flow());
+        let source = NoiseSource::new(layout, request)?;
+        Ok(Self { spec, request, schedule, plan, method, source })
+    }
+
+    /// Whether the unconditional prediction is needed too.
+    fn is_guided(&self) -> bool {
+        self.request.guidance != 1.0 && self.request.given.cells().contains(&true)
+    }
+
+    fn go(mut self, mut body: impl Advance, on_event: &mut dyn FnMut(Event)) -> Result<Latents> {
+        let steps = self.plan.steps();
+        let zeros = || Latents::zeros(&self.spec.layout, self.request.batch);
+        let mut noise = self.method.is_stochastic().then(zeros);
+        let mut moves = Vec::with_capacity(self.spec.layout.cells());
+        for index in 0..steps {
+            on_event(Event::StepStart { index, steps });
+            self.set_moves(index, &mut moves);
+            body.begin(index, &moves, &mut self.source)?;
+            if let Some(noise) = &mut noise {
+                self.source.draw_into(Purpose::Step, index as u32, noise);
+            }
+            while body.evaluate(noise.as_ref(), on_event)? {}
+            on_event(Event::StepEnd { index });
+        }
+        body.finish()
+    }
+
+    fn set_moves(&self, index: usize, moves: &mut Vec<Move>) {
         moves.clear();
-        let rows = plan.row(index).iter().zip(plan.row(index + 1));
+        let rows = self.plan.row(index).iter().zip(self.plan.row(index + 1));
         moves.extend(rows.enumerate().map(|(cell, (&from, &to))| Move {
-            max_order: method.order_at(plan.taken(index, cell), plan.cell_steps()),
-            ..Move::new(Point::at(&schedule, from), Point::at(&schedule, to))
+            max_order: self.method.order_at(self.plan.taken(index, cell), self.plan.cell_steps()),
+            ..Move::new(Point::at(&self.schedule, from), Point::at(&self.schedule, to))
         }));
-        stepper.begin(&moves)?;
-        if let Some(noise) = &mut noise {
-            source.draw_into(Purpose::Step, index as u32, noise);
-        }
-        if let Some(guidance) = &mut guidance {
-            source.draw_into(Purpose::Guidance, index as u32, &mut guidance.fresh);
-        }
-        loop {
-            run(denoiser, &x, stepper.levels(), &mut prediction, on_event)?;
-            check_prediction(&prediction, index, plan.steps())?;
-            if let Some(guidance) = &mut guidance {
-                guidance.prepare(&x, stepper.levels());
-                let Guidance { noisy, levels, unconditional, .. } = guidance;
-                run(denoiser, noisy, levels, unconditional, on_event)?;
-                check_prediction(unconditional, index, plan.steps())?;
-                guidance.combine(&mut prediction);
-            }
-            let extras = Extras { noise: noise.as_ref(), variance: None };
-            if !stepper.advance(&mut x, &prediction, extras)? {
-                break;
-            }
-        }
-        on_event(Event::StepEnd { index });
     }
-    Ok(x)
 }
 
-fn run(
-    denoiser: &mut dyn Denoiser,
-    noisy: &Latents,
-    levels: &Levels,
-    out: &mut Latents,
-    on_event: &mut dyn FnMut(Event),
-) -> Result<()> {
-    on_event(Event::NetworkStart);
-    denoiser.predict(noisy, levels, out)?;
-    on_event(Event::NetworkEnd);
-    Ok(())
-}
-
-fn check_prediction(prediction: &Latents, index: usize, steps: usize) -> Result<()> {
-    prediction.check_finite("prediction").map_err(|error| match error {
-        Error::NotFinite { what, index: element, got } => {
-            Error::NotFinite { what: format!("step {} of {steps}, {what}", index + 1), index: element, got }
-        }
-        other => other,
-    })
+/// An error that names the step: a number that is not finite.
+fn not_finite(index: usize, steps: usize, what: &str, element: usize, got: f64) -> Error {
+    Error::NotFinite { what: format!("step {} of {steps}, {what}", index + 1), index: element, got }
 }
 
 /// Copies the given cells into `x`.
@@ -194,42 +210,4 @@ fn put_given(
         }
     }
     Ok(())
-}
-
-/// Draws noise for every clip of a batch: video, then audio, from one stream per clip.
-struct NoiseSource<'a> {
-    layout: &'a Layout,
-    noise: Noise,
-    batch: usize,
-    first_item: u32,
-    clip: Vec<f32>,
-}
-
-impl<'a> NoiseSource<'a> {
-    fn new(layout: &'a Layout, request: &SampleRequest) -> Result<Self> {
-        let last = u32::try_from(request.batch).ok().and_then(|n| request.first_item.checked_add(n));
-        if request.batch == 0 || last.is_none() {
-            let got = format!("{} from clip {}", request.batch, request.first_item);
-            return Err(Error::value("clips of a batch", "at least 1, with indices below 2^32", got));
-        }
-        let clip = vec![0.0; layout.len(Modality::Video) + layout.len(Modality::Audio)];
-        let (batch, first_item) = (request.batch, request.first_item);
-        Ok(Self { layout, noise: Noise::new(request.seed), batch, first_item, clip })
-    }
-
-    fn draw(&mut self, purpose: Purpose, step: u32) -> Latents {
-        let mut out = Latents::zeros(self.layout, self.batch);
-        self.draw_into(purpose, step, &mut out);
-        out
-    }
-
-    fn draw_into(&mut self, purpose: Purpose, step: u32, out: &mut Latents) {
-        let split = self.layout.len(Modality::Video);
-        for item in 0..self.batch {
-            self.noise.normals(Stream::new(purpose, step, self.first_item + item as u32), &mut self.clip);
-            let (video, audio) = self.clip.split_at(split);
-            out.video[item * video.len()..(item + 1) * video.len()].copy_from_slice(video);
-            out.audio[item * audio.len()..(item + 1) * audio.len()].copy_from_slice(audio);
-        }
-    }
 }

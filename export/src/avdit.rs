@@ -1,12 +1,15 @@
 //! An AVDiT as an ONNX model.
 
 use crate::error::{Error, Result};
+use crate::frozen::Frozen;
 use crate::lowering::Lowering;
-use crate::recorder::Recorder;
+use crate::recorder::{Recorder, Value};
+use crate::step::StepInputs;
 use crate::weights::{self, WeightSource};
 use crate::{fold, split};
-use avdit_core::DenoiserSpec;
-use avdit_nets::avdit::{AvditConfig, AvditInputs, avdit};
+use avdit_core::sampler::StepForm;
+use avdit_core::{DenoiserSpec, FrozenSchedule, Modality};
+use avdit_nets::avdit::{AvditConfig, AvditInputs, avdit, body, embed};
 use avdit_onnx::builder::ModelHeader;
 use avdit_onnx::{ExternalData, Model};
 
@@ -23,6 +26,10 @@ pub struct ExportOptions {
     pub external_data: ExternalData,
     /// Whether what the network taps (`tokens`, `condition`, `block0`, …) becomes outputs too.
     pub taps: bool,
+    /// Computes the modulation of the levels of so many sampling steps beforehand, for those levels alone.
+    pub freeze: Option<usize>,
+    /// Puts the sampler's update of this form behind the network.
+    pub step: Option<StepForm>,
 }
 
 impl Default for ExportOptions {
@@ -33,6 +40,8 @@ impl Default for ExportOptions {
             lowering: Lowering::Portable,
             external_data: ExternalData::Auto,
             taps: false,
+            freeze: None,
+            step: None,
         }
     }
 }
@@ -52,15 +61,25 @@ impl ExportOptions {
             other => Err(Error::mismatch("opset of an export", "20 to 22", other)),
         }
     }
+
+    /// The levels that the graph is to be told, where they are fixed.
+    ///
+    /// # Errors
+    /// [`Error::Core`] if the schedule of the denoiser does not have so many steps.
+    pub fn frozen(&self, spec: &DenoiserSpec) -> Result<Option<FrozenSchedule>> {
+        Ok(self.freeze.map(|steps| FrozenSchedule::new(steps, spec.timesteps)).transpose()?)
+    }
 }
 
 /// The graph of an AVDiT with its weights: inputs `video`, `audio`, `video_timesteps`, `audio_timesteps`, outputs
-/// `video_noise`, `audio_noise`.
+/// `video_noise`, `audio_noise`. As a fused step: inputs `video_state`, `audio_state`, `video_timesteps`,
+/// `audio_timesteps`, `video_coefficients`, `audio_coefficients`, `video_moves`, `audio_moves` and, where the step adds
+/// noise, `video_fresh`, `audio_fresh`; outputs `next_video_state`, `next_audio_state`.
 ///
 /// # Errors
 /// [`Error::MissingParameter`], [`Error::ParameterShape`], [`Error::UnusedWeights`] or [`Error::NotFinite`] if the
 /// weights are not those of the network, [`Error::Mismatch`] if `spec` has another layout, [`Error::Config`] if the
-/// configuration cannot be built.
+/// configuration cannot be built, [`Error::Core`] if there is no schedule of so many steps.
 pub fn export_avdit(
     config: &AvditConfig,
     weights: &dyn WeightSource,
@@ -77,15 +96,24 @@ pub fn export_avdit(
     weights::check(weights, &config.parameters())?;
 
     let recorder = Recorder::new("avdit", weights, options.lowering, options.batch);
-    let (v, a) = (&layout.video, &layout.audio);
-    let inputs = AvditInputs {
-        video: recorder.input("video", &[v.frames, v.channels, v.height, v.width])?,
-        audio: recorder.input("audio", &[a.frames, a.channels])?,
-        video_levels: recorder.input("video_timesteps", &[layout.segments()])?,
-        audio_levels: recorder.input("audio_timesteps", &[layout.segments()])?,
+    let outputs = match options.step {
+        None => {
+            let [video, audio] = Modality::ALL.map(|m| recorder.input(m.name(), &layout.shape(m, 1)[1..]));
+            let (video, audio) = network(&recorder, config, weights, spec, options, [video?, audio?])?;
+            [(recorder.name_of(&video)?, "video_noise"), (recorder.name_of(&audio)?, "audio_noise")]
+        }
+        Some(form) => {
+            form.check()?;
+            let [video, audio] = Modality::ALL.map(|m| StepInputs::declare(&recorder, form, &layout, m));
+            let (video, audio) = (video?, audio?);
+            let latents = [video.latents(&recorder)?, audio.latents(&recorder)?];
+            let predictions = network(&recorder, config, weights, spec, options, latents)?;
+            [
+                (video.next(&recorder, &predictions.0)?, "next_video_state"),
+                (audio.next(&recorder, &predictions.1)?, "next_audio_state"),
+            ]
+        }
     };
-    let (video, audio) = avdit(&recorder, config, &inputs)?;
-    let outputs = [(recorder.name_of(&video)?, "video_noise"), (recorder.name_of(&audio)?, "audio_noise")];
     let (mut graph, taps) = recorder.finish();
     for (value, name) in outputs {
         graph.output(&value, name)?;
@@ -99,6 +127,29 @@ pub fn export_avdit(
     fold::fold_constants(&mut model)?;
     model.check()?;
     Ok(model)
+}
+
+/// The predictions for some latents, at levels that become inputs.
+fn network<'w>(
+    recorder: &Recorder<'w>,
+    config: &AvditConfig,
+    weights: &'w dyn WeightSource,
+    spec: &DenoiserSpec,
+    options: &ExportOptions,
+    [video, audio]: [Value; 2],
+) -> Result<(Value, Value)> {
+    let n = spec.layout.segments();
+    let video_levels = recorder.input("video_timesteps", &[n])?;
+    let audio_levels = recorder.input("audio_timesteps", &[n])?;
+    match options.frozen(spec)? {
+        None => avdit(recorder, config, &AvditInputs { video, audio, video_levels, audio_levels }),
+        Some(schedule) => {
+            let tokens = embed(recorder, config, &video, &audio)?;
+            let levels = [&video_levels, &audio_levels];
+            let frozen = Frozen::new(recorder, config, &schedule, weights, levels)?;
+            body(recorder, config, tokens, &frozen)
+        }
+    }
 }
 
 fn header(

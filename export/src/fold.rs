@@ -98,6 +98,11 @@ fn shift(
             shift(graph, links, x, Some(start..start + sizes[place] as usize), offset)
         }
         ("Gather", [x, _]) if attribute::int_or(node, "axis", 0) == 1 => shift(graph, links, x, part, offset),
+        // A table of rows.
+        ("Gather", [x, _]) if attribute::int_or(node, "axis", 0) == 0 => {
+            let (initializer, len) = own(graph, links, x)?;
+            Some(Change { initializer, range: 0..len, factor: 1.0, offset })
+        }
         ("Add", [a, b]) => match own(graph, links, b) {
             Some((initializer, len)) if graph.initializer[initializer].dims.len() == 1 => {
                 Some(Change { initializer, range: part.unwrap_or(0..len), factor: 1.0, offset })

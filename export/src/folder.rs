@@ -40,7 +40,7 @@ impl ModelFolder {
         &self.staging
     }
 
-    /// Writes the graph and `config.json`, and begins the record.
+    /// Writes the graph and `config.json`, which says what the options have made of the graph, and begins the record.
     ///
     /// # Errors
     /// [`Error::Io`] or [`Error::Onnx`] if a file cannot be written.
@@ -52,7 +52,7 @@ impl ModelFolder {
     ) -> Result<ExportRecord> {
         let write = WriteOptions { external_data: options.external_data, ..WriteOptions::default() };
         let written = model.write(self.staging.join("model.onnx"), &write)?;
-        self.write_json("config.json", config)?;
+        self.write_json("config.json", &config.clone().with(options)?)?;
         let files = std::iter::once(&written.model).chain(&written.data);
         Ok(ExportRecord {
             schema: ExportRecord::SCHEMA.to_owned(),

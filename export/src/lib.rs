@@ -6,8 +6,10 @@
 
 mod avdit;
 mod error;
+mod evaluator;
 mod fold;
 mod folder;
+mod frozen;
 mod linear;
 mod lowering;
 mod ops;
@@ -16,6 +18,7 @@ mod recorder;
 mod records;
 mod rewrite;
 mod split;
+mod step;
 mod validate;
 mod weights;
 

@@ -1,9 +1,11 @@
 //! What a model folder says of itself: `config.json` and `export.json`.
 
+use crate::avdit::ExportOptions;
 use crate::error::{Error, Result};
 use crate::lowering::Lowering;
 use crate::validate::ParityReport;
-use avdit_core::DenoiserSpec;
+use avdit_core::sampler::StepForm;
+use avdit_core::{DenoiserSpec, FrozenSchedule};
 use avdit_nets::AvditConfig;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -26,6 +28,12 @@ pub struct ModelConfig {
     pub network: AvditConfig,
     /// What a sampler must know of it.
     pub spec: DenoiserSpec,
+    /// The levels that the graph can be told; any where this is absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub frozen: Option<FrozenSchedule>,
+    /// The form of the sampler's update in the graph; a graph that predicts where this is absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<StepForm>,
     /// Where it comes from.
     #[serde(default)]
     pub provenance: Provenance,
@@ -35,9 +43,18 @@ impl ModelConfig {
     /// The format that this version writes.
     pub const FORMAT: &str = "avdit-model/1";
 
-    /// The configuration of an AVDiT.
+    /// The configuration of an AVDiT whose graph predicts, at any level.
     pub fn avdit(network: AvditConfig, spec: DenoiserSpec, provenance: Provenance) -> Self {
-        Self { format: Self::FORMAT.to_owned(), architecture: "avdit".to_owned(), network, spec, provenance }
+        let (format, architecture) = (Self::FORMAT.to_owned(), "avdit".to_owned());
+        Self { format, architecture, network, spec, frozen: None, step: None, provenance }
+    }
+
+    /// The same, of a graph that was exported with these options.
+    ///
+    /// # Errors
+    /// As [`ExportOptions::frozen`].
+    pub fn with(self, options: &ExportOptions) -> Result<Self> {
+        Ok(Self { frozen: options.frozen(&self.spec)?, step: options.step, ..self })
     }
 
     /// Reads `config.json` of a model folder.

@@ -70,6 +70,21 @@ pub(crate) fn broadcast(site: &Site<'_>) -> Inferred {
     one(a.data_type, broadcast_shapes(&a.shape, &b.shape)?)
 }
 
+pub(crate) fn compare(site: &Site<'_>) -> Inferred {
+    let (a, b) = (site.input(0)?, site.input(1)?);
+    same_type(a, b)?;
+    one(DataType::Bool, broadcast_shapes(&a.shape, &b.shape)?)
+}
+
+pub(crate) fn choose(site: &Site<'_>) -> Inferred {
+    let (condition, a, b) = (site.input(0)?, site.input(1)?, site.input(2)?);
+    if condition.data_type != DataType::Bool {
+        return Err(format!("a condition of type {}", condition.data_type.as_str_name()));
+    }
+    same_type(a, b)?;
+    one(a.data_type, broadcast_shapes(&condition.shape, &broadcast_shapes(&a.shape, &b.shape)?)?)
+}
+
 pub(crate) fn same(site: &Site<'_>) -> Inferred {
     Ok(vec![site.input(0)?.clone()])
 }

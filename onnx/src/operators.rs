@@ -40,6 +40,7 @@ const OPERATORS: &[Operator] = &[
     Operator { outputs: 3..=3, ..onnx("DynamicQuantizeLinear", 11, 1..=1, infer::dynamic_quantize) },
     onnx("Gather", 1, 2..=2, infer::gather),
     onnx("Gelu", 20, 1..=1, infer::same),
+    onnx("Greater", 9, 2..=2, infer::compare),
     onnx("Identity", 1, 1..=1, infer::same),
     onnx("LayerNormalization", 17, 2..=3, infer::same),
     onnx("MatMul", 1, 2..=2, infer::matmul),
@@ -48,6 +49,7 @@ const OPERATORS: &[Operator] = &[
     onnx("Pow", 7, 2..=2, infer::broadcast),
     onnx("QuantizeLinear", 10, 3..=3, infer::quantize),
     onnx("ReduceMean", 18, 1..=2, infer::reduce),
+    onnx("ReduceSum", 13, 1..=2, infer::reduce),
     onnx("Reshape", 5, 2..=2, infer::reshape),
     onnx("Sigmoid", 6, 1..=1, infer::same),
     onnx("Sin", 7, 1..=1, infer::same),
@@ -58,6 +60,7 @@ const OPERATORS: &[Operator] = &[
     onnx("Sub", 7, 2..=2, infer::broadcast),
     onnx("Tanh", 6, 1..=1, infer::same),
     onnx("Transpose", 1, 1..=1, infer::transpose),
+    onnx("Where", 9, 3..=3, infer::choose),
     Operator { domain: MICROSOFT, ..onnx("FastGelu", 1, 1..=2, infer::same) },
     Operator { domain: MICROSOFT, ..onnx("MultiHeadAttention", 1, 3..=3, infer::same) },
 ];

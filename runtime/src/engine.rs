@@ -1,11 +1,13 @@
 //! Engines: what can run a graph, behind one trait.
 
+mod canary;
 mod facts;
 mod kind;
 pub(crate) mod onnx_runtime;
 mod options;
 pub(crate) mod placement;
 pub(crate) mod self_check;
+mod state;
 mod tract;
 
 pub use facts::{EngineFacts, Placement};
@@ -17,11 +19,13 @@ pub(crate) use tract::VERSION as TRACT_VERSION;
 
 use crate::error::{Error, Result};
 use crate::graph::{GraphFacts, Model};
+use avdit_core::sampler::Coefficients;
 use avdit_core::{Denoiser, DenoiserSpec, Latents, Levels};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// A network ready to run.
+/// A network ready to run. One whose graph is a fused step says so by
+/// [`as_step`](avdit_core::Denoiser::as_step) and refuses to predict.
 pub trait Engine: Denoiser + Send {
     /// `tract`, `ort-cpu`.
     fn name(&self) -> &'static str {
@@ -31,7 +35,7 @@ pub trait Engine: Denoiser + Send {
     /// What runs, on what, and how long it took to get there.
     fn facts(&self) -> &EngineFacts;
 
-    /// Time inside the network's own code during the last prediction, without the copies in and out.
+    /// Time inside the graph during the last prediction or step, without the copies in and out.
     fn last_run(&self) -> Duration;
 
     /// Ends profiling, where it was asked for, and returns the file with the profile of what ran until now.
@@ -95,6 +99,39 @@ pub fn open(folder: &Path, kind: EngineKind, options: &EngineOptions) -> Result<
     })
 }
 
+/// Checks a call of [`avdit_core::StepDenoiser::step`] against the network and its graph.
+fn check_step(
+    spec: &DenoiserSpec,
+    graph: &GraphFacts,
+    batch: usize,
+    levels: &Levels,
+    coefficients: &Coefficients,
+    noise: Option<&Latents>,
+) -> avdit_core::Result<()> {
+    avdit_core::Error::check_count("batch of the coefficients", batch, coefficients.batch())?;
+    check_levels(spec, graph, levels, batch)?;
+    match noise {
+        Some(noise) => {
+            avdit_core::Error::check_count("batch of the noise", batch, noise.batch)?;
+            noise.check(&spec.layout)
+        }
+        None => Ok(()),
+    }
+}
+
+fn check_levels(
+    spec: &DenoiserSpec,
+    graph: &GraphFacts,
+    levels: &Levels,
+    batch: usize,
+) -> avdit_core::Result<()> {
+    levels.check(&spec.layout, batch)?;
+    match &graph.frozen {
+        Some(frozen) => frozen.check_levels(levels, spec.layout.segments()),
+        None => Ok(()),
+    }
+}
+
 /// Checks a call of [`Denoiser::predict`] against the network and its graph.
 fn check_buffers(
     spec: &DenoiserSpec,
@@ -103,9 +140,15 @@ fn check_buffers(
     levels: &Levels,
     out: &Latents,
 ) -> avdit_core::Result<()> {
+    if graph.step.is_some() {
+        let what = format!("prediction of {}", graph.path.display());
+        let expected = "a graph that predicts (this one is a fused step, which moves latents by itself; export without \
+                        --fused-step)";
+        return Err(avdit_core::Error::value(what, expected, "none"));
+    }
     Model::check_batch(graph, noisy.batch)?;
     noisy.check(&spec.layout)?;
-    levels.check(&spec.layout, noisy.batch)?;
+    check_levels(spec, graph, levels, noisy.batch)?;
     avdit_core::Error::check_count("batch of the prediction", noisy.batch, out.batch)?;
     out.check(&spec.layout)
 }

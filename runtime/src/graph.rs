@@ -4,20 +4,23 @@
 //! the configuration beside it, and the weights it keeps elsewhere are there.
 
 mod external;
+mod ports;
 mod signature;
 
 use crate::error::{Error, Result};
-use avdit_core::DenoiserSpec;
+use avdit_core::sampler::StepForm;
+use avdit_core::{DenoiserSpec, FrozenSchedule};
+pub(crate) use ports::{Port, Ports};
 use serde::{Deserialize, Serialize};
 use signature::Signature;
 use std::path::{Path, PathBuf};
 use tract_onnx::pb;
 use tract_onnx::prelude::Framework;
 
-/// The graph's inputs, in the order in which engines feed them.
+/// The inputs of a graph that predicts, in the order in which engines feed them.
 pub const INPUTS: [&str; 4] = ["video", "audio", "video_timesteps", "audio_timesteps"];
 
-/// The graph's outputs that every network has.
+/// The outputs that every graph that predicts has.
 pub const OUTPUTS: [&str; 2] = ["video_noise", "audio_noise"];
 
 const FORMAT: &str = "avdit-model/1";
@@ -33,7 +36,7 @@ pub enum Batch {
 }
 
 /// What is known of a graph before it runs.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct GraphFacts {
     /// The file.
     pub path: PathBuf,
@@ -49,6 +52,12 @@ pub struct GraphFacts {
     pub nodes: usize,
     /// Which batches it takes.
     pub batch: Batch,
+    /// The levels that it can be told; any where this is absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub frozen: Option<FrozenSchedule>,
+    /// The form of the sampler's update in it; it predicts where this is absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub step: Option<StepForm>,
 }
 
 /// A model folder whose configuration and graph agree.
@@ -56,10 +65,12 @@ pub(crate) struct Model {
     pub(crate) spec: DenoiserSpec,
     pub(crate) facts: GraphFacts,
     pub(crate) proto: pb::ModelProto,
-    /// Position of each of [`INPUTS`] among the graph's inputs.
-    pub(crate) inputs: [usize; 4],
-    /// Position of each of [`OUTPUTS`] among the graph's outputs.
-    pub(crate) outputs: [usize; 2],
+    /// What the configuration promises.
+    pub(crate) ports: Ports,
+    /// Position of each input of `ports` among the graph's inputs.
+    pub(crate) inputs: Vec<usize>,
+    /// Position of each output of `ports` among the graph's outputs.
+    pub(crate) outputs: Vec<usize>,
     /// Position and name of every other output.
     pub(crate) extras: Vec<(usize, String)>,
 }
@@ -68,6 +79,8 @@ pub(crate) struct Model {
 struct Config {
     format: String,
     spec: DenoiserSpec,
+    frozen: Option<FrozenSchedule>,
+    step: Option<StepForm>,
 }
 
 /// Reads what samplers must know of the network in a model folder.
@@ -75,6 +88,10 @@ struct Config {
 /// # Errors
 /// [`Error::Io`] if there is no `config.json`, [`Error::Config`] if it is not that of a model.
 pub fn read_spec(folder: &Path) -> Result<DenoiserSpec> {
+    Ok(read_config(folder)?.spec)
+}
+
+fn read_config(folder: &Path) -> Result<Config> {
     let path = folder.join("config.json");
     let text = std::fs::read_to_string(&path).map_err(|source| Error::Io { path: path.clone(), source })?;
     let wrong = |reason: String| Error::Config { path: path.clone(), reason };
@@ -82,14 +99,17 @@ pub fn read_spec(folder: &Path) -> Result<DenoiserSpec> {
     if config.format != FORMAT {
         return Err(wrong(format!("format is '{}', this version reads '{FORMAT}'", config.format)));
     }
-    config.spec.layout.check().map_err(|error| wrong(error.to_string()))?;
-    Ok(config.spec)
+    let sound = config.spec.layout.check();
+    let sound = sound.and_then(|()| config.frozen.as_ref().map_or(Ok(()), FrozenSchedule::check));
+    let sound = sound.and_then(|()| config.step.map_or(Ok(()), StepForm::check));
+    sound.map_err(|error| wrong(error.to_string()))?;
+    Ok(config)
 }
 
 impl Model {
     /// Reads and checks a model folder.
     pub(crate) fn read(folder: &Path) -> Result<Self> {
-        let spec = read_spec(folder)?;
+        let Config { spec, frozen, step, .. } = read_config(folder)?;
         let path = folder.join("model.onnx");
         let wrong = |reason: String| Error::Graph { path: path.clone(), reason };
         let bytes = std::fs::read(&path).map_err(|source| Error::Io { path: path.clone(), source })?;
@@ -101,7 +121,8 @@ impl Model {
             .as_ref()
             .ok_or_else(|| wrong("is not an ONNX model: it holds no graph".to_owned()))?;
         let external = external::check(folder, &path, graph)?;
-        let (inputs, outputs, batch) = Signature { path: &path, spec: &spec }.check(graph)?;
+        let ports = Ports::of(&spec, step);
+        let (inputs, outputs, batch) = Signature { path: &path, ports: &ports }.check(graph)?;
         let is_standard = |domain: &str| domain.is_empty() || domain == "ai.onnx";
         let facts = GraphFacts {
             bytes: bytes.len() as u64 + external,
@@ -116,11 +137,13 @@ impl Model {
             producer: format!("{} {}", proto.producer_name, proto.producer_version).trim().to_owned(),
             nodes: graph.node.len(),
             batch,
+            frozen,
+            step,
             path: path.clone(),
         };
         let all = graph.output.iter().map(|output| output.name.clone()).enumerate();
         let extras = all.filter(|(place, _)| !outputs.contains(place)).collect();
-        Ok(Self { spec, facts, proto, inputs, outputs, extras })
+        Ok(Self { spec, facts, proto, ports, inputs, outputs, extras })
     }
 
     /// The files beside the graph that hold weights, in the order of their names.

@@ -5,8 +5,9 @@ mod summary;
 pub use summary::Summary;
 
 use crate::engine::Engine;
+use avdit_core::sampler::{Coefficients, StepForm};
 use avdit_core::sampling::{Event, SampleRequest, sample};
-use avdit_core::{Denoiser, DenoiserSpec, Latents, Levels, Result};
+use avdit_core::{Denoiser, DenoiserSpec, Error, Latents, Levels, Modality, Result, StepDenoiser};
 use serde::Serialize;
 use std::time::{Duration, Instant};
 
@@ -17,11 +18,11 @@ pub struct StepTiming {
     pub index: usize,
     /// The whole step.
     pub wall_ms: f64,
-    /// Inside the engine's run of the graph.
+    /// Inside the engine's run of the graph, the sampler's update included where the graph has it.
     pub network_ms: f64,
-    /// The rest of the predictions: checks, and copies in and out of the engine.
+    /// The rest of the predictions or steps: checks, and copies in and out of the engine.
     pub copies_ms: f64,
-    /// The rest of the step: the sampler's arithmetic, its noise, its checks.
+    /// The rest of the step: the sampler's arithmetic or its coefficients, its noise, its checks.
     pub sampler_ms: f64,
     /// Predictions in the step.
     pub predictions: usize,
@@ -98,10 +99,17 @@ struct Call {
     run: Duration,
 }
 
-/// An engine that writes down how long its predictions take.
+/// An engine that writes down how long its predictions or steps take.
 struct Clocked<'a> {
     engine: &'a mut dyn Engine,
     calls: Vec<Call>,
+}
+
+impl Clocked<'_> {
+    fn step_of_engine(&mut self) -> Result<&mut dyn StepDenoiser> {
+        let refused = || Error::value("engine of a fused step", "one whose graph is a fused step", "another");
+        self.engine.as_step().ok_or_else(refused)
+    }
 }
 
 impl Denoiser for Clocked<'_> {
@@ -114,6 +122,39 @@ impl Denoiser for Clocked<'_> {
         self.engine.predict(noisy, levels, out)?;
         self.calls.push(Call { start, whole: start.elapsed(), run: self.engine.last_run() });
         Ok(())
+    }
+
+    fn as_step(&mut self) -> Option<&mut dyn StepDenoiser> {
+        if self.engine.as_step().is_some() { Some(self) } else { None }
+    }
+}
+
+impl StepDenoiser for Clocked<'_> {
+    fn spec(&self) -> &DenoiserSpec {
+        self.engine.spec()
+    }
+
+    fn form(&self) -> StepForm {
+        self.engine.facts().graph.step.unwrap_or(StepForm::EVERY)
+    }
+
+    fn begin(&mut self, x: &Latents) -> Result<()> {
+        self.step_of_engine()?.begin(x)
+    }
+
+    fn step(&mut self, levels: &Levels, coefficients: &Coefficients, noise: Option<&Latents>) -> Result<()> {
+        let start = Instant::now();
+        self.step_of_engine()?.step(levels, coefficients, noise)?;
+        self.calls.push(Call { start, whole: start.elapsed(), run: self.engine.last_run() });
+        Ok(())
+    }
+
+    fn state(&mut self, modality: Modality) -> Option<&[f32]> {
+        self.engine.as_step()?.state(modality)
+    }
+
+    fn finish(&mut self, x: &mut Latents) -> Result<()> {
+        self.step_of_engine()?.finish(x)
     }
 }
 

@@ -55,6 +55,8 @@ impl CandleEngine {
             // Candle's products have one thread (see `main`); the threads run the trainer's own operations.
             placement: vec![Placement { device: "CPU, matrix products on 1 thread".into(), nodes: None }],
             graph: GraphFacts {
+                frozen: None,
+                step: None,
                 path,
                 bytes: network.config.parameter_count() as u64 * 4,
                 opset: 0,

@@ -8,6 +8,7 @@
 //! are the same map x' = α'·x̂0 + σ'·ε̂, and Euler's ancestral step is DDIM with η = 1.
 
 mod clip;
+mod coefficients;
 mod dpm;
 mod first_order;
 mod kind;
@@ -18,6 +19,7 @@ mod unipc;
 mod update;
 
 pub use clip::Clip;
+pub use coefficients::{Coefficients, StepForm};
 pub use kind::SamplerKind;
 pub use method::{Corner, DpmForm, HalfStep, Method, UniPcBasis, Variance};
 pub use solver::{Move, Point, Solver};

@@ -155,7 +155,7 @@ impl AvditConfig {
     }
 
     /// The cell of every token.
-    pub(super) fn token_cells(&self) -> Vec<usize> {
+    pub fn token_cells(&self) -> Vec<usize> {
         let (rows, columns) = self.patches();
         let segments = self.video.segments.len();
         let frame_cells = |sizes: &[usize], first: usize| -> Vec<usize> {

@@ -4,12 +4,13 @@
 //! levels; Peebles & Xie 2023 (DiT) for the block. Widths, patch size, low-rank adaLN, qk-norm and the shared time
 //! axis are this project's, since the paper leaves them open.
 
+mod adaln;
 mod config;
 
+pub use adaln::{AdaLn, Modulation, Part};
 pub use config::{AvditConfig, ConfigError, VideoConfig};
 
 use crate::ops::Ops;
-use crate::positions::timestep_frequencies;
 
 /// Epsilon of every norm.
 const EPS: f64 = 1e-6;
@@ -37,42 +38,49 @@ pub fn avdit<O: Ops>(
     config: &AvditConfig,
     inputs: &AvditInputs<O::Tensor>,
 ) -> Result<(O::Tensor, O::Tensor), O::Error> {
-    let tokens = embed(ops, config, inputs)?;
-    ops.tap("tokens", &tokens);
-    let condition = condition(ops, config, inputs)?;
-    ops.tap("condition", &condition);
-    ops.scope("adaLN_shared");
-    let activated = ops.silu(&condition)?;
-    let shared = match config.adaln_rank {
-        Some(_) => Some(ops.linear(&activated, "adaLN_shared")?), // (2N, 6D)
-        None => None,
-    };
-    let cells = config.token_cells();
+    let tokens = embed(ops, config, &inputs.video, &inputs.audio)?;
+    let adaln = AdaLn::new(ops, config, &inputs.video_levels, &inputs.audio_levels)?;
+    body(ops, config, tokens, &adaln)
+}
+
+/// From tokens to predictions, with shifts, scales and gates from wherever they come.
+///
+/// # Errors
+/// Whatever the interpreter reports.
+pub fn body<O: Ops>(
+    ops: &O,
+    config: &AvditConfig,
+    tokens: O::Tensor,
+    modulation: &impl Modulation<O>,
+) -> Result<(O::Tensor, O::Tensor), O::Error> {
     let mut x = tokens;
     for i in 0..config.depth {
         let name = format!("blocks.{i}");
         ops.scope(&name);
-        let modulation = block_modulation(ops, config, &name, &activated, shared.as_ref())?;
-        let modulation = ops.gather_rows(&modulation, &cells)?; // (tokens, 6D)
-        x = block(ops, config, &name, &x, &modulation)?;
+        let chunks = modulation.chunks(ops, config, Part::Block(i))?;
+        x = block(ops, config, &name, &x, &chunks)?;
         ops.tap(&format!("block{i}"), &x);
     }
     let n = config.video_tokens();
     ops.scope("final_video");
     let video = ops.narrow(&x, 0, 0, n)?;
-    let video = final_layer(ops, config, "final_video", &video, &activated, &cells[..n])?;
+    let video = final_layer(ops, config, Part::FinalVideo, &video, modulation)?;
     let video = unpatch(ops, config, &video)?;
     ops.scope("final_audio");
     let audio = ops.narrow(&x, 0, n, config.audio.frames)?;
-    let audio = final_layer(ops, config, "final_audio", &audio, &activated, &cells[n..])?;
+    let audio = final_layer(ops, config, Part::FinalAudio, &audio, modulation)?;
     Ok((video, audio))
 }
 
 /// Tokens of both modalities with their position codes, (tokens, D).
-fn embed<O: Ops>(
+///
+/// # Errors
+/// Whatever the interpreter reports.
+pub fn embed<O: Ops>(
     ops: &O,
     config: &AvditConfig,
-    inputs: &AvditInputs<O::Tensor>,
+    video: &O::Tensor,
+    audio: &O::Tensor,
 ) -> Result<O::Tensor, O::Error> {
     let (v, d) = (&config.video, config.width);
     let (rows, columns) = config.patches();
@@ -80,7 +88,7 @@ fn embed<O: Ops>(
     let modality = ops.parameter("modality_embed")?; // (2, D)
 
     ops.scope("video_embed");
-    let x = ops.reshape(&inputs.video, &[v.frames, v.channels, rows, v.patch, columns, v.patch])?;
+    let x = ops.reshape(video, &[v.frames, v.channels, rows, v.patch, columns, v.patch])?;
     let x = ops.permute(&x, &[0, 2, 4, 1, 3, 5])?; // (F, rows, columns, C, p, p)
     let x = ops.reshape(&x, &[config.video_tokens(), config.patch_len()])?;
     let x = ops.linear(&x, "video_embed")?;
@@ -88,48 +96,12 @@ fn embed<O: Ops>(
     let x = ops.add(&x, &ops.narrow(&modality, 0, 0, 1)?)?; // (video tokens, D)
 
     ops.scope("audio_embed");
-    let y = ops.linear(&inputs.audio, "audio_embed")?;
+    let y = ops.linear(audio, "audio_embed")?;
     let y = ops.add(&y, &ops.constant("audio_positions", &[config.audio.frames, d], audio_code)?)?;
     let y = ops.add(&y, &ops.narrow(&modality, 0, 1, 1)?)?; // (audio tokens, D)
-    ops.concat(&[&x, &y], 0)
-}
-
-/// The condition of every cell, (2N, D).
-fn condition<O: Ops>(
-    ops: &O,
-    config: &AvditConfig,
-    inputs: &AvditInputs<O::Tensor>,
-) -> Result<O::Tensor, O::Error> {
-    ops.scope("t_embedder");
-    let segments = config.video.segments.len();
-    let levels = ops.concat(&[&inputs.video_levels, &inputs.audio_levels], 0)?;
-    let levels = ops.reshape(&levels, &[2 * segments, 1])?;
-    let frequencies =
-        ops.constant("frequencies", &[1, HALF_FEATURES], timestep_frequencies(HALF_FEATURES))?;
-    let angles = ops.mul(&levels, &frequencies)?; // (2N, 128)
-    let features = ops.concat(&[&ops.cos(&angles)?, &ops.sin(&angles)?], 1)?; // (2N, 256)
-    let hidden = ops.silu(&ops.linear(&features, "t_embedder.mlp.0")?)?;
-    let embedded = ops.linear(&hidden, "t_embedder.mlp.2")?; // (2N, D)
-    let modality_of_cell: Vec<usize> = (0..2 * segments).map(|cell| cell / segments).collect();
-    ops.add(&embedded, &ops.gather_rows(&ops.parameter("modality_embed")?, &modality_of_cell)?)
-}
-
-/// Shifts, scales and gates of a block on the cells, (2N, 6D).
-fn block_modulation<O: Ops>(
-    ops: &O,
-    config: &AvditConfig,
-    name: &str,
-    activated: &O::Tensor,
-    shared: Option<&O::Tensor>,
-) -> Result<O::Tensor, O::Error> {
-    let name = format!("{name}.adaLN_modulation");
-    match (config.adaln_rank, shared) {
-        (Some(_), Some(shared)) => {
-            let down = ops.linear(activated, &format!("{name}.down"))?; // (2N, rank)
-            ops.add(shared, &ops.linear(&down, &format!("{name}.up"))?)
-        }
-        _ => ops.linear(activated, &format!("{name}.1")),
-    }
+    let tokens = ops.concat(&[&x, &y], 0)?;
+    ops.tap("tokens", &tokens);
+    Ok(tokens)
 }
 
 fn block<O: Ops>(
@@ -137,17 +109,15 @@ fn block<O: Ops>(
     config: &AvditConfig,
     name: &str,
     x: &O::Tensor,
-    modulation: &O::Tensor,
+    chunks: &[O::Tensor],
 ) -> Result<O::Tensor, O::Error> {
-    let d = config.width;
-    let chunk = |i: usize| ops.narrow(modulation, 1, i * d, d);
-    let y = ops.modulate(x, &chunk(0)?, &chunk(1)?, EPS)?;
+    let y = ops.modulate(x, &chunks[0], &chunks[1], EPS)?;
     let y = self_attention(ops, config, &format!("{name}.attn"), &y)?;
-    let x = ops.gate_add(x, &chunk(2)?, &y)?;
-    let y = ops.modulate(&x, &chunk(3)?, &chunk(4)?, EPS)?;
+    let x = ops.gate_add(x, &chunks[2], &y)?;
+    let y = ops.modulate(&x, &chunks[3], &chunks[4], EPS)?;
     let y = ops.gelu(&ops.linear(&y, &format!("{name}.mlp.fc1"))?)?; // (tokens, D·ratio)
     let y = ops.linear(&y, &format!("{name}.mlp.fc2"))?;
-    ops.gate_add(&x, &chunk(5)?, &y)
+    ops.gate_add(&x, &chunks[5], &y)
 }
 
 fn self_attention<O: Ops>(
@@ -170,16 +140,12 @@ fn self_attention<O: Ops>(
 fn final_layer<O: Ops>(
     ops: &O,
     config: &AvditConfig,
-    name: &str,
+    part: Part,
     x: &O::Tensor,
-    activated: &O::Tensor,
-    cells: &[usize],
+    modulation: &impl Modulation<O>,
 ) -> Result<O::Tensor, O::Error> {
-    let d = config.width;
-    let modulation = ops.linear(activated, &format!("{name}.adaLN_modulation.1"))?; // (2N, 2D)
-    let modulation = ops.gather_rows(&modulation, cells)?; // (tokens, 2D)
-    let (shift, scale) = (ops.narrow(&modulation, 1, 0, d)?, ops.narrow(&modulation, 1, d, d)?);
-    ops.linear(&ops.modulate(x, &shift, &scale, EPS)?, &format!("{name}.linear"))
+    let chunks = modulation.chunks(ops, config, part)?;
+    ops.linear(&ops.modulate(x, &chunks[0], &chunks[1], EPS)?, &format!("{}.linear", part.name()))
 }
 
 /// Video tokens (tokens, C·p²) back to latents (F, C, H, W).

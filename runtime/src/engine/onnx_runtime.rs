@@ -6,23 +6,29 @@ mod providers;
 mod refusal;
 pub(crate) mod relay;
 pub(crate) mod session;
+mod step;
 
 use super::{Engine, EngineFacts, EngineKind, EngineOptions, ExtraOutput, milliseconds};
 use crate::engine_cache::{self, Prepared};
 use crate::error::{Error, Result};
-use crate::graph::{INPUTS, Model, OUTPUTS};
-use avdit_core::{Denoiser, DenoiserSpec, Latents, Levels, Modality};
+use crate::graph::{INPUTS, Model, OUTPUTS, Ports};
+use avdit_core::{Denoiser, DenoiserSpec, Latents, Levels, Modality, StepDenoiser};
 use ort::session::Session;
 use ort::value::{TensorRef, ToShape};
 use session::Opening;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+use step::{Buffers, Memory};
 
 pub(super) struct OrtEngine {
     spec: DenoiserSpec,
     facts: EngineFacts,
     session: Session,
     extras: Vec<String>,
+    ports: Ports,
+    memory: Memory,
+    /// Of a fused step, for the batch of the present run.
+    buffers: Option<Buffers>,
     last_run: Duration,
     profiling: bool,
     /// The TensorRT engine that runs.
@@ -36,12 +42,19 @@ impl OrtEngine {
         options: &EngineOptions,
         start: Instant,
     ) -> Result<Self> {
+        if Memory::of(kind, options).replays && model.facts.step.is_none() {
+            return Err(Error::Value {
+                what: "graph to capture and replay".to_owned(),
+                expected: "a fused step, whose buffers never move (avdit export --fused-step)".to_owned(),
+                got: format!("{}, a network that is fed anew in each step", model.facts.path.display()),
+            });
+        }
         let library = library::load(options.onnx_runtime.as_deref())?;
         let prepared = match kind {
             EngineKind::OrtTensorRt => Some(engine_cache::prepare(&model, library, options)?),
             _ => None,
         };
-        let Model { spec, facts: graph, proto, extras, .. } = model;
+        let Model { spec, facts: graph, proto, ports, extras, .. } = model;
         drop(proto);
         let built = prepared.as_ref().map_or(Duration::ZERO, |prepared| prepared.built);
         let load_ms = milliseconds(start.elapsed().saturating_sub(built));
@@ -59,16 +72,38 @@ impl OrtEngine {
             graph,
         };
         let extras = extras.into_iter().map(|(_, name)| name).collect();
-        let profiling = options.profile.is_some();
-        Ok(Self { spec, facts, session, extras, last_run: Duration::ZERO, profiling, prepared })
+        let (memory, profiling) = (Memory::of(kind, options), options.profile.is_some());
+        let is_step = facts.graph.step.is_some();
+        let mut engine = Self {
+            spec,
+            facts,
+            session,
+            extras,
+            ports,
+            memory,
+            buffers: None,
+            last_run: Duration::ZERO,
+            profiling,
+            prepared,
+        };
+        if engine.memory.replays && is_step {
+            super::canary::check(&mut engine, options.batch.max(1))?;
+        }
+        Ok(engine)
     }
 
     /// Checks a call against network, graph and engine.
     fn check(&self, noisy: &Latents, levels: &Levels, out: &Latents) -> avdit_core::Result<()> {
         super::check_buffers(&self.spec, &self.facts.graph, noisy, levels, out)?;
+        self.check_batch(noisy.batch)
+    }
+
+    /// Checks a batch against what graph and engine take.
+    fn check_batch(&self, batch: usize) -> avdit_core::Result<()> {
+        Model::check_batch(&self.facts.graph, batch)?;
         match &self.prepared {
             Some(prepared) => {
-                let checked = prepared.check_batch(noisy.batch, &self.facts.graph.path);
+                let checked = prepared.check_batch(batch, &self.facts.graph.path);
                 checked.map_err(|error| super::failed(self.facts.engine.name(), error))
             }
             None => Ok(()),
@@ -128,6 +163,10 @@ impl Denoiser for OrtEngine {
         let result = self.run(noisy, levels, out, &[]);
         result.map_err(|reason| self.failed(reason))?;
         Ok(())
+    }
+
+    fn as_step(&mut self) -> Option<&mut dyn StepDenoiser> {
+        if self.facts.graph.step.is_some() { Some(self) } else { None }
     }
 }
 

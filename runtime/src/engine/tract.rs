@@ -2,11 +2,12 @@
 
 mod operators;
 mod record;
+mod step;
 
 use super::{Engine, EngineFacts, EngineKind, EngineOptions, ExtraOutput, Placement, milliseconds};
 use crate::error::{Error, Result};
-use crate::graph::{Batch, GraphFacts, Model};
-use avdit_core::{Denoiser, DenoiserSpec, Latents, Levels, Modality};
+use crate::graph::{Batch, GraphFacts, Model, Ports};
+use avdit_core::{Denoiser, DenoiserSpec, Latents, Levels, Modality, StepDenoiser};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -26,9 +27,12 @@ pub(super) struct TractEngine {
     spec: DenoiserSpec,
     facts: EngineFacts,
     model: InferenceModel,
-    inputs: [usize; 4],
-    outputs: [usize; 2],
+    ports: Ports,
+    inputs: Vec<usize>,
+    outputs: Vec<usize>,
     extras: Vec<(usize, String)>,
+    /// Of a fused step.
+    state: step::State,
     /// Most recently made last.
     plans: Vec<(usize, Arc<TypedRunnableModel>)>,
     executor: Executor,
@@ -38,7 +42,7 @@ pub(super) struct TractEngine {
 
 impl TractEngine {
     pub(super) fn new(model: Model, options: &EngineOptions, start: Instant) -> Result<Self> {
-        let Model { spec, facts: graph, proto, inputs, outputs, extras } = model;
+        let Model { spec, facts: graph, proto, ports, inputs, outputs, extras } = model;
         let onnx = tract_onnx::onnx().with_ignore_value_info(true);
         if let Some(reason) = proto.graph.as_ref().and_then(|proto| operators::refusal(&onnx, proto)) {
             return Err(engine_error("read", &graph, reason));
@@ -71,9 +75,11 @@ impl TractEngine {
             spec,
             facts,
             model: parsed,
+            ports,
             inputs,
             outputs,
             extras,
+            state: step::State::default(),
             plans: Vec::new(),
             executor,
             last_run: Duration::ZERO,
@@ -97,18 +103,17 @@ impl TractEngine {
         }
         let plan = guarded("prepare", &self.facts.graph, || {
             let mut model = self.model.clone();
-            for (&place, shape) in self.inputs.iter().zip(input_shapes(&self.spec, batch)) {
-                model.set_input_fact(place, InferenceFact::dt_shape(f32::datum_type(), shape))?;
+            for (&place, port) in self.inputs.iter().zip(&self.ports.inputs) {
+                model.set_input_fact(place, InferenceFact::dt_shape(f32::datum_type(), port.shape(batch)))?;
             }
             let plan =
                 multithread_tract_scope(self.executor.clone(), || model.into_optimized()?.into_runnable())?;
-            for (&place, modality) in self.outputs.iter().zip(Modality::ALL) {
+            for (&place, port) in self.outputs.iter().zip(&self.ports.outputs) {
                 let fact = plan.model().output_fact(place)?;
-                let expected = self.spec.layout.shape(modality, batch);
+                let expected = port.shape(batch);
                 let got = fact.shape.as_concrete();
                 if got != Some(expected.as_slice()) || fact.datum_type != f32::datum_type() {
-                    let what =
-                        format!("output for {} is {fact:?}, expected F32 {expected:?}", modality.name());
+                    let what = format!("output {} is {fact:?}, expected F32 {expected:?}", port.name);
                     return Err(TractError::msg(what));
                 }
             }
@@ -124,28 +129,37 @@ impl TractEngine {
     /// Returns every output of the graph.
     fn run(&mut self, noisy: &Latents, levels: &Levels, out: &mut Latents) -> Result<TVec<TValue>> {
         let plan = self.plan(noisy.batch)?;
-        let shapes = input_shapes(&self.spec, noisy.batch);
         let data = [&noisy.video, &noisy.audio, &levels.video, &levels.audio];
-        let (places, executor, record) = (self.inputs, self.executor.clone(), &mut self.record);
+        let fed = self.ports.inputs.iter().zip(data);
+        let fed = fed.map(|(port, data)| tensor(&port.shape(noisy.batch), data).map(Tensor::into_tvalue));
+        let fed = fed.collect::<TractResult<_>>().map_err(|error| self.failed(&error))?;
+        let results = self.run_plan(&plan, fed)?;
+        for (&place, modality) in self.outputs.iter().zip(Modality::ALL) {
+            out.get_mut(modality)
+                .copy_from_slice(values(&results[place]).map_err(|error| self.failed(&error))?);
+        }
+        Ok(results)
+    }
+
+    /// Runs the graph on inputs in the order of the ports.
+    fn run_plan(&mut self, plan: &Arc<TypedRunnableModel>, inputs: Vec<TValue>) -> Result<TVec<TValue>> {
+        let (places, executor, record) = (&self.inputs, self.executor.clone(), &mut self.record);
         let (results, elapsed) = guarded("run", &self.facts.graph, || {
-            let mut fed: TVec<TValue> = tvec!(Tensor::default().into_tvalue(); 4);
-            for ((&place, shape), data) in places.iter().zip(&shapes).zip(data) {
-                fed[place] = Tensor::from_shape(shape, data)?.into_tvalue();
-            }
+            let mut fed: TVec<TValue> = inputs.iter().map(|_| Tensor::default().into_tvalue()).collect();
+            places.iter().zip(inputs).for_each(|(&place, input)| fed[place] = input);
             let start = Instant::now();
             let results = multithread_tract_scope(executor, || match record {
-                Some(record) => record.run(&plan, fed),
+                Some(record) => record.run(plan, fed),
                 None => plan.run(fed),
             })?;
             Ok((results, start.elapsed()))
         })?;
-        for (&place, modality) in self.outputs.iter().zip(Modality::ALL) {
-            let failed = |error: TractError| engine_error("run", &self.facts.graph, format!("{error:#}"));
-            let result = results[place].try_as_plain_ram().map_err(failed)?;
-            out.get_mut(modality).copy_from_slice(result.as_slice::<f32>().map_err(failed)?);
-        }
         self.last_run = elapsed;
         Ok(results)
+    }
+
+    fn failed(&self, error: &TractError) -> Error {
+        engine_error("run", &self.facts.graph, format!("{error:#}"))
     }
 
     fn extra(&self, results: &[TValue], place: usize, name: &str) -> Result<ExtraOutput> {
@@ -167,6 +181,10 @@ impl Denoiser for TractEngine {
         super::check_buffers(&self.spec, &self.facts.graph, noisy, levels, out)?;
         self.run(noisy, levels, out).map_err(|error| super::failed(NAME, error))?;
         Ok(())
+    }
+
+    fn as_step(&mut self) -> Option<&mut dyn StepDenoiser> {
+        if self.facts.graph.step.is_some() { Some(self) } else { None }
     }
 }
 
@@ -198,10 +216,12 @@ impl Engine for TractEngine {
     }
 }
 
-fn input_shapes(spec: &DenoiserSpec, batch: usize) -> [Vec<usize>; 4] {
-    let layout = &spec.layout;
-    let levels = vec![batch, layout.segments()];
-    [layout.shape(Modality::Video, batch), layout.shape(Modality::Audio, batch), levels.clone(), levels]
+fn tensor(shape: &[usize], data: &[f32]) -> TractResult<Tensor> {
+    Tensor::from_shape(shape, data)
+}
+
+fn values(tensor: &Tensor) -> TractResult<&[f32]> {
+    tensor.try_as_plain_ram()?.as_slice::<f32>()
 }
 
 fn engine_error(action: &'static str, graph: &GraphFacts, reason: String) -> Error {
@@ -237,6 +257,8 @@ mod tests {
             producer: String::new(),
             nodes: 0,
             batch: Batch::Any,
+            frozen: None,
+            step: None,
         };
         let result = guarded("run", &graph, || -> TractResult<()> { panic!("index {} out of bounds", 7) });
         let expected =

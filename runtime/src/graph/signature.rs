@@ -1,8 +1,7 @@
 //! Whether the inputs and outputs of a graph are those that the configuration beside it promises.
 
-use super::{Batch, INPUTS, OUTPUTS};
+use super::{Batch, Port, Ports};
 use crate::error::{Error, Result};
-use avdit_core::{DenoiserSpec, Modality};
 use std::collections::HashSet;
 use std::path::Path;
 use tract_onnx::pb;
@@ -11,31 +10,41 @@ use tract_onnx::pb::tensor_proto::DataType;
 /// What a graph is checked against.
 pub(super) struct Signature<'a> {
     pub(super) path: &'a Path,
-    pub(super) spec: &'a DenoiserSpec,
+    pub(super) ports: &'a Ports,
 }
 
 impl Signature<'_> {
-    /// Positions of [`INPUTS`] and [`OUTPUTS`], and the batches that the graph takes.
-    pub(super) fn check(&self, graph: &pb::GraphProto) -> Result<([usize; 4], [usize; 2], Batch)> {
+    /// Positions of the inputs and outputs, and the batches that the graph takes.
+    pub(super) fn check(&self, graph: &pb::GraphProto) -> Result<(Vec<usize>, Vec<usize>, Batch)> {
         let initialised: HashSet<_> = graph.initializer.iter().map(|t| t.name.as_str()).collect();
         let fed: Vec<_> = graph.input.iter().filter(|i| !initialised.contains(i.name.as_str())).collect();
         let mut batch = Batch::Any;
-        let mut inputs = [0; 4];
-        for (place, name) in inputs.iter_mut().zip(INPUTS) {
-            *place = self.position("input", name, &fed)?;
-            self.check_port("input", fed[*place], &mut batch)?;
-        }
-        if let Some(extra) = fed.iter().find(|input| !INPUTS.contains(&input.name.as_str())) {
-            let expected = format!("no inputs but {}", INPUTS.join(", "));
+        let inputs = self.positions("input", &self.ports.inputs, &fed, &mut batch)?;
+        let is_known =
+            |input: &&&pb::ValueInfoProto| self.ports.inputs.iter().any(|port| port.name == input.name);
+        if let Some(extra) = fed.iter().find(|input| !is_known(input)) {
+            let names: Vec<_> = self.ports.inputs.iter().map(|port| port.name.as_str()).collect();
+            let expected = format!("no inputs but {}", names.join(", "));
             return Err(self.error(format!("input {}", extra.name), expected, describe(extra)));
         }
         let declared: Vec<_> = graph.output.iter().collect();
-        let mut outputs = [0; 2];
-        for (place, name) in outputs.iter_mut().zip(OUTPUTS) {
-            *place = self.position("output", name, &declared)?;
-            self.check_port("output", declared[*place], &mut batch)?;
-        }
+        let outputs = self.positions("output", &self.ports.outputs, &declared, &mut batch)?;
         Ok((inputs, outputs, batch))
+    }
+
+    fn positions(
+        &self,
+        kind: &str,
+        ports: &[Port],
+        declared: &[&pb::ValueInfoProto],
+        batch: &mut Batch,
+    ) -> Result<Vec<usize>> {
+        let mut place = |port: &Port| {
+            let place = self.position(kind, &port.name, declared)?;
+            self.check_port(kind, declared[place], &port.shape(1), batch)?;
+            Ok(place)
+        };
+        ports.iter().map(&mut place).collect()
     }
 
     fn position(&self, kind: &str, name: &str, ports: &[&pb::ValueInfoProto]) -> Result<usize> {
@@ -46,10 +55,15 @@ impl Signature<'_> {
     }
 
     /// Checks type and shape of an input or output, and what its first dimension says of the batch.
-    fn check_port(&self, kind: &str, port: &pb::ValueInfoProto, batch: &mut Batch) -> Result<()> {
-        let expected = self.expected_shape(&port.name);
+    fn check_port(
+        &self,
+        kind: &str,
+        port: &pb::ValueInfoProto,
+        expected: &[usize],
+        batch: &mut Batch,
+    ) -> Result<()> {
         let fits = dimensions(port).is_some_and(|got| {
-            let rest_fits = got.iter().zip(&expected).skip(1).all(|(got, want)| got.fits(*want));
+            let rest_fits = got.iter().zip(expected).skip(1).all(|(got, want)| got.fits(*want));
             got.len() == expected.len() && rest_fits
         });
         if element_type(port) != Some(DataType::Float) || !fits {
@@ -61,21 +75,16 @@ impl Signature<'_> {
             match batch {
                 Batch::Fixed(other) if *other != n => {
                     let what = format!("batch of {kind} {}", port.name);
-                    return Err(self.error(what, format!("{other}, as {}", INPUTS[0]), n.to_string()));
+                    return Err(self.error(
+                        what,
+                        format!("{other}, as {}", self.ports.inputs[0].name),
+                        n.to_string(),
+                    ));
                 }
                 _ => *batch = Batch::Fixed(n),
             }
         }
         Ok(())
-    }
-
-    fn expected_shape(&self, name: &str) -> Vec<usize> {
-        let layout = &self.spec.layout;
-        match name {
-            "video" | "video_noise" => layout.shape(Modality::Video, 1),
-            "audio" | "audio_noise" => layout.shape(Modality::Audio, 1),
-            _ => vec![1, layout.segments()],
-        }
     }
 
     fn error(&self, what: String, expected: String, got: String) -> Error {
