@@ -2,10 +2,12 @@
 
 mod bench;
 mod engine;
+mod engine_command;
 mod export;
 
 pub use bench::BenchArgs;
-pub use engine::{BuildArgs, EngineArgs, EngineCommand, ExplainArgs, GcArgs, ListArgs};
+pub use engine::EngineArgs;
+pub use engine_command::{BuildArgs, EngineCommand, ExplainArgs, GcArgs, ListArgs};
 pub use export::{ExportArgs, ExternalChoice};
 
 use crate::exit;
