@@ -2,12 +2,14 @@
 
 mod bench;
 mod engine;
+mod engine_command;
 mod export;
 mod inspect;
 mod profile;
 
 pub use bench::BenchArgs;
-pub use engine::{BuildArgs, EngineArgs, EngineCommand, ExplainArgs, GcArgs, ListArgs};
+pub use engine::EngineArgs;
+pub use engine_command::{BuildArgs, EngineCommand, ExplainArgs, GcArgs, ListArgs};
 pub use export::{ExportArgs, ExternalChoice};
 pub use inspect::InspectArgs;
 pub use profile::ProfileArgs;

@@ -1,8 +1,8 @@
-//! What can be typed about engines.
+//! What can be typed about how a model is run.
 
 use avdit_runtime::engine::{ArenaGrowth, BatchProfile, ByteSize};
 use avdit_runtime::{CudaOptions, EngineKind, EngineOptions, TensorRtOptions};
-use clap::{Args as ClapArgs, Subcommand, ValueEnum};
+use clap::{Args as ClapArgs, ValueEnum};
 use std::path::PathBuf;
 
 /// How a model is run.
@@ -26,7 +26,7 @@ pub struct EngineArgs {
     /// Which GPU, as CUDA counts those that CUDA_VISIBLE_DEVICES leaves
     #[arg(long, value_name = "N", default_value_t = 0, help_heading = "GPU", value_parser = clap::value_parser!(u32).range(0..=1023))]
     pub gpu: u32,
-    /// For the engine ort-cuda
+    /// For the engine ort-cuda, and for what TensorRT leaves to CUDA
     #[command(flatten)]
     pub cuda: CudaArgs,
     /// For the engine ort-tensorrt
@@ -98,7 +98,11 @@ impl EngineArgs {
             onnx_runtime: self.onnxruntime.clone(),
             allow_fallback: self.allow_fallback,
             cuda: self.cuda.options(self.gpu),
-            tensorrt: TensorRtOptions { build: self.build_engine, ..self.tensorrt.options(self.gpu) },
+            tensorrt: TensorRtOptions {
+                build: self.build_engine,
+                graph: self.cuda.cuda_graph,
+                ..self.tensorrt.options(self.gpu)
+            },
             ..default
         }
     }
@@ -115,7 +119,7 @@ impl CudaArgs {
 }
 
 impl TensorRtArgs {
-    fn options(&self, device: u32) -> TensorRtOptions {
+    pub(super) fn options(&self, device: u32) -> TensorRtOptions {
         let profile = self.opt_batch.map(|opt| BatchProfile {
             min: self.min_batch.unwrap_or(opt),
             opt,
@@ -132,119 +136,80 @@ impl TensorRtArgs {
     }
 }
 
-fn batch(text: &str) -> Result<usize, String> {
+pub(super) fn batch(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(0) | Err(_) => Err("a batch is a number, 1 or more".to_owned()),
         Ok(batch) => Ok(batch),
     }
 }
 
-/// What to do with TensorRT engines.
-#[derive(Debug, Subcommand)]
-pub enum EngineCommand {
-    /// Compile a model for this GPU and keep the result
-    #[command(
-        after_help = "Examples:\n  avdit engine build model/\n  avdit engine build model/ --batch 4\n  \
-        avdit engine build model/ --min-batch 1 --opt-batch 4 --max-batch 8"
-    )]
-    Build(BuildArgs),
-    /// Show the engines that are kept
-    List(ListArgs),
-    /// Say which engine a run would use, or why it would find none
-    Explain(ExplainArgs),
-    /// Remove engines
-    #[command(
-        after_help = "Examples:\n  avdit engine gc --older-than 30d\n  avdit engine gc --keep 3\n  avdit engine gc --all"
-    )]
-    Gc(GcArgs),
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
 
-/// A model and the engine wanted for it.
-#[derive(Debug, ClapArgs)]
-pub struct WantedArgs {
-    /// The model's folder
-    pub model: PathBuf,
-    /// The one batch of the engine; for several, give --opt-batch with --min-batch or --max-batch
-    #[arg(long, value_name = "N", conflicts_with = "opt_batch", value_parser = batch)]
-    pub batch: Option<usize>,
-    /// Which GPU, as CUDA counts those that CUDA_VISIBLE_DEVICES leaves
-    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=1023))]
-    pub gpu: u32,
-    /// The ONNX Runtime library to load (after ORT_DYLIB_PATH)
-    #[arg(long, value_name = "FILE")]
-    pub onnxruntime: Option<PathBuf>,
-    /// Let nodes that TensorRT cannot take run elsewhere
-    #[arg(long)]
-    pub allow_fallback: bool,
-    /// The engine
-    #[command(flatten)]
-    pub tensorrt: TensorRtArgs,
-}
-
-impl WantedArgs {
-    /// What that means for the runtime.
-    pub fn options(&self) -> EngineOptions {
-        let mut tensorrt = self.tensorrt.options(self.gpu);
-        tensorrt.profile = tensorrt.profile.or(self.batch.map(BatchProfile::only));
-        let batch = tensorrt.profile.map_or(1, |profile| profile.opt);
-        let (onnx_runtime, allow_fallback) = (self.onnxruntime.clone(), self.allow_fallback);
-        EngineOptions { batch, onnx_runtime, allow_fallback, tensorrt, ..EngineOptions::default() }
+    #[derive(Parser)]
+    struct Typed {
+        #[command(flatten)]
+        engine: EngineArgs,
     }
-}
 
-/// Options of `engine build`.
-#[derive(Debug, ClapArgs)]
-pub struct BuildArgs {
-    /// What to build
-    #[command(flatten)]
-    pub wanted: WantedArgs,
-    /// Build it again where the cache has it
-    #[arg(long)]
-    pub force: bool,
-    /// The result as JSON on stdout
-    #[arg(long)]
-    pub json: bool,
-}
+    fn options(flags: &str) -> Result<EngineOptions, String> {
+        let typed = Typed::try_parse_from(std::iter::once("avdit").chain(flags.split_whitespace()));
+        typed.map(|typed| typed.engine.options()).map_err(|error| error.to_string())
+    }
 
-/// Options of `engine explain`.
-#[derive(Debug, ClapArgs)]
-pub struct ExplainArgs {
-    /// What would be run
-    #[command(flatten)]
-    pub wanted: WantedArgs,
-    /// The result as JSON on stdout
-    #[arg(long)]
-    pub json: bool,
-}
+    #[test]
+    fn nothing_typed_is_the_honest_default() {
+        let plain = options("").unwrap();
+        assert_eq!(plain, EngineOptions::default());
+        assert!(!plain.allow_fallback && !plain.cuda.tf32 && !plain.cuda.graph && !plain.tensorrt.build);
+    }
 
-/// Options of `engine list`.
-#[derive(Debug, ClapArgs)]
-pub struct ListArgs {
-    /// Folder of built engines; `engines` in the project's cache if not given
-    #[arg(long, value_name = "FOLDER")]
-    pub engine_cache: Option<PathBuf>,
-    /// The result as JSON on stdout
-    #[arg(long)]
-    pub json: bool,
-}
+    #[test]
+    fn each_flag_reaches_its_option() {
+        let typed = options(
+            "--engine cuda --threads 3 --spin --allow-fallback --gpu 2 --cuda-memory 8GiB --cuda-arena \
+             next-power-of-two --tf32 --cuda-graph --min-batch 1 --opt-batch 2 --max-batch 4 --trt-workspace 512MiB \
+             --trt-level 5 --engine-cache here --build-engine --onnxruntime lib.so",
+        );
+        let (memory_limit, workspace) = (Some(ByteSize(8 << 30)), Some(ByteSize(512 << 20)));
+        let arena = ArenaGrowth::NextPowerOfTwo;
+        let wanted = EngineOptions {
+            threads: 3,
+            spin: true,
+            onnx_runtime: Some("lib.so".into()),
+            allow_fallback: true,
+            cuda: CudaOptions { device: 2, memory_limit, arena, tf32: true, graph: true },
+            tensorrt: TensorRtOptions {
+                device: 2,
+                profile: Some(BatchProfile { min: 1, opt: 2, max: 4 }),
+                workspace,
+                builder_level: Some(5),
+                graph: true,
+                cache: Some("here".into()),
+                build: true,
+            },
+            ..EngineOptions::default()
+        };
+        assert_eq!(typed.unwrap(), wanted);
+        let profile = |flags| options(flags).unwrap().tensorrt.profile;
+        assert_eq!(profile("--opt-batch 2"), Some(BatchProfile { min: 2, opt: 2, max: 2 }));
+        assert_eq!(profile("--opt-batch 2 --max-batch 3"), Some(BatchProfile { min: 2, opt: 2, max: 3 }));
+    }
 
-/// Options of `engine gc`.
-#[derive(Debug, ClapArgs)]
-#[command(group(clap::ArgGroup::new("which").required(true)))]
-pub struct GcArgs {
-    /// Keep so many, those used last
-    #[arg(long, value_name = "N", group = "which")]
-    pub keep: Option<usize>,
-    /// Remove what was not used for so long, such as 30d
-    #[arg(long, value_name = "TIME", group = "which", value_parser = humantime::parse_duration)]
-    pub older_than: Option<std::time::Duration>,
-    /// Remove all, and what TensorRT has measured of layers
-    #[arg(long, group = "which")]
-    pub all: bool,
-    /// Folder of built engines; `engines` in the project's cache if not given
-    #[arg(long, value_name = "FOLDER")]
-    pub engine_cache: Option<PathBuf>,
-    /// The result as JSON on stdout
-    #[arg(long)]
-    pub json: bool,
+    #[test]
+    fn what_cannot_be_meant_is_refused() {
+        for (flags, part) in [
+            ("--cuda-memory lots", "a number of bytes such as 8GiB"),
+            ("--min-batch 1", "--opt-batch"),
+            ("--opt-batch 0", "1 or more"),
+            ("--trt-level 6", "0..=5"),
+            ("--engine rocm", "ort-cuda (cuda)"),
+            ("--cuda-arena fast", "same-as-requested"),
+        ] {
+            let error = options(flags).unwrap_err();
+            assert!(error.contains(part), "{flags}: {error}");
+        }
+    }
 }

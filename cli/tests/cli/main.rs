@@ -8,6 +8,7 @@
 )]
 
 mod bad_input;
+mod engines;
 mod fixture;
 mod interrupted;
 mod pipeline;

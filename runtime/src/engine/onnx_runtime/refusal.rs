@@ -35,6 +35,9 @@ pub(super) fn clean(said: &str) -> String {
             after.split_once(" : ").and_then(|(number, rest)| number.parse::<i32>().ok().map(|_| rest));
         text = rest.and_then(|rest| rest.split_once(" : ")).map_or(after, |(_, rest)| rest);
     }
+    // A failed call of CUDA comes with its place in the source and the expression.
+    let text = text.find("CUDA failure ").map_or(text, |at| &text[at..]);
+    let text = text.split(" ; GPU=").next().unwrap_or(text);
     let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
     text.trim_end_matches('.').to_owned()
 }
@@ -99,6 +102,10 @@ mod tests {
             "CUDA execution provider is not enabled in this build"
         );
         assert_eq!(clean("[ONNXRuntimeError] : no number"), "no number");
+        let said = "/onnxruntime_src/include/onnxruntime/core/framework/provider_options_utils.h:187 Parse Failed to \
+                    parse provider option \"device_id\": CUDA failure 100: no CUDA-capable device is detected ; GPU=-1 \
+                    ; hostname=x ; file=/onnxruntime_src/info.cc ; line=70 ; expr=cudaGetDeviceCount(&num_devices);";
+        assert_eq!(clean(said), "CUDA failure 100: no CUDA-capable device is detected");
     }
 
     #[test]
