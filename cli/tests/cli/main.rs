@@ -11,3 +11,4 @@ mod bad_input;
 mod fixture;
 mod interrupted;
 mod pipeline;
+mod random;
