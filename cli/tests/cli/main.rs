@@ -12,3 +12,4 @@ mod engines;
 mod fixture;
 mod interrupted;
 mod pipeline;
+mod random;

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tract_linalg::multithread::{Executor, multithread_tract_scope};
+use tract_onnx::pb::ModelProto;
 use tract_onnx::prelude::*;
 
 const NAME: &str = "tract";
@@ -23,10 +24,14 @@ pub(crate) const VERSION: &str = "0.23.9";
 /// Plans hold their own packed weights: few are kept.
 const KEPT_PLANS: usize = 4;
 
+/// Graphs of more bytes than this are in memory once: one plan is kept, and the graph is read again for another batch.
+const LARGE: u64 = 1 << 30;
+
 pub(super) struct TractEngine {
     spec: DenoiserSpec,
     facts: EngineFacts,
-    model: InferenceModel,
+    /// For plans of other batches.
+    parsed: Option<InferenceModel>,
     ports: Ports,
     inputs: Vec<usize>,
     outputs: Vec<usize>,
@@ -38,23 +43,18 @@ pub(super) struct TractEngine {
     executor: Executor,
     last_run: Duration,
     record: Option<record::Record>,
+    /// [`LARGE`].
+    large: u64,
 }
 
 impl TractEngine {
     pub(super) fn new(model: Model, options: &EngineOptions, start: Instant) -> Result<Self> {
+        Self::with_limit(model, options, start, LARGE)
+    }
+
+    fn with_limit(model: Model, options: &EngineOptions, start: Instant, large: u64) -> Result<Self> {
         let Model { spec, facts: graph, proto, ports, inputs, outputs, extras } = model;
-        let onnx = tract_onnx::onnx().with_ignore_value_info(true);
-        if let Some(reason) = proto.graph.as_ref().and_then(|proto| operators::refusal(&onnx, proto)) {
-            return Err(engine_error("read", &graph, reason));
-        }
-        let parsed = guarded("read", &graph, || {
-            let folder = graph.path.parent().and_then(Path::to_str);
-            let parsed = onnx.parse(&proto, folder)?;
-            match parsed.unresolved_inputs.as_slice() {
-                [] => Ok(parsed.model),
-                names => Err(TractError::msg(format!("nothing computes {}", names.join(", ")))),
-            }
-        })?;
+        let parsed = parse(&graph, &proto)?;
         drop(proto);
         let load_ms = milliseconds(start.elapsed());
         let executor = match options.threads {
@@ -74,7 +74,7 @@ impl TractEngine {
         let mut engine = Self {
             spec,
             facts,
-            model: parsed,
+            parsed: Some(parsed),
             ports,
             inputs,
             outputs,
@@ -84,6 +84,7 @@ impl TractEngine {
             executor,
             last_run: Duration::ZERO,
             record: options.profile.as_deref().map(record::Record::new),
+            large,
         };
         let session = Instant::now();
         let batch = match engine.facts.graph.batch {
@@ -101,8 +102,12 @@ impl TractEngine {
         if let Some((_, plan)) = self.plans.iter().find(|(n, _)| *n == batch) {
             return Ok(plan.clone());
         }
+        let kept = if self.facts.graph.bytes > self.large { 1 } else { KEPT_PLANS };
+        if self.plans.len() == kept {
+            self.plans.remove(0);
+        }
+        let mut model = self.take_parsed()?;
         let plan = guarded("prepare", &self.facts.graph, || {
-            let mut model = self.model.clone();
             for (&place, port) in self.inputs.iter().zip(&self.ports.inputs) {
                 model.set_input_fact(place, InferenceFact::dt_shape(f32::datum_type(), port.shape(batch)))?;
             }
@@ -119,11 +124,24 @@ impl TractEngine {
             }
             Ok(plan)
         })?;
-        if self.plans.len() == KEPT_PLANS {
-            self.plans.remove(0);
-        }
         self.plans.push((batch, plan.clone()));
         Ok(plan)
+    }
+
+    /// The graph, for a plan to take apart; kept as well where another batch may come and it is not large.
+    fn take_parsed(&mut self) -> Result<InferenceModel> {
+        let graph = &self.facts.graph;
+        let parsed = match self.parsed.take() {
+            Some(parsed) => parsed,
+            None => {
+                let folder = graph.path.parent().unwrap_or(Path::new("."));
+                parse(graph, &Model::read(folder)?.proto)?
+            }
+        };
+        if graph.batch == Batch::Any && graph.bytes <= self.large {
+            self.parsed = Some(parsed.clone());
+        }
+        Ok(parsed)
     }
 
     /// Returns every output of the graph.
@@ -224,6 +242,22 @@ fn values(tensor: &Tensor) -> TractResult<&[f32]> {
     tensor.try_as_plain_ram()?.as_slice::<f32>()
 }
 
+/// The graph with its weights, as tract reads it.
+fn parse(graph: &GraphFacts, proto: &ModelProto) -> Result<InferenceModel> {
+    let onnx = tract_onnx::onnx().with_ignore_value_info(true);
+    if let Some(reason) = proto.graph.as_ref().and_then(|proto| operators::refusal(&onnx, proto)) {
+        return Err(engine_error("read", graph, reason));
+    }
+    guarded("read", graph, || {
+        let folder = graph.path.parent().and_then(Path::to_str);
+        let parsed = onnx.parse(proto, folder)?;
+        match parsed.unresolved_inputs.as_slice() {
+            [] => Ok(parsed.model),
+            names => Err(TractError::msg(format!("nothing computes {}", names.join(", ")))),
+        }
+    })
+}
+
 fn engine_error(action: &'static str, graph: &GraphFacts, reason: String) -> Error {
     Error::Engine { engine: NAME, action, path: graph.path.clone(), reason }
 }
@@ -244,6 +278,7 @@ fn guarded<T>(action: &'static str, graph: &GraphFacts, code: impl FnOnce() -> T
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 
@@ -264,6 +299,46 @@ mod tests {
         let expected =
             "engine tract cannot run model.onnx: it does not support this graph (index 7 out of bounds)";
         assert_eq!(result.unwrap_err().to_string(), expected);
+    }
+
+    #[test]
+    fn a_large_graph_is_read_again_for_another_batch_and_computes_the_same() {
+        use avdit_export::{ExportOptions, ModelConfig, ModelFolder, Provenance, RandomWeights};
+        let config = avdit_nets::AvditConfig::preset("tiny").unwrap();
+        let spec = DenoiserSpec {
+            layout: config.layout(),
+            target: avdit_core::Target::V,
+            schedule: avdit_core::ScheduleKind::Linear,
+            timesteps: 1000,
+        };
+        let (folder, options) = (tempfile::tempdir().unwrap(), ExportOptions::default());
+        let target = folder.path().join("model");
+        let graph =
+            avdit_export::export_avdit(&config, &RandomWeights::new(&config, 1), &spec, &options).unwrap();
+        let staged = ModelFolder::begin(&target).unwrap();
+        let model = ModelConfig::avdit(config, spec.clone(), Provenance::default());
+        let record = staged.write(&graph, &model, &options).unwrap();
+        staged.commit(&record).unwrap();
+
+        let options = EngineOptions { threads: 1, ..EngineOptions::default() };
+        let open = |large| {
+            let model = Model::read(&target).unwrap();
+            TractEngine::with_limit(model, &options, Instant::now(), large).unwrap()
+        };
+        let (mut whole, mut large) = (open(LARGE), open(0));
+        assert!(whole.parsed.is_some() && large.parsed.is_none());
+        for batch in [1, 2, 1] {
+            let mut noisy = Latents::zeros(&spec.layout, batch);
+            noisy.video.iter_mut().enumerate().for_each(|(i, x)| *x = (i % 7) as f32 - 3.0);
+            let levels = Levels::repeat(&vec![300.0; spec.layout.cells()], batch);
+            let predict = |engine: &mut TractEngine| {
+                let mut out = Latents::zeros(&spec.layout, batch);
+                engine.predict(&noisy, &levels, &mut out).unwrap();
+                out
+            };
+            assert_eq!(predict(&mut whole), predict(&mut large), "batch {batch}");
+        }
+        assert_eq!((whole.plans.len(), large.plans.len()), (2, 1));
     }
 
     #[test]
