@@ -1,9 +1,9 @@
 //! Which engines can run here and, where one cannot, what is missing and how to get it. Plain data. An
 //! engine is called usable when it has run a graph.
 
-mod gpu;
+pub mod gpu;
 
-pub use gpu::{Gpu, gpu};
+pub use gpu::{Gpu, GpuDevice, GpuState, gpu};
 
 use crate::engine::{EngineKind, TRACT_VERSION, load_onnx_runtime, self_check};
 use crate::error::Error;

@@ -7,6 +7,7 @@
 mod inspect;
 
 pub use inspect::inspect;
+pub(crate) use inspect::this_architecture;
 
 use serde::Serialize;
 use std::collections::HashSet;
@@ -128,10 +129,8 @@ impl Places {
             let folders = std::iter::once(cache.clone()).chain(sorted_entries(cache).into_iter().rev());
             candidates.extend(folders.flat_map(|f| libraries(&f)).map(|path| (path, Origin::Cache)));
         }
-        for prefix in &self.python {
-            let packages = python_packages(prefix).into_iter().map(|p| p.join("onnxruntime/capi"));
-            candidates.extend(packages.flat_map(|f| libraries(&f)).map(|path| (path, Origin::Python)));
-        }
+        let packages = self.python_packages().map(|folder| folder.join("onnxruntime/capi"));
+        candidates.extend(packages.flat_map(|f| libraries(&f)).map(|path| (path, Origin::Python)));
         let mut seen = HashSet::new();
         let mut is_new = |path: &Path| seen.insert(path.canonicalize().unwrap_or_else(|_| path.to_owned()));
         candidates
@@ -139,6 +138,11 @@ impl Places {
             .filter(|(path, _)| is_new(path))
             .map(|(path, origin)| Candidate { path, origin })
             .collect()
+    }
+
+    /// The folders that may hold Python packages.
+    pub(crate) fn python_packages(&self) -> impl Iterator<Item = PathBuf> {
+        self.python.iter().flat_map(|prefix| python_packages(prefix))
     }
 }
 

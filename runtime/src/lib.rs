@@ -10,6 +10,7 @@ pub mod engine;
 mod error;
 pub mod find;
 pub mod graph;
+pub mod libraries;
 pub mod machine;
 pub mod timing;
 
