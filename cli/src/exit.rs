@@ -8,6 +8,8 @@ const USAGE: u8 = 2;
 const BAD_INPUT: u8 = 3;
 /// ONNX Runtime is not there.
 const NO_LIBRARY: u8 = 4;
+/// The device or provider that was asked for does not run here.
+const NO_PROVIDER: u8 = 5;
 /// A graph does not compute what the checkpoint does.
 const GATE: u8 = 6;
 /// Stopped by the user; what was done is kept.
@@ -15,7 +17,8 @@ const INTERRUPTED: u8 = 130;
 
 /// For `--help`.
 pub const HELP: &str = "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a file or setting cannot be used, \
-4 ONNX Runtime is missing, 6 an accuracy check failed, 130 interrupted (work kept)";
+4 ONNX Runtime is missing, \
+5 the engine asked for cannot run here, 6 an accuracy check failed, 130 interrupted (work kept)";
 
 /// Work stopped by ctrl-C, with what to do to go on.
 #[derive(Debug)]
@@ -69,10 +72,10 @@ pub fn code(error: &anyhow::Error) -> u8 {
             return INTERRUPTED;
         }
         if let Some(error) = cause.downcast_ref::<avdit_runtime::Error>() {
-            return if matches!(error, avdit_runtime::Error::NoOnnxRuntime { .. }) {
-                NO_LIBRARY
-            } else {
-                BAD_INPUT
+            return match error {
+                avdit_runtime::Error::NoOnnxRuntime { .. } => NO_LIBRARY,
+                avdit_runtime::Error::Provider { .. } => NO_PROVIDER,
+                _ => BAD_INPUT,
             };
         }
         let bad_input = cause.is::<avdit_media::Error>()

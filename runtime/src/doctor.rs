@@ -45,10 +45,7 @@ pub struct EngineReport {
 /// Looks at this machine. `onnx_runtime` is a library that the caller was given, as in
 /// [`EngineOptions`](crate::EngineOptions).
 pub fn examine(onnx_runtime: Option<&Path>) -> RuntimeReport {
-    let engines = EngineKind::ALL.map(|kind| match kind {
-        EngineKind::Tract => tract(),
-        EngineKind::OrtCpu => ort_cpu(onnx_runtime),
-    });
+    let engines = [tract(), ort_cpu(onnx_runtime)];
     RuntimeReport { machine: Machine::this(), engines: engines.into(), gpu: gpu() }
 }
 

@@ -1,90 +1,23 @@
 //! Engines: what can run a graph, behind one trait.
 
 mod facts;
+mod kind;
 mod onnx_runtime;
+mod options;
 pub(crate) mod self_check;
 mod tract;
 
 pub use facts::{EngineFacts, Placement};
+pub use kind::EngineKind;
 pub use onnx_runtime::library::{OrtLibrary, load as load_onnx_runtime};
+pub use options::{ArenaGrowth, BatchProfile, ByteSize, CudaOptions, EngineOptions, TensorRtOptions};
 pub(crate) use tract::VERSION as TRACT_VERSION;
 
 use crate::error::{Error, Result};
 use crate::graph::{GraphFacts, Model};
 use avdit_core::{Denoiser, DenoiserSpec, Latents, Levels};
-use serde::{Deserialize, Serialize};
-use std::fmt;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::time::{Duration, Instant};
-
-/// Which engine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[non_exhaustive]
-pub enum EngineKind {
-    /// tract, part of this program.
-    #[serde(rename = "tract")]
-    Tract,
-    /// ONNX Runtime on the CPU, loaded when asked for.
-    #[serde(rename = "ort-cpu")]
-    OrtCpu,
-}
-
-impl EngineKind {
-    /// Every engine of this version.
-    pub const ALL: [EngineKind; 2] = [EngineKind::Tract, EngineKind::OrtCpu];
-
-    /// `tract` or `ort-cpu`.
-    pub fn name(self) -> &'static str {
-        match self {
-            EngineKind::Tract => "tract",
-            EngineKind::OrtCpu => "ort-cpu",
-        }
-    }
-}
-
-impl fmt::Display for EngineKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for EngineKind {
-    type Err = Error;
-
-    /// `tract`, `ort-cpu`, or `ort` for `ort-cpu`.
-    fn from_str(text: &str) -> Result<Self> {
-        match text {
-            "tract" => Ok(EngineKind::Tract),
-            "ort" | "ort-cpu" => Ok(EngineKind::OrtCpu),
-            _ => Err(Error::Value {
-                what: "engine".to_owned(),
-                expected: "tract or ort (the CPU; GPU engines are not part of this version)".to_owned(),
-                got: text.to_owned(),
-            }),
-        }
-    }
-}
-
-/// How an engine is to run.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EngineOptions {
-    /// Threads inside an operation.
-    pub threads: usize,
-    /// Whether idle ONNX Runtime threads wait by spinning: faster alone, harmful beside other work.
-    pub spin: bool,
-    /// The batch to prepare for when opening; others are prepared when they come.
-    pub batch: usize,
-    /// The ONNX Runtime to load; without one it is looked for.
-    pub onnx_runtime: Option<PathBuf>,
-}
-
-impl Default for EngineOptions {
-    fn default() -> Self {
-        let threads = std::thread::available_parallelism().map_or(1, Into::into);
-        Self { threads, spin: false, batch: 1, onnx_runtime: None }
-    }
-}
 
 /// A network ready to run.
 pub trait Engine: Denoiser + Send {
@@ -98,6 +31,14 @@ pub trait Engine: Denoiser + Send {
 
     /// Time inside the network's own code during the last prediction, without the copies in and out.
     fn last_run(&self) -> Duration;
+
+    /// Ends profiling, where it was asked for, and returns the file with the profile of what ran until now.
+    ///
+    /// # Errors
+    /// [`Error::Engine`] if the engine cannot write it.
+    fn finish_profile(&mut self) -> Result<Option<PathBuf>> {
+        Ok(None)
+    }
 
     /// As [`Denoiser::predict`], and returns whatever else the graph puts out, in its order.
     ///
@@ -126,8 +67,9 @@ pub struct ExtraOutput {
 ///
 /// # Errors
 /// [`Error::Io`], [`Error::Config`], [`Error::Graph`], [`Error::Signature`] or [`Error::ExternalData`] if the
-/// folder is not a sound model; [`Error::NoOnnxRuntime`] if that is asked for and not there; [`Error::Engine`] if
-/// the engine refuses the graph.
+/// folder is not a sound model; [`Error::NoOnnxRuntime`] if that is asked for and not there; [`Error::Provider`] if
+/// the engine's provider does not run here; [`Error::Engine`] if the engine refuses the graph; [`Error::Value`] for
+/// [`EngineKind::Candle`], which only the trainer can open.
 pub fn open(folder: &Path, kind: EngineKind, options: &EngineOptions) -> Result<Box<dyn Engine>> {
     if options.threads == 0 {
         return Err(Error::Value { what: "threads".into(), expected: "at least 1".into(), got: "0".into() });
@@ -137,7 +79,17 @@ pub fn open(folder: &Path, kind: EngineKind, options: &EngineOptions) -> Result<
     tracing::debug!(graph = %model.facts.path.display(), engine = kind.name(), "opening");
     Ok(match kind {
         EngineKind::Tract => Box::new(tract::TractEngine::new(model, options, start)?),
-        EngineKind::OrtCpu => Box::new(onnx_runtime::OrtEngine::new(model, options, start)?),
+        EngineKind::OrtCpu | EngineKind::OrtCuda | EngineKind::OrtTensorRt => {
+            Box::new(onnx_runtime::OrtEngine::new(model, kind, options, start)?)
+        }
+        EngineKind::Candle => {
+            return Err(Error::Value {
+                what: "engine".to_owned(),
+                expected: "one that runs graphs (candle runs a checkpoint and is opened through the trainer)"
+                    .to_owned(),
+                got: kind.name().to_owned(),
+            });
+        }
     })
 }
 

@@ -67,6 +67,16 @@ pub enum Error {
         /// Its own words.
         reason: String,
     },
+    /// A provider that was asked for and does not run here.
+    #[error("{engine} cannot run here: {reason}\n\nhint: {remedy}")]
+    Provider {
+        /// The engine's name.
+        engine: &'static str,
+        /// Why, in ONNX Runtime's words where it said it.
+        reason: String,
+        /// What to do.
+        remedy: String,
+    },
     /// No usable ONNX Runtime.
     #[error("no usable ONNX Runtime (1.{minimum} or newer){}\n\nhint: {hint}", list(attempts), minimum = crate::find::MINIMUM_MINOR)]
     NoOnnxRuntime {

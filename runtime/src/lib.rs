@@ -15,6 +15,6 @@ pub mod machine;
 pub mod timing;
 
 pub use bench::{BenchOptions, BenchReport, bench};
-pub use engine::{Engine, EngineFacts, EngineKind, EngineOptions, open};
+pub use engine::{CudaOptions, Engine, EngineFacts, EngineKind, EngineOptions, TensorRtOptions, open};
 pub use error::{Error, Result};
 pub use timing::{StepTiming, StepTimings, Summary, TimedSample, sample_timed};

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 /// How a model is run.
 #[derive(Clone, Debug, ClapArgs)]
 pub struct EngineArgs {
-    /// tract (built in) or ort (ONNX Runtime, found as `doctor` says)
+    /// tract (built in), ort-cpu, ort-cuda, ort-tensorrt (ONNX Runtime, found as `doctor` says) or candle
     #[arg(long, default_value = "tract", env = "AVDIT_ENGINE")]
     pub engine: avdit_runtime::EngineKind,
     /// Threads of the engine; all cores if not given

@@ -1,19 +1,16 @@
-//! ONNX Runtime on the CPU.
+//! ONNX Runtime, by the provider that was asked for.
 
 pub(crate) mod library;
+mod session;
 
-use super::{Engine, EngineFacts, EngineKind, EngineOptions, ExtraOutput, Placement, milliseconds};
+use super::{Engine, EngineFacts, EngineKind, EngineOptions, ExtraOutput, milliseconds};
 use crate::error::{Error, Result};
-use crate::graph::{GraphFacts, INPUTS, Model, OUTPUTS};
+use crate::graph::{INPUTS, Model, OUTPUTS};
 use avdit_core::{Denoiser, DenoiserSpec, Latents, Levels, Modality};
-use ort::logging::LogLevel;
 use ort::session::Session;
-use ort::session::builder::GraphOptimizationLevel;
 use ort::value::{TensorRef, ToShape};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
-
-const NAME: &str = "ort-cpu";
 
 pub(super) struct OrtEngine {
     spec: DenoiserSpec,
@@ -21,30 +18,40 @@ pub(super) struct OrtEngine {
     session: Session,
     extras: Vec<String>,
     last_run: Duration,
+    profiling: bool,
 }
 
 impl OrtEngine {
-    pub(super) fn new(model: Model, options: &EngineOptions, start: Instant) -> Result<Self> {
+    pub(super) fn new(
+        model: Model,
+        kind: EngineKind,
+        options: &EngineOptions,
+        start: Instant,
+    ) -> Result<Self> {
         let Model { spec, facts: graph, proto, extras, .. } = model;
         drop(proto);
         let library = library::load(options.onnx_runtime.as_deref())?;
         let load_ms = milliseconds(start.elapsed());
         let opening = Instant::now();
-        let session =
-            session(library, &graph.path, options).map_err(|reason| engine_error("open", &graph, reason))?;
+        let (session, placement) = session::open(library, &graph.path, kind, options)?;
         let facts = EngineFacts {
-            engine: EngineKind::OrtCpu,
+            engine: kind,
             version: library.version.clone(),
             library: Some(library.path.clone()),
             threads: options.threads,
             load_ms,
             session_ms: milliseconds(opening.elapsed()),
-            // No other provider is registered, so nothing can run elsewhere.
-            placement: vec![Placement { device: "CPUExecutionProvider".into(), nodes: None }],
+            placement,
             graph,
         };
         let extras = extras.into_iter().map(|(_, name)| name).collect();
-        Ok(Self { spec, facts, session, extras, last_run: Duration::ZERO })
+        let profiling = options.profile.is_some();
+        Ok(Self { spec, facts, session, extras, last_run: Duration::ZERO, profiling })
+    }
+
+    fn failed(&self, reason: String) -> avdit_core::Error {
+        let kind = self.facts.engine;
+        super::failed(kind.name(), engine_error(kind, "run", &self.facts.graph.path, reason))
     }
 
     /// Returns the outputs named in `extras`.
@@ -93,7 +100,7 @@ impl Denoiser for OrtEngine {
     fn predict(&mut self, noisy: &Latents, levels: &Levels, out: &mut Latents) -> avdit_core::Result<()> {
         super::check_buffers(&self.spec, &self.facts.graph, noisy, levels, out)?;
         let result = self.run(noisy, levels, out, &[]);
-        result.map_err(|reason| super::failed(NAME, engine_error("run", &self.facts.graph, reason)))?;
+        result.map_err(|reason| self.failed(reason))?;
         Ok(())
     }
 }
@@ -107,6 +114,16 @@ impl Engine for OrtEngine {
         self.last_run
     }
 
+    fn finish_profile(&mut self) -> Result<Option<PathBuf>> {
+        if !std::mem::take(&mut self.profiling) {
+            return Ok(None);
+        }
+        let path = self.session.end_profiling().map_err(|error| {
+            engine_error(self.facts.engine, "profile", &self.facts.graph.path, error.to_string())
+        })?;
+        Ok(Some(path.into()))
+    }
+
     fn predict_with_extras(
         &mut self,
         noisy: &Latents,
@@ -117,7 +134,7 @@ impl Engine for OrtEngine {
         let extras = std::mem::take(&mut self.extras);
         let result = self.run(noisy, levels, out, &extras);
         self.extras = extras;
-        result.map_err(|reason| super::failed(NAME, engine_error("run", &self.facts.graph, reason)))
+        result.map_err(|reason| self.failed(reason))
     }
 }
 
@@ -128,24 +145,6 @@ where
     TensorRef::from_array_view((shape, data)).map_err(|error| error.to_string())
 }
 
-fn session(library: &library::OrtLibrary, path: &Path, options: &EngineOptions) -> Result<Session, String> {
-    // The builder's errors carry the builder and are not `Send`: their text is all that leaves here.
-    Session::builder(library.environment())
-        .map_err(|error| error.to_string())?
-        .with_no_environment_execution_providers()
-        .map_err(|error| error.to_string())?
-        .with_log_level(LogLevel::Warning)
-        .map_err(|error| error.to_string())?
-        .with_optimization_level(GraphOptimizationLevel::All)
-        .map_err(|error| error.to_string())?
-        .with_intra_threads(options.threads)
-        .map_err(|error| error.to_string())?
-        .with_intra_op_spinning(options.spin)
-        .map_err(|error| error.to_string())?
-        .commit_from_file(path)
-        .map_err(|error| error.to_string())
-}
-
-fn engine_error(action: &'static str, graph: &GraphFacts, reason: String) -> Error {
-    Error::Engine { engine: NAME, action, path: graph.path.clone(), reason }
+fn engine_error(kind: EngineKind, action: &'static str, path: &Path, reason: String) -> Error {
+    Error::Engine { engine: kind.name(), action, path: path.to_owned(), reason }
 }

@@ -153,9 +153,16 @@ fn engines_are_called_by_their_names() {
     for kind in EngineKind::ALL {
         assert_eq!(kind.name().parse::<EngineKind>().unwrap(), kind);
     }
-    assert_eq!("ort".parse::<EngineKind>().unwrap(), EngineKind::OrtCpu);
-    let message = "ort-cuda".parse::<EngineKind>().unwrap_err().to_string();
-    assert!(message.starts_with("engine: 'ort-cuda' is not allowed"), "{message}");
+    for (short, kind) in [
+        ("ort", EngineKind::OrtCpu),
+        ("cuda", EngineKind::OrtCuda),
+        ("trt", EngineKind::OrtTensorRt),
+        ("tensorrt", EngineKind::OrtTensorRt),
+    ] {
+        assert_eq!(short.parse::<EngineKind>().unwrap(), kind);
+    }
+    let message = "rocm".parse::<EngineKind>().unwrap_err().to_string();
+    assert!(message.starts_with("engine: 'rocm' is not allowed, expected tract, ort-cpu"), "{message}");
 }
 
 #[test]

@@ -61,10 +61,10 @@ pub(crate) fn change(folder: &Path, edit: impl FnOnce(&mut Model)) {
     model.write(&path, &options).unwrap();
 }
 
-/// The engines that can run here. With `AVDIT_REQUIRE_ORT=1` a missing ONNX Runtime is a failure.
+/// The engines that can run here without a GPU. With `AVDIT_REQUIRE_ORT=1` a missing ONNX Runtime is a failure.
 pub(crate) fn engines() -> Vec<EngineKind> {
     match load_onnx_runtime(None) {
-        Ok(_) => EngineKind::ALL.to_vec(),
+        Ok(_) => EngineKind::ON_CPU.to_vec(),
         Err(error) if std::env::var("AVDIT_REQUIRE_ORT").is_ok_and(|value| value == "1") => panic!("{error}"),
         Err(error) => {
             eprintln!("ort-cpu is not tested: {error}");
