@@ -161,6 +161,19 @@ pub fn how_to_get_it() -> String {
         .to_owned()
 }
 
+/// What a user can do to get an ONNX Runtime that runs on NVIDIA GPUs.
+pub fn get_for_gpu() -> String {
+    "run `pip install 'onnxruntime-gpu[cuda,cudnn]==1.31.1'` and set ORT_DYLIB_PATH to its \
+     onnxruntime/capi/libonnxruntime.so.1.31.1"
+        .to_owned()
+}
+
+/// Files named as ONNX Runtime's library, in any of these places, that have a provider's library beside them.
+pub(crate) fn libraries_with(places: &Places, provider: &str) -> Vec<PathBuf> {
+    let candidates = places.candidates().into_iter().map(|candidate| candidate.path);
+    candidates.filter(|path| path.with_file_name(provider).is_file()).collect()
+}
+
 /// Whether a file is named as ONNX Runtime's library is (and not as one of its providers).
 pub fn is_library_name(path: &Path) -> bool {
     let Some(name) = path.file_name().and_then(|name| name.to_str()) else { return false };

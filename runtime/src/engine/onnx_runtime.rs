@@ -3,6 +3,8 @@
 pub(crate) mod library;
 mod session;
 
+pub(super) use session::open as open_session;
+
 use super::{Engine, EngineFacts, EngineKind, EngineOptions, ExtraOutput, milliseconds};
 use crate::error::{Error, Result};
 use crate::graph::{INPUTS, Model, OUTPUTS};

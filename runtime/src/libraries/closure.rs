@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 pub struct Library {
     /// The name by which it is asked for.
     pub name: String,
-    /// The library that asks for it, or `opened while running`.
+    /// What asks for it.
     pub needed_by: String,
     /// Where it is.
     pub path: Option<PathBuf>,
@@ -30,15 +30,25 @@ pub struct Library {
     pub looked_in: Vec<String>,
 }
 
-/// The libraries called `roots`, those called `opened`, and all that they need, needed ones first. Libraries of the
-/// system are listed where they are missing.
-pub fn closure(roots: &[&str], opened: &[&str], search: &Search) -> Vec<Library> {
+/// The parts of cuDNN that its first library opens.
+const CUDNN: [&str; 7] =
+    ["graph", "ops", "heuristic", "adv", "cnn", "engines_precompiled", "engines_runtime_compiled"];
+
+/// The libraries called `roots`, those `opened` by the last of them, and all that they need, needed ones first.
+/// Libraries of the system are listed where they are missing, parts of cuDNN where cuDNN itself is not.
+pub fn closure(roots: &[&str], opened: &[String], search: &Search) -> Vec<Library> {
     let mut walk = Walk { search, seen: HashSet::new(), found: Vec::new() };
     for root in roots {
         walk.visit(root, "ONNX Runtime", &[]);
     }
+    let opener = format!("{}, while running", roots.last().copied().unwrap_or("ONNX Runtime"));
     for name in opened {
-        walk.visit(name, "opened while running", &[]);
+        walk.visit(name, &opener, &[]);
+    }
+    if walk.found.iter().any(|library| library.name == "libcudnn.so.9" && library.path.is_some()) {
+        for part in CUDNN {
+            walk.visit(&format!("libcudnn_{part}.so.9"), "libcudnn.so.9, while running", &[]);
+        }
     }
     walk.found
 }

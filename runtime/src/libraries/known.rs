@@ -22,6 +22,9 @@ const PRODUCTS: &[Product] = &[
     Product { stems: &["libnvinfer", "libnvonnxparser"], name: "TensorRT", package: None },
 ];
 
+/// How a remedy begins that is a package of pip's.
+pub(crate) const PIP: &str = "pip install ";
+
 /// The oldest driver for CUDA 13.
 pub(super) const MINIMUM_DRIVER: u32 = 580;
 
@@ -56,7 +59,7 @@ pub(super) fn wanted(soname: &str) -> Option<Wanted> {
     };
     let (remedy, package) = match (product.package, major) {
         (Some((package, of_cuda_13)), Some(major)) if major == of_cuda_13 => {
-            (format!("pip install '{package}>={major},<{}'", major + 1), Some(package))
+            (format!("{PIP}'{package}>={major},<{}'", major + 1), Some(package))
         }
         (Some(_), _) => {
             (format!("install {version}, of the CUDA that this ONNX Runtime was built for"), None)

@@ -8,6 +8,7 @@ mod search;
 
 pub(crate) use closure::load;
 pub use closure::{Library, closure, preload};
+pub(crate) use known::PIP;
 pub use search::{FoundBy, Search};
 
 use std::path::{Path, PathBuf};
@@ -37,19 +38,8 @@ impl GpuProvider {
     fn opened(self, cuda: u32) -> Vec<String> {
         let mut names = vec!["libcuda.so.1".to_owned(), format!("libnvrtc.so.{cuda}")];
         if self == GpuProvider::Cuda {
-            // cuFFT counts one behind CUDA. cuDNN is a family of which the first opens the others.
-            names.push(format!("libcufft.so.{}", cuda.saturating_sub(1)));
-            let family = [
-                "",
-                "_graph",
-                "_ops",
-                "_heuristic",
-                "_adv",
-                "_cnn",
-                "_engines_precompiled",
-                "_engines_runtime_compiled",
-            ];
-            names.extend(family.map(|part| format!("libcudnn{part}.so.9")));
+            // cuFFT counts one behind CUDA.
+            names.extend([format!("libcufft.so.{}", cuda.saturating_sub(1)), "libcudnn.so.9".to_owned()]);
         }
         names
     }
@@ -65,7 +55,6 @@ pub fn of_provider(onnxruntime: &Path, provider: GpuProvider) -> Vec<Library> {
     let cublas = needed.iter().find(|name| name.starts_with("libcublas.so"));
     let cuda = cublas.and_then(|name| known::major(name)).unwrap_or(CUDA);
     let opened = provider.opened(cuda);
-    let opened: Vec<_> = opened.iter().map(String::as_str).collect();
     closure(&["libonnxruntime_providers_shared.so", provider.library()], &opened, &search)
 }
 

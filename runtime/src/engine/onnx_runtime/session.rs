@@ -14,7 +14,7 @@ use std::path::Path;
 ///
 /// # Errors
 /// [`Error::Provider`] if the provider cannot run here; [`Error::Engine`] if ONNX Runtime refuses the graph.
-pub(super) fn open(
+pub(in crate::engine) fn open(
     library: &OrtLibrary,
     path: &Path,
     kind: EngineKind,
