@@ -13,7 +13,7 @@ enum {
     CREATE_CUDA_OPTIONS = 205,
     UPDATE_CUDA_OPTIONS = 206,
     RELEASE_CUDA_OPTIONS = 208,
-    ENTRIES = 275
+    ENTRIES = 415
 };
 
 typedef struct { const void *(*api)(uint32_t version); const char *(*version)(void); } Base;
