@@ -46,7 +46,8 @@ pub enum Command {
     Train(TrainArgs),
     /// Write a run's network as an ONNX model, checked against the checkpoint
     #[command(
-        after_help = "Examples:\n  avdit export runs/first -o model/\n  avdit export runs/first -o model/ --batch 1 --raw"
+        after_help = "Examples:\n  avdit export runs/first -o model/\n  avdit export runs/first -o model/ --batch 1 --raw\n  \
+        avdit export --random 0 --preset avdit-420m -o untrained/ && avdit bench untrained/"
     )]
     Export(ExportArgs),
     /// Make clips with an exported model

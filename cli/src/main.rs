@@ -6,8 +6,10 @@
 mod args;
 mod cancel;
 mod commands;
+mod engines;
 mod exit;
 mod inputs;
+mod network;
 mod output;
 mod progress;
 mod report;

@@ -64,6 +64,7 @@ impl ModelFolder {
             files: files.map(|path| FileRecord::of(path)).collect::<Result<_>>()?,
             parameters: config.network.parameter_count(),
             parity: Vec::new(),
+            not_checked: Vec::new(),
         })
     }
 

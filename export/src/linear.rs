@@ -86,12 +86,39 @@ impl Recorder<'_> {
     }
 }
 
+/// Side of the squares that are transposed one after another, so that reads and writes stay within a cache.
+const TILE: usize = 32;
+
 /// The bytes of (rows, columns) as (columns, rows).
 fn transpose(values: &[f32], columns: usize) -> Vec<u8> {
     let rows = values.len() / columns;
-    let mut bytes = Vec::with_capacity(values.len() * 4);
-    for column in 0..columns {
-        bytes.extend((0..rows).flat_map(|row| values[row * columns + column].to_le_bytes()));
+    let mut bytes = vec![0; values.len() * 4];
+    let (elements, _) = bytes.as_chunks_mut::<4>();
+    for first_row in (0..rows).step_by(TILE) {
+        for first_column in (0..columns).step_by(TILE) {
+            for column in first_column..columns.min(first_column + TILE) {
+                for row in first_row..rows.min(first_row + TILE) {
+                    elements[column * rows + row] = values[row * columns + column].to_le_bytes();
+                }
+            }
+        }
     }
     bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_element_of_a_matrix_finds_its_place_whatever_the_size() {
+        for (rows, columns) in [(1, 1), (3, 5), (32, 32), (33, 70), (100, 31)] {
+            let values: Vec<f32> = (0..rows * columns).map(|i| i as f32).collect();
+            let transposed = transpose(&values, columns);
+            let at = |i: usize| f32::from_le_bytes(transposed[i * 4..i * 4 + 4].try_into().unwrap());
+            for (row, column) in (0..rows).flat_map(|row| (0..columns).map(move |column| (row, column))) {
+                assert_eq!(at(column * rows + row), values[row * columns + column], "{rows}x{columns}");
+            }
+        }
+    }
 }

@@ -93,6 +93,19 @@ pub struct ExportRecord {
     pub parameters: usize,
     /// The comparisons that were made.
     pub parity: Vec<ParityReport>,
+    /// The engines that were not compared, and why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_checked: Vec<NotChecked>,
+}
+
+/// An engine on which a graph was not compared with what it was made from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NotChecked {
+    /// Its name.
+    pub engine: String,
+    /// Why.
+    pub reason: String,
 }
 
 impl ExportRecord {

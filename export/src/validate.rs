@@ -1,7 +1,7 @@
 //! Whether two denoisers, such as a network in Candle and its graph in an engine, are the same function.
 
 use crate::error::{Error, Result};
-use avdit_core::{Denoiser, Latents, Layout, Levels, Modality, Noise, Purpose, Stream};
+use avdit_core::{Denoiser, DenoiserSpec, Latents, Layout, Levels, Modality, Noise, Purpose, Stream};
 use serde::{Deserialize, Serialize};
 
 /// How two denoisers are compared.
@@ -99,32 +99,72 @@ pub fn validate_batches(
     batch: usize,
     tolerance: Tolerance,
 ) -> Result<ParityReport> {
-    if reference.spec() != candidate.spec() {
-        let (expected, got) = (format!("{:?}", reference.spec()), format!("{:?}", candidate.spec()));
-        return Err(Error::mismatch("denoiser under validation", expected, got));
-    }
-    if n_cases == 0 || batch == 0 {
-        return Err(Error::mismatch("cases and batch of a validation", "at least 1", n_cases.min(batch)));
-    }
-    let spec = reference.spec().clone();
-    let mut cases = Vec::new();
-    for i in 0..n_cases {
-        let kind = KINDS[i % KINDS.len()];
-        let inputs = Inputs { noise: Noise::new(seed), case: i as u32, layout: &spec.layout, batch };
-        let (latents, levels) = (inputs.latents(), inputs.levels(kind, spec.timesteps));
-        let mut outputs = [Latents::zeros(&spec.layout, batch), Latents::zeros(&spec.layout, batch)];
-        reference.predict(&latents, &levels, &mut outputs[0])?;
-        candidate.predict(&latents, &levels, &mut outputs[1])?;
-        for modality in Modality::ALL {
-            let [expected, got] = [0, 1].map(|i| outputs[i].get(modality));
-            cases.push(compare(format!("{kind} {i}"), modality, expected, got, tolerance));
+    Expected::of(reference, n_cases, seed, batch)?.compare(candidate, tolerance)
+}
+
+/// What a reference predicts in every case of a validation: enough to compare others with when it is no longer in
+/// memory.
+pub struct Expected {
+    spec: DenoiserSpec,
+    seed: u64,
+    batch: usize,
+    outputs: Vec<Latents>,
+}
+
+impl Expected {
+    /// The predictions of a reference, as in [`validate_batches`].
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] if there are no cases or no clips; [`Error::Core`] if the reference fails.
+    pub fn of(reference: &mut dyn Denoiser, n_cases: usize, seed: u64, batch: usize) -> Result<Self> {
+        if n_cases == 0 || batch == 0 {
+            let least = n_cases.min(batch);
+            return Err(Error::mismatch("cases and batch of a validation", "at least 1", least));
         }
+        let mut expected = Self { spec: reference.spec().clone(), seed, batch, outputs: Vec::new() };
+        for case in 0..n_cases {
+            let (_, latents, levels) = expected.inputs(case);
+            let mut output = Latents::zeros(&expected.spec.layout, batch);
+            reference.predict(&latents, &levels, &mut output)?;
+            expected.outputs.push(output);
+        }
+        Ok(expected)
     }
-    // An output that the reference leaves at zero, as one that was never trained, compares nothing; some must.
-    let passed =
-        cases.iter().all(|case| case.passed) && cases.iter().any(|case| case.reference_max_abs > Some(0.0));
-    let (reference, candidate) = ("reference".to_owned(), "candidate".to_owned());
-    Ok(ParityReport { reference, candidate, seed, batch, tolerance: tolerance.relative, cases, passed })
+
+    /// Compares what another denoiser predicts.
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] if it is no denoiser of the same thing; [`Error::Core`] if it fails.
+    pub fn compare(&self, candidate: &mut dyn Denoiser, tolerance: Tolerance) -> Result<ParityReport> {
+        if self.spec != *candidate.spec() {
+            let (expected, got) = (format!("{:?}", self.spec), format!("{:?}", candidate.spec()));
+            return Err(Error::mismatch("denoiser under validation", expected, got));
+        }
+        let mut cases = Vec::new();
+        for (case, expected) in self.outputs.iter().enumerate() {
+            let (kind, latents, levels) = self.inputs(case);
+            let mut output = Latents::zeros(&self.spec.layout, self.batch);
+            candidate.predict(&latents, &levels, &mut output)?;
+            for modality in Modality::ALL {
+                let (expected, got) = (expected.get(modality), output.get(modality));
+                cases.push(compare(format!("{kind} {case}"), modality, expected, got, tolerance));
+            }
+        }
+        // An output that the reference leaves at zero, as one that was never trained, compares nothing; some must.
+        let passed = cases.iter().all(|case| case.passed)
+            && cases.iter().any(|case| case.reference_max_abs > Some(0.0));
+        let (reference, candidate) = ("reference".to_owned(), "candidate".to_owned());
+        let (seed, batch, tolerance) = (self.seed, self.batch, tolerance.relative);
+        Ok(ParityReport { reference, candidate, seed, batch, tolerance, cases, passed })
+    }
+
+    /// The kind of a case's levels, its latents and its levels.
+    fn inputs(&self, case: usize) -> (&'static str, Latents, Levels) {
+        let kind = KINDS[case % KINDS.len()];
+        let noise = Noise::new(self.seed);
+        let inputs = Inputs { noise, case: case as u32, layout: &self.spec.layout, batch: self.batch };
+        (kind, inputs.latents(), inputs.levels(kind, self.spec.timesteps))
+    }
 }
 
 fn compare(

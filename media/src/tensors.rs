@@ -2,10 +2,13 @@
 
 use crate::atomic::write_atomically;
 use crate::error::{Error, Result};
-use safetensors::{Dtype, SafeTensors};
+use safetensors::Dtype;
+use safetensors::tensor::Metadata as Header;
 use std::collections::BTreeMap;
-use std::io::Write;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 /// One tensor to write: its name, its shape and its values.
 pub struct TensorRef<'a> {
@@ -54,35 +57,54 @@ pub fn write_tensors(
     })
 }
 
-/// A file of tensors in memory, its header checked.
+/// Bytes that are read at once; a multiple of an element's.
+const BLOCK: usize = 1 << 20;
+
+/// What a header may take, as in the `safetensors` crate.
+const HEADER_LIMIT: u64 = 100_000_000;
+
+/// A file of tensors, its header and length checked. Values are read when they are asked for, so that a file may be
+/// larger than memory.
 pub struct TensorFile {
     path: PathBuf,
-    bytes: Vec<u8>,
+    file: Mutex<File>,
+    /// Where the first tensor begins.
+    start: u64,
+    header: Header,
     /// The file's metadata.
     pub metadata: BTreeMap<String, String>,
 }
 
 impl TensorFile {
-    /// Reads a file.
+    /// Opens a file and reads its header.
     ///
     /// # Errors
     /// [`Error::Io`], or [`Error::Malformed`] if the header or the length is not that of a safetensors file.
     pub fn read(path: &Path) -> Result<Self> {
-        let bytes = std::fs::read(path).map_err(|source| Error::io(path, source))?;
+        let io = |source| Error::io(path, source);
         let malformed =
             |what: String| Error::malformed(path, format!("not a sound safetensors file: {what}"));
-        if let Some(length) = bytes.first_chunk::<8>().map(|length| u64::from_le_bytes(*length))
-            && length.saturating_add(8) > bytes.len() as u64
-        {
-            return Err(malformed(format!(
-                "header of {length} bytes announced, file has {} bytes",
-                bytes.len()
-            )));
+        let mut file = File::open(path).map_err(io)?;
+        let size = file.metadata().map_err(io)?.len();
+        if size < 8 {
+            return Err(malformed(format!("file has {size} bytes")));
         }
-        let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|error| malformed(error.to_string()))?;
-        SafeTensors::deserialize(&bytes).map_err(|error| malformed(error.to_string()))?;
+        let mut length = [0; 8];
+        file.read_exact(&mut length).map_err(io)?;
+        let length = u64::from_le_bytes(length);
+        let start = length.saturating_add(8);
+        if start > size || length > HEADER_LIMIT {
+            return Err(malformed(format!("header of {length} bytes announced, file has {size} bytes")));
+        }
+        let mut text = vec![0; length as usize];
+        file.read_exact(&mut text).map_err(io)?;
+        let header: Header = serde_json::from_slice(&text).map_err(|error| malformed(error.to_string()))?;
+        let end = start.saturating_add(header.data_len() as u64);
+        if end != size {
+            return Err(malformed(format!("its tensors end at byte {end}, file has {size} bytes")));
+        }
         let metadata = header.metadata().clone().unwrap_or_default().into_iter().collect();
-        Ok(Self { path: path.to_owned(), bytes, metadata })
+        Ok(Self { path: path.to_owned(), file: Mutex::new(file), start, header, metadata })
     }
 
     /// The file's path.
@@ -91,15 +113,15 @@ impl TensorFile {
     }
 
     /// The names of its tensors, sorted.
-    ///
-    /// # Errors
-    /// [`Error::Malformed`] if the file cannot be read any more.
-    pub fn names(&self) -> Result<Vec<String>> {
-        let file = SafeTensors::deserialize(&self.bytes);
-        let file = file.map_err(|error| Error::malformed(&self.path, error.to_string()))?;
-        let mut names: Vec<String> = file.names().into_iter().map(|name| name.to_string()).collect();
+    pub fn names(&self) -> Vec<String> {
+        let mut names = self.header.offset_keys();
         names.sort();
-        Ok(names)
+        names
+    }
+
+    /// The shape of a tensor; `None` if it is not there.
+    pub fn shape(&self, name: &str) -> Option<&[usize]> {
+        self.header.info(name).map(|info| info.shape.as_slice())
     }
 
     /// A value of the metadata.
@@ -135,31 +157,51 @@ impl TensorFile {
     /// The shape of a tensor and its values.
     ///
     /// # Errors
-    /// [`Error::Malformed`] if it is missing or not f32.
+    /// [`Error::Malformed`] if it is missing or not f32, [`Error::Io`] if it cannot be read.
     pub fn tensor(&self, name: &str) -> Result<(Vec<usize>, Vec<f32>)> {
         let malformed = |what: String| Error::malformed(&self.path, format!("tensor {name}: {what}"));
-        let file = SafeTensors::deserialize(&self.bytes).map_err(|error| malformed(error.to_string()))?;
-        let view = file.tensor(name).map_err(|_| malformed("missing".to_owned()))?;
-        if view.dtype() != Dtype::F32 {
-            return Err(malformed(format!("has type {:?}, expected F32", view.dtype())));
+        let info = self.header.info(name).ok_or_else(|| malformed("missing".to_owned()))?;
+        if info.dtype != Dtype::F32 {
+            return Err(malformed(format!("has type {:?}, expected F32", info.dtype)));
         }
-        let (values, _) = view.data().as_chunks::<4>();
-        Ok((view.shape().to_vec(), values.iter().map(|&b| f32::from_le_bytes(b)).collect()))
+        let (from, to) = info.data_offsets;
+        let mut values = Vec::with_capacity((to - from) / 4);
+        let mut block = vec![0; BLOCK.min(to - from)];
+        let mut read = || {
+            // A reader that panicked has left nothing behind but a position, which is set here.
+            let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+            file.seek(SeekFrom::Start(self.start + from as u64))?;
+            for place in (from..to).step_by(BLOCK) {
+                let block = &mut block[..BLOCK.min(to - place)];
+                file.read_exact(block)?;
+                values.extend(block.as_chunks::<4>().0.iter().map(|&bytes| f32::from_le_bytes(bytes)));
+            }
+            Ok(())
+        };
+        read().map_err(|source| Error::io(&self.path, source))?;
+        Ok((info.shape.clone(), values))
+    }
+
+    /// Checks that a tensor is there with this shape.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] if it is missing or of another shape.
+    pub fn check_shape(&self, name: &str, expected: &[usize]) -> Result<()> {
+        let what = match self.shape(name) {
+            Some(shape) if shape == expected => return Ok(()),
+            Some(shape) => format!("has shape {shape:?}, expected {expected:?}"),
+            None => "missing".to_owned(),
+        };
+        Err(Error::malformed(&self.path, format!("tensor {name}: {what}")))
     }
 
     /// The values of a tensor of a known shape.
     ///
     /// # Errors
-    /// [`Error::Malformed`] if it is missing, not f32, or of another shape.
+    /// [`Error::Malformed`] if it is missing, not f32, or of another shape; [`Error::Io`] if it cannot be read.
     pub fn tensor_of(&self, name: &str, expected: &[usize]) -> Result<Vec<f32>> {
-        let (shape, values) = self.tensor(name)?;
-        if shape == expected {
-            return Ok(values);
-        }
-        Err(Error::malformed(
-            &self.path,
-            format!("tensor {name}: has shape {shape:?}, expected {expected:?}"),
-        ))
+        self.check_shape(name, expected)?;
+        Ok(self.tensor(name)?.1)
     }
 }
 

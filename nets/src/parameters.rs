@@ -15,6 +15,12 @@ pub enum Init {
     XavierUniform,
 }
 
+/// Standard deviation of random matrices that begin at zero.
+pub const RANDOM_WEIGHT: f64 = 0.02;
+
+/// Standard deviation of random vectors that begin at zero.
+pub const RANDOM_BIAS: f64 = 0.1;
+
 /// A learned tensor.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Parameter {
@@ -39,14 +45,31 @@ impl Parameter {
 
     /// Its first values under a seed; `index` is its place in the network's list.
     pub fn initial(&self, seed: u64, index: usize) -> Vec<f32> {
-        let (noise, stream) = (Noise::new(seed), Stream::new(Purpose::Parameters, 0, index as u32));
-        match self.init {
+        self.values(Noise::new(seed), Stream::new(Purpose::Parameters, 0, index as u32), self.init)
+    }
+
+    /// Random values that decide every output of the network, so that what it costs and whether two engines agree can
+    /// be known without training it: as it begins, but for what begins at zero, which becomes normal. Vectors, among
+    /// them the biases that the gates of adaLN stand on, get [`RANDOM_BIAS`]: every block then counts. A function of
+    /// seed and name, so that blocks keep their values when others are added.
+    pub fn random(&self, seed: u64) -> Vec<f32> {
+        let init = match self.init {
+            Init::Zeros if self.shape.len() == 1 => Init::Normal(RANDOM_BIAS),
+            Init::Zeros => Init::Normal(RANDOM_WEIGHT),
+            init => init,
+        };
+        self.values(Noise::new(seed), Stream::new(Purpose::Parameters, 1, hash(&self.name)), init)
+    }
+
+    fn values(&self, noise: Noise, stream: Stream, init: Init) -> Vec<f32> {
+        match init {
             Init::Zeros => vec![0.0; self.len()],
             Init::Ones => vec![1.0; self.len()],
             Init::Normal(std) => {
                 let mut values = vec![0.0; self.len()];
                 noise.normals(stream, &mut values);
-                values.iter().map(|x| (f64::from(*x) * std) as f32).collect()
+                values.iter_mut().for_each(|x| *x = (f64::from(*x) * std) as f32);
+                values
             }
             Init::XavierUniform => {
                 let bound = (6.0 / self.shape.iter().sum::<usize>() as f64).sqrt();
@@ -58,8 +81,34 @@ impl Parameter {
     }
 }
 
+/// FNV-1a (Fowler, Noll & Vo), 32 bits.
+fn hash(name: &str) -> u32 {
+    name.bytes().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+}
+
 /// `{name}.weight` (out, in) and `{name}.bias` (out).
 pub(crate) fn linear(list: &mut Vec<Parameter>, name: &str, inputs: usize, outputs: usize, init: Init) {
     list.push(Parameter { name: format!("{name}.weight"), shape: vec![outputs, inputs], init });
     list.push(Parameter { name: format!("{name}.bias"), shape: vec![outputs], init: Init::Zeros });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn random_values_are_a_function_of_seed_and_name_and_nowhere_all_zero() {
+        let mut list = Vec::new();
+        linear(&mut list, "a", 8, 6, Init::Zeros);
+        linear(&mut list, "b", 8, 6, Init::Zeros);
+        list.push(Parameter { name: "c".into(), shape: vec![6, 8], init: Init::XavierUniform });
+        for parameter in &list {
+            assert_eq!(parameter.random(1), parameter.random(1));
+            assert_ne!(parameter.random(1), parameter.random(2), "{}", parameter.name);
+            assert!(parameter.random(1).iter().any(|x| *x != 0.0), "{}", parameter.name);
+        }
+        assert_ne!(list[0].random(1), list[2].random(1), "tensors of another name have other values");
+        let spread = |values: Vec<f32>| values.iter().map(|x| x.abs()).fold(0.0, f32::max);
+        assert!(spread(list[0].random(1)) < 0.1 && spread(list[1].random(1)) > 0.05);
+    }
 }

@@ -14,6 +14,7 @@ mod check;
 mod error;
 mod external;
 mod infer;
+mod message;
 pub mod model;
 mod operators;
 #[allow(missing_docs, clippy::all, reason = "generated")]

@@ -7,9 +7,9 @@
 use crate::atomic::Pending;
 use crate::error::{Error, Result};
 use crate::external;
+use crate::message::Message;
 use crate::model::Model;
 use bytes::Bytes;
-use prost::Message;
 use std::path::{Path, PathBuf};
 
 /// Where each tensor of the data file begins is a multiple of this.
@@ -86,7 +86,7 @@ impl Model {
                 }
                 let bytes = tensor.raw_data.take().unwrap_or_default();
                 let start = offset + offset.wrapping_neg() % ALIGNMENT;
-                file.write(&vec![0; (start - offset) as usize])?;
+                file.write(&[0; ALIGNMENT as usize][..(start - offset) as usize])?;
                 file.write(&bytes)?;
                 offset = start + len as u64;
                 external::refer(tensor, &data_name, start, len as u64);
@@ -94,12 +94,13 @@ impl Model {
             file.flush()?;
             data = Some(file).filter(|_| offset > 0);
         }
-        let bytes = proto.encoded_len() as u64;
+        let message = Message::split(proto);
+        let bytes = message.len();
         if bytes > MESSAGE_LIMIT {
             return Err(Error::TooLarge { path: path.to_owned(), bytes, limit: MESSAGE_LIMIT });
         }
         let mut file = Pending::create(path)?;
-        file.write(&proto.encode_to_vec())?;
+        message.write(&mut |bytes| file.write(bytes))?;
         file.flush()?;
         let written = Written { model: path.to_owned(), data: data.as_ref().map(|_| data_path.clone()) };
         if let Some(data) = data {

@@ -12,8 +12,9 @@
 use crate::config::TrainConfig;
 use crate::error::{Error, Result};
 use crate::model::Weights;
+use crate::weight_file::WeightFile;
 use avdit_core::DenoiserSpec;
-use avdit_media::tensors::{TensorFile, TensorRef, write_tensors};
+use avdit_media::tensors::{TensorRef, write_tensors};
 use avdit_nets::avdit::AvditConfig;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -139,14 +140,15 @@ impl Checkpoint {
         })
     }
 
-    /// Reads only what inference needs: the configuration, and the moving average (or the raw parameters).
+    /// Opens only what inference needs: the configuration, and the file of the moving average (or of the raw
+    /// parameters), whose tensors are read when they are asked for.
     ///
     /// # Errors
     /// As [`Checkpoint::read`].
-    pub fn read_for_inference(folder: &Path, ema: bool) -> Result<(CheckpointConfig, Weights)> {
+    pub fn open_for_inference(folder: &Path, ema: bool) -> Result<(CheckpointConfig, WeightFile)> {
         let config = read_config(folder)?;
         let file = if ema { "ema.safetensors" } else { "model.safetensors" };
-        let weights = read_weights(folder, file, &shapes(&config.network))?;
+        let weights = WeightFile::open(&folder.join(file), &shapes(&config.network))?;
         Ok((config, weights))
     }
 }
@@ -186,20 +188,21 @@ fn moment_shapes(parameters: &Shapes) -> Shapes {
 
 /// The tensors of a file, which must be those of `shapes` and no others, all finite.
 fn read_weights(folder: &Path, file: &str, shapes: &Shapes) -> Result<Weights> {
-    let path = folder.join(file);
-    let tensors = TensorFile::read(&path)?;
-    if let Some(name) = tensors.names()?.into_iter().find(|name| !shapes.contains_key(name)) {
-        return Err(Error::content(&path, format!("tensor {name}: the network has no such parameter")));
-    }
-    let mut weights = Weights::new();
-    for (name, shape) in shapes {
-        let values = tensors.tensor_of(name, shape)?;
-        if let Some(index) = values.iter().position(|x| !x.is_finite()) {
-            return Err(Error::content(&path, format!("tensor {name}: value {index} is {}", values[index])));
-        }
-        weights.insert(name.clone(), values);
-    }
-    Ok(weights)
+    let file = WeightFile::open(&folder.join(file), shapes)?;
+    shapes.keys().map(|name| Ok((name.clone(), file.load(name)?))).collect()
+}
+
+/// Whether a folder is a checkpoint.
+fn is_checkpoint(folder: &Path) -> bool {
+    folder.join("state.json").is_file()
+}
+
+/// Whether a folder is a run with a checkpoint, or a checkpoint.
+///
+/// # Errors
+/// [`Error::Io`] if the folder cannot be listed.
+pub fn is_run(folder: &Path) -> Result<bool> {
+    Ok(is_checkpoint(folder) || !list(folder)?.is_empty())
 }
 
 /// The newest checkpoint of a run, or the folder itself if it is one.
@@ -207,7 +210,7 @@ fn read_weights(folder: &Path, file: &str, shapes: &Shapes) -> Result<Weights> {
 /// # Errors
 /// [`Error::Content`] with the command that makes one, if there is none.
 pub fn latest(run: &Path) -> Result<PathBuf> {
-    if run.join("state.json").is_file() {
+    if is_checkpoint(run) {
         return Ok(run.to_owned());
     }
     list(run)?.pop().ok_or_else(|| {

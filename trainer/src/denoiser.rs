@@ -1,28 +1,56 @@
 //! A trained network as a [`Denoiser`], to check other engines against.
 
 use crate::error::{Error, Result};
-use crate::model::{Model, Weights};
+use crate::model::Weights;
+use crate::network::Network;
 use avdit_core::{Denoiser, DenoiserSpec, Latents, Levels};
+use avdit_nets::Parameter;
 use avdit_nets::avdit::AvditConfig;
 use candle_core::{Device, Tensor};
 
 /// An AVDiT on Candle's CPU device.
 pub struct CandleDenoiser {
     spec: DenoiserSpec,
-    model: Model,
+    network: Network,
 }
 
 impl CandleDenoiser {
+    /// The version of Candle that this program contains.
+    pub const VERSION: &str = "0.11.1";
+
     /// With the given parameters.
     ///
     /// # Errors
-    /// As [`Model::with_weights`].
+    /// As [`Network::load`]; [`Error::Parameter`] naming the first one that is missing or left over.
     pub fn new(config: &AvditConfig, weights: &Weights, spec: DenoiserSpec) -> Result<Self> {
-        Ok(Self { model: Model::with_weights(config, weights, &Device::Cpu)?, spec })
+        let list = config.parameters();
+        if let Some(name) = weights.keys().find(|name| !list.iter().any(|p| &p.name == *name)) {
+            let what = "the network has no such parameter".into();
+            return Err(Error::Parameter { name: name.clone(), what });
+        }
+        Self::load(config, spec, &mut |parameter| {
+            let missing = || Error::Parameter {
+                name: parameter.name.clone(),
+                what: "missing from the checkpoint".into(),
+            };
+            weights.get(&parameter.name).cloned().ok_or_else(missing)
+        })
+    }
+
+    /// With values for each parameter, asked for one at a time.
+    ///
+    /// # Errors
+    /// As [`Network::load`].
+    pub fn load(
+        config: &AvditConfig,
+        spec: DenoiserSpec,
+        values: &mut dyn FnMut(&Parameter) -> Result<Vec<f32>>,
+    ) -> Result<Self> {
+        Ok(Self { network: Network::load(config, &Device::Cpu, values)?, spec })
     }
 
     fn run(&self, noisy: &Latents, levels: &Levels, out: &mut Latents) -> Result<()> {
-        let (video, audio) = self.model.forward(noisy, levels)?;
+        let (video, audio) = self.network.forward(noisy, levels)?;
         let copy = |from: Tensor, into: &mut Vec<f32>| -> Result<()> {
             *into = from.flatten_all()?.to_vec1()?;
             Ok(())
@@ -44,5 +72,16 @@ impl Denoiser for CandleDenoiser {
             Error::Core(error) => error,
             other => avdit_core::Error::Engine { engine: "candle", source: Box::new(other) },
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_told_is_the_one_that_is_built() {
+        let lock = include_str!("../../Cargo.lock");
+        assert!(lock.contains(&format!("name = \"candle-core\"\nversion = \"{}\"", CandleDenoiser::VERSION)));
     }
 }

@@ -1,25 +1,22 @@
-//! A network with its trainable parameters on a Candle device.
+//! A network with its trainable parameters on a Candle device: the loss and its gradients.
 
 use crate::error::{Error, Result};
+use crate::network::{self, Network};
 use crate::objective::NoisyBatch;
-use crate::ops::{CandleOps, CandleTensor};
-use avdit_core::{Latents, Layout, Levels, Modality};
-use avdit_nets::avdit::{AvditConfig, AvditInputs, avdit};
+use avdit_core::{Latents, Levels, Modality};
+use avdit_nets::avdit::AvditConfig;
 use candle_core::{Device, Tensor, Var};
 use rayon::prelude::*;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 /// Values by parameter name.
 pub type Weights = BTreeMap<String, Vec<f32>>;
 
 /// An AVDiT whose parameters are variables, in the network's order.
 pub struct Model {
-    config: AvditConfig,
-    layout: Layout,
-    device: Device,
+    network: Network,
     names: Vec<String>,
     vars: Vec<Var>,
-    tensors: HashMap<String, Tensor>,
 }
 
 /// The loss of a batch and its two terms.
@@ -78,7 +75,6 @@ impl Model {
     /// # Errors
     /// [`Error::Parameter`] naming the first one that is missing, left over or of another size.
     pub fn with_weights(config: &AvditConfig, weights: &Weights, device: &Device) -> Result<Self> {
-        config.check()?;
         let list = config.parameters();
         if let Some(name) = weights.keys().find(|name| !list.iter().any(|p| &p.name == *name)) {
             return Err(Error::Parameter {
@@ -86,36 +82,26 @@ impl Model {
                 what: "the network has no such parameter".into(),
             });
         }
-        let mut model = Self {
-            config: config.clone(),
-            layout: config.layout(),
-            device: device.clone(),
-            names: Vec::new(),
-            vars: Vec::new(),
-            tensors: HashMap::new(),
-        };
-        for parameter in list {
-            let fail = |what: String| Error::Parameter { name: parameter.name.clone(), what };
-            let values =
-                weights.get(&parameter.name).ok_or_else(|| fail("missing from the checkpoint".into()))?;
-            if values.len() != parameter.len() {
-                let shape = &parameter.shape;
-                return Err(fail(format!(
-                    "checkpoint has {} values, network expects {shape:?}",
-                    values.len()
-                )));
-            }
-            let var = Var::from_tensor(&Tensor::from_slice(values, parameter.shape.as_slice(), device)?)?;
-            model.tensors.insert(parameter.name.clone(), var.as_tensor().clone());
-            model.names.push(parameter.name);
-            model.vars.push(var);
-        }
-        Ok(model)
+        let (mut names, mut vars) = (Vec::new(), Vec::new());
+        let network = Network::build(config, device, |parameter| {
+            let missing = || Error::Parameter {
+                name: parameter.name.clone(),
+                what: "missing from the checkpoint".into(),
+            };
+            let values = weights.get(&parameter.name).ok_or_else(missing)?;
+            network::check_len(parameter, values.len())?;
+            let var = Var::from_slice(values, parameter.shape.as_slice(), device)?;
+            let tensor = var.as_tensor().clone();
+            names.push(parameter.name.clone());
+            vars.push(var);
+            Ok(tensor)
+        })?;
+        Ok(Self { network, names, vars })
     }
 
     /// Its configuration.
     pub fn config(&self) -> &AvditConfig {
-        &self.config
+        self.network.config()
     }
 
     /// Names and variables, in the network's order.
@@ -131,24 +117,6 @@ impl Model {
         self.parameters().map(|(name, var)| Ok((name.to_owned(), var.flatten_all()?.to_vec1()?))).collect()
     }
 
-    fn tensor(&self, modality: Modality, latents: &Latents) -> Result<Tensor> {
-        let shape = self.layout.shape(modality, latents.batch);
-        Ok(Tensor::from_slice(latents.get(modality), shape, &self.device)?)
-    }
-
-    fn inputs(&self, noisy: &Latents, levels: &Levels) -> Result<AvditInputs<CandleTensor>> {
-        let levels = |modality| -> Result<CandleTensor> {
-            let shape = (noisy.batch, self.layout.segments());
-            Ok(CandleTensor::new(Tensor::from_slice(levels.get(modality), shape, &self.device)?))
-        };
-        Ok(AvditInputs {
-            video: CandleTensor::new(self.tensor(Modality::Video, noisy)?),
-            audio: CandleTensor::new(self.tensor(Modality::Audio, noisy)?),
-            video_levels: levels(Modality::Video)?,
-            audio_levels: levels(Modality::Audio)?,
-        })
-    }
-
     /// Predictions `(video, audio)`, differentiable.
     ///
     /// # Shapes
@@ -156,7 +124,7 @@ impl Model {
     /// # Errors
     /// If a shape is wrong or Candle fails.
     pub fn forward(&self, noisy: &Latents, levels: &Levels) -> Result<(Tensor, Tensor)> {
-        self.run(&CandleOps::new(&self.tensors, &self.device), noisy, levels)
+        self.network.forward(noisy, levels)
     }
 
     /// Predictions with every intermediate result that the network shows, by name.
@@ -169,16 +137,7 @@ impl Model {
         noisy: &Latents,
         levels: &Levels,
     ) -> Result<((Tensor, Tensor), Vec<(String, Tensor)>)> {
-        let ops = CandleOps::new(&self.tensors, &self.device).with_taps();
-        let outputs = self.run(&ops, noisy, levels)?;
-        Ok((outputs, ops.into_taps()))
-    }
-
-    fn run(&self, ops: &CandleOps<'_>, noisy: &Latents, levels: &Levels) -> Result<(Tensor, Tensor)> {
-        noisy.check(&self.layout)?;
-        levels.check(&self.layout, noisy.batch)?;
-        let (video, audio) = avdit(ops, &self.config, &self.inputs(noisy, levels)?)?;
-        Ok((video.dense()?, audio.dense()?))
+        self.network.forward_with_taps(noisy, levels)
     }
 
     /// The loss of a noisy batch.
@@ -188,8 +147,8 @@ impl Model {
     pub fn loss(&self, batch: &NoisyBatch) -> Result<Loss> {
         let (video, audio) = self.forward(&batch.noisy, &batch.levels)?;
         let term = |prediction: Tensor, modality| -> Result<Tensor> {
-            let error = (prediction - self.tensor(modality, &batch.target)?)?;
-            Ok((error * self.tensor(modality, &batch.weight)?)?.sqr()?.sum_all()?)
+            let error = (prediction - self.network.tensor(modality, &batch.target)?)?;
+            Ok((error * self.network.tensor(modality, &batch.weight)?)?.sqr()?.sum_all()?)
         };
         let (video, audio) = (term(video, Modality::Video)?, term(audio, Modality::Audio)?);
         Ok(Loss { total: (&video + &audio)?, video, audio })
@@ -212,7 +171,7 @@ impl Model {
             };
             Ok(())
         };
-        for group in batch.chunks(&self.layout, chunk).chunks(rayon::current_num_threads()) {
+        for group in batch.chunks(self.network.layout(), chunk).chunks(rayon::current_num_threads()) {
             let parts: Vec<(LossValues, Gradients)> =
                 group.par_iter().map(|part| self.chunk_gradients(part)).collect::<Result<_>>()?;
             for (part_loss, part) in parts {

@@ -6,6 +6,7 @@ mod onnx_runtime;
 mod process;
 mod python;
 mod steps;
+mod sweep;
 mod test;
 mod tools;
 
@@ -38,6 +39,18 @@ enum Command {
         #[arg(long)]
         dir: Option<PathBuf>,
     },
+    /// What a step costs over tokens, width, depth, batch and threads: tables and charts
+    Sweep {
+        /// The folder for sweep.csv, sweep.md and the charts
+        #[arg(long)]
+        out: PathBuf,
+        /// Few points and short measurements, to see that it works
+        #[arg(long)]
+        quick: bool,
+        /// The program to measure with [default: a release build]
+        #[arg(long)]
+        avdit: Option<PathBuf>,
+    },
     /// What this machine's GPU can be checked for
     #[command(after_help = "exit code: 3 no usable GPU, 4 a GPU for which this version has no tests")]
     GpuCheck,
@@ -50,6 +63,7 @@ fn main() -> ExitCode {
             println!("{}", path.display());
             ExitCode::SUCCESS
         }),
+        Command::Sweep { out, quick, avdit } => sweep::sweep(&out, quick, avdit).map(|()| ExitCode::SUCCESS),
         Command::GpuCheck => Ok(gpu::check()),
     };
     code.unwrap_or_else(|error| {

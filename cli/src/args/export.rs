@@ -1,5 +1,6 @@
 //! What can be typed behind `export`.
 
+use crate::commands::export::Check;
 use clap::{Args as ClapArgs, ValueEnum};
 use std::path::PathBuf;
 
@@ -7,7 +8,17 @@ use std::path::PathBuf;
 #[derive(Debug, ClapArgs)]
 pub struct ExportArgs {
     /// A run's folder, or one of its checkpoints
-    pub run: PathBuf,
+    #[arg(required_unless_present = "random")]
+    pub run: Option<PathBuf>,
+    /// Random weights under this seed in place of a run: what a network costs can be known before it is trained
+    #[arg(long, value_name = "SEED", conflicts_with_all = ["run", "raw"], requires = "network")]
+    pub random: Option<u64>,
+    /// The network of --random: a preset
+    #[arg(long, group = "network", requires = "random", value_parser = clap::builder::PossibleValuesParser::new(avdit_nets::AvditConfig::PRESETS))]
+    pub preset: Option<String>,
+    /// The network of --random: a file with its width, depth, heads, grid, … (TOML or JSON), or a run's TOML
+    #[arg(long, group = "network", requires = "random", value_name = "FILE")]
+    pub config: Option<PathBuf>,
     /// Folder of the model
     #[arg(short, long)]
     pub out: PathBuf,
@@ -23,6 +34,10 @@ pub struct ExportArgs {
     /// Whether weights go into model.onnx_data
     #[arg(long, value_enum, default_value_t = ExternalChoice::Auto)]
     pub external_data: ExternalChoice,
+    /// Engines that compare the graph with what it was made from: auto (all; one above 1 GiB of weights), all, none, or
+    /// names separated by commas
+    #[arg(long, default_value = "auto")]
+    pub check: Check,
     /// The result as JSON on stdout
     #[arg(long)]
     pub json: bool,

@@ -1,6 +1,7 @@
 //! `avdit bench`: what a sampling step costs.
 
 use crate::args::{BenchArgs, EngineArgs, SamplerArgs};
+use crate::engines;
 use crate::exit::Usage;
 use crate::output::{say, say_json};
 use crate::progress::Stage;
@@ -8,14 +9,14 @@ use anyhow::Result;
 use avdit_core::{CellMask, Latents, Modality, Noise, Purpose, Stream};
 use avdit_core::{SampleRequest, Task};
 use avdit_media::codec::{Codec, LinearCodec};
-use avdit_runtime::bench::Progress;
+use avdit_runtime::bench::{Progress, bench_engine};
 use avdit_runtime::machine::Machine;
-use avdit_runtime::{BenchOptions, BenchReport, EngineOptions, Summary, bench};
+use avdit_runtime::{BenchOptions, BenchReport, EngineOptions, Summary};
 use std::path::Path;
 use std::time::Duration;
 
 pub fn run(args: &BenchArgs) -> Result<()> {
-    let spec = avdit_runtime::graph::read_spec(&args.model)?;
+    let spec = engines::spec(&args.model, args.engine.engine)?;
     let request = request(&args.sampler, args.task.given(spec.layout.segments())?, args.batch);
     let mut options = BenchOptions::new(request);
     options.warm_up = Duration::from_millis(args.warm_up_ms);
@@ -31,13 +32,14 @@ pub fn run(args: &BenchArgs) -> Result<()> {
         options.given = Some(given);
     }
     let mut stage = Stage::new("measure", args.min_runs, "runs");
-    let report =
-        bench(&args.model, args.engine.engine, &engine_options(&args.engine), &options, &mut |progress| {
-            if let Progress::Ran { runs, .. } = progress {
-                stage.set_total(runs.max(args.min_runs));
-                stage.set(runs, "");
-            }
-        })?;
+    let opening = EngineOptions { batch: args.batch, ..engine_options(&args.engine) };
+    let engine = engines::open(&args.model, args.engine.engine, &opening)?;
+    let report = bench_engine(engine, &options, &mut |progress| {
+        if let Progress::Ran { runs, .. } = progress {
+            stage.set_total(runs.max(args.min_runs));
+            stage.set(runs, "");
+        }
+    })?;
     stage.finish("");
     if args.json {
         return say_json(&report);

@@ -1,24 +1,40 @@
 //! `avdit export`: checkpoint → ONNX model, checked against the checkpoint.
 
+mod checks;
+
+pub use checks::Check;
+
 use crate::args::{ExportArgs, ExternalChoice};
-use crate::exit::GateFailed;
+use crate::network::{self, Network};
 use crate::output::{say, say_json};
-use anyhow::{Context, Result, bail};
-use avdit_core::{Denoiser, DenoiserSpec};
-use avdit_export::{
-    ExportOptions, ExportRecord, ModelConfig, ModelFolder, ParityReport, Provenance, Tolerance, export_avdit,
-    validate_batches, weight_map,
-};
+use anyhow::{Context, Result};
+use avdit_core::DenoiserSpec;
+use avdit_export::{ExportOptions, ExportRecord, ModelConfig, ModelFolder, NotChecked, export_avdit};
 use avdit_media::codec::{Codec, LinearCodec};
 use avdit_onnx::ExternalData;
-use avdit_runtime::{EngineKind, EngineOptions};
-use avdit_trainer::checkpoint::CheckpointConfig;
-use avdit_trainer::{CandleDenoiser, Checkpoint, checkpoint};
-use serde_json::json;
-use std::path::Path;
+use avdit_runtime::machine::peak_memory_bytes;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
 
-/// Random inputs on which the graph is compared with the checkpoint: every kind of level vector twice.
-const CASES: usize = 14;
+/// What an export took.
+#[derive(Serialize)]
+struct Costs {
+    /// The most memory that the process had held when the model was written, and after it was checked.
+    peak_memory_bytes: BTreeMap<&'static str, Option<u64>>,
+    /// How long each took.
+    seconds: BTreeMap<&'static str, f64>,
+}
+
+/// Its result as JSON: the record, and what it took.
+#[derive(Serialize)]
+struct Said<'a> {
+    #[serde(flatten)]
+    record: &'a ExportRecord,
+    #[serde(flatten)]
+    costs: &'a Costs,
+}
 
 pub fn run(args: &ExportArgs) -> Result<()> {
     let options = ExportOptions {
@@ -31,9 +47,25 @@ pub fn run(args: &ExportArgs) -> Result<()> {
         },
         ..ExportOptions::default()
     };
-    let record = export(&args.run, &args.out, !args.raw, &options)?;
+    let (record, costs) = match (&args.run, args.random) {
+        (Some(run), _) => {
+            let (network, codec) = of_run(run, !args.raw)?;
+            write(&network, Some(&codec), &args.out, &options, &args.check)?
+        }
+        (None, seed) => {
+            let ((config, spec), of) = match (&args.preset, &args.config) {
+                (Some(name), _) => (network::preset(name)?, format!("preset {name}")),
+                (None, path) => {
+                    let path = path.as_deref().context("no network was named")?;
+                    (network::read(path)?, path.display().to_string())
+                }
+            };
+            let network = Network::random(config, spec, seed.unwrap_or_default(), &of);
+            write(&network, None, &args.out, &options, &args.check)?
+        }
+    };
     if args.json {
-        return say_json(&record);
+        return say_json(&Said { record: &record, costs: &costs });
     }
     say(format!("{}: {} parameters, opset {}", args.out.display(), record.parameters, record.opset));
     for report in &record.parity {
@@ -46,74 +78,62 @@ pub fn run(args: &ExportArgs) -> Result<()> {
             report.cases.len()
         ));
     }
+    for NotChecked { engine, reason } in &record.not_checked {
+        say(format!("  {engine}: not checked: {reason}"));
+    }
+    if let Some(Some(bytes)) = costs.peak_memory_bytes.get("export") {
+        let (peak, seconds) = (*bytes as f64 / 1048576.0, costs.seconds["export"]);
+        say(format!("  written in {seconds:.1} s, peak memory {peak:.0} MiB"));
+    }
     Ok(())
 }
 
 /// Exports a run and checks the graph on every engine that can run here.
 pub fn export(run: &Path, out: &Path, ema: bool, options: &ExportOptions) -> Result<ExportRecord> {
-    let folder = checkpoint::latest(run)?;
-    let folder = folder.canonicalize().with_context(|| folder.display().to_string())?;
-    let (config, weights) = Checkpoint::read_for_inference(&folder, ema)?;
+    let (network, codec) = of_run(run, ema)?;
+    Ok(write(&network, Some(&codec), out, options, &Check::Auto)?.0)
+}
+
+/// A run's network and the codec of its latents.
+fn of_run(run: &Path, ema: bool) -> Result<(Network, PathBuf)> {
+    let (folder, network) = Network::of_run(run, ema)?;
     let codec = find_codec(run, &folder)?;
-    check_codec(&codec, &LinearCodec::load(&codec)?, &config.spec)?;
-    let map = weight_map(config.network.parameters(), weights.clone())?;
-    let model = export_avdit(&config.network, &map, &config.spec, options)?;
-    drop(map);
+    check_codec(&codec, &LinearCodec::load(&codec)?, &network.spec)?;
+    Ok((network, codec))
+}
 
+/// Writes a network as a model folder. While it is written, its weights are in memory once.
+fn write(
+    network: &Network,
+    codec: Option<&Path>,
+    out: &Path,
+    options: &ExportOptions,
+    check: &Check,
+) -> Result<(ExportRecord, Costs)> {
+    let start = Instant::now();
     let staged = ModelFolder::begin(out)?;
-    let model_config =
-        ModelConfig::avdit(config.network.clone(), config.spec.clone(), provenance(&folder, &config, ema));
-    let mut record = staged.write(&model, &model_config, options)?;
-    drop(model);
-    let bytes = std::fs::read(&codec).with_context(|| codec.display().to_string())?;
-    avdit_media::atomic::write_bytes_atomically(&staged.path().join("codec.safetensors"), &bytes)?;
-    let mut reference = CandleDenoiser::new(&config.network, &weights, config.spec.clone())?;
-    for kind in [EngineKind::Tract, EngineKind::OrtCpu] {
-        match check(&mut reference, staged.path(), kind, options.batch.unwrap_or(2)) {
-            Ok(report) => record.parity.push(report),
-            Err(error) if kind == EngineKind::OrtCpu && no_runtime(&error) && !runtime_named() => {
-                tracing::warn!(
-                    "the graph was not checked on ONNX Runtime, which is not here (`avdit doctor` says more)"
-                );
-            }
-            Err(error) => return Err(error),
-        }
+    let config = ModelConfig::avdit(network.config.clone(), network.spec.clone(), network.provenance.clone());
+    let mut record = {
+        let model = export_avdit(&network.config, &network.weights, &network.spec, options)?;
+        staged.write(&model, &config, options)?
+    };
+    if let Some(codec) = codec {
+        let bytes = std::fs::read(codec).with_context(|| codec.display().to_string())?;
+        avdit_media::atomic::write_bytes_atomically(&staged.path().join("codec.safetensors"), &bytes)?;
     }
-    if let Some(failed) = record.parity.iter().find(|report| !report.passed) {
-        let worst = failed.worst().and_then(|case| case.relative_error).unwrap_or(f64::INFINITY);
-        bail!(GateFailed(format!(
-            "the graph on {} differs from the checkpoint by {worst:.1e} of the output, allowed is {:.0e}; nothing was written",
-            failed.candidate, failed.tolerance
-        )));
-    }
+    let (written, export_peak) = (start.elapsed().as_secs_f64(), peak_memory_bytes());
+    checks::run(check, network, staged.path(), options.batch, &mut record)?;
     staged.commit(&record)?;
-    Ok(record)
-}
-
-fn check(
-    reference: &mut CandleDenoiser,
-    model: &Path,
-    kind: EngineKind,
-    batch: usize,
-) -> Result<ParityReport> {
-    let options = EngineOptions { batch, ..EngineOptions::default() };
-    let mut engine = avdit_runtime::open(model, kind, &options)?;
-    let candidate: &mut dyn Denoiser = engine.as_mut();
-    let report = validate_batches(reference, candidate, CASES, 0, batch, Tolerance::SAME_MATH)?;
-    Ok(report.between("candle", kind.name()))
-}
-
-/// Whether the user has said which ONNX Runtime to load; it must then be usable.
-fn runtime_named() -> bool {
-    std::env::var_os("ORT_DYLIB_PATH").is_some_and(|path| !path.is_empty())
-}
-
-fn no_runtime(error: &anyhow::Error) -> bool {
-    matches!(error.downcast_ref(), Some(avdit_runtime::Error::NoOnnxRuntime { .. }))
+    let checked = start.elapsed().as_secs_f64() - written;
+    let costs = Costs {
+        peak_memory_bytes: [("export", export_peak), ("checks", peak_memory_bytes())].into(),
+        seconds: [("export", written), ("checks", checked)].into(),
+    };
+    Ok((record, costs))
 }
 
 /// The codec lies in the run's folder, which is given or holds the checkpoint that is.
-fn find_codec(run: &Path, checkpoint: &Path) -> Result<std::path::PathBuf> {
+fn find_codec(run: &Path, checkpoint: &Path) -> Result<PathBuf> {
     let places = [Some(run), checkpoint.parent().and_then(Path::parent)];
     let found =
         places.into_iter().flatten().map(|place| place.join("codec.safetensors")).find(|path| path.is_file());
@@ -133,12 +153,4 @@ pub fn check_codec(path: &Path, codec: &LinearCodec, spec: &DenoiserSpec) -> Res
     }
     let what = format!("its latents are {:?}, the network's are {:?}", codec.layout(), spec.layout);
     Err(avdit_trainer::Error::content(path, what).into())
-}
-
-fn provenance(checkpoint: &Path, config: &CheckpointConfig, ema: bool) -> Provenance {
-    let value = json!({
-        "checkpoint": checkpoint, "ema": ema, "train": config.train,
-        "avdit": env!("CARGO_PKG_VERSION"),
-    });
-    value.as_object().cloned().unwrap_or_default()
 }

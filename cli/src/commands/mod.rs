@@ -3,7 +3,7 @@
 mod bench;
 pub mod demo;
 mod doctor;
-mod export;
+pub mod export;
 mod prepare;
 mod sample;
 mod train;

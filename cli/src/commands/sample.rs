@@ -3,6 +3,7 @@
 use crate::args::{ExtraFile, SampleArgs};
 use crate::commands::bench::{engine_options, request};
 use crate::commands::export::check_codec;
+use crate::engines;
 use crate::exit::Usage;
 use crate::inputs::Given;
 use crate::output::{say, say_json};
@@ -10,9 +11,10 @@ use crate::progress::Stage;
 use anyhow::{Context, Result, bail};
 use avdit_core::sampling::Event;
 use avdit_core::{Latents, SampleRequest, Task};
+use avdit_export::ModelConfig;
 use avdit_media::codec::{Codec, LinearCodec};
 use avdit_media::{Clip, EncodeOptions, write_clip};
-use avdit_runtime::{Engine, EngineFacts, StepTimings, Summary, TimedSample, open, sample_timed};
+use avdit_runtime::{Engine, EngineFacts, StepTimings, Summary, TimedSample, sample_timed};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
@@ -20,6 +22,12 @@ pub fn run(args: &SampleArgs) -> Result<()> {
     let inputs: Vec<&Path> = args.video.iter().chain(&args.audio).map(PathBuf::as_path).collect();
     check_outputs(&args.out, &args.also, &inputs)?;
     let path = args.model.join("codec.safetensors");
+    let random = ModelConfig::read(&args.model).is_ok_and(|model| model.provenance.contains_key("random"));
+    if random && !path.exists() {
+        let what = "its weights are random and it has no codec, so it makes no clips\n\nhint: measure it with `avdit bench`, \
+            or export a trained run";
+        return Err(avdit_trainer::Error::content(&args.model, what).into());
+    }
     let codec = LinearCodec::load(&path)?;
     check_codec(&path, &codec, &avdit_runtime::graph::read_spec(&args.model)?)?;
     let task = match (&args.task, &args.given) {
@@ -28,7 +36,7 @@ pub fn run(args: &SampleArgs) -> Result<()> {
     };
     let mask = task.given(codec.layout().segments())?;
     let given = Given::read(&codec, &mask, args.video.as_deref(), args.audio.as_deref())?;
-    let mut engine = open(&args.model, args.engine.engine, &engine_options(&args.engine))?;
+    let mut engine = engines::open(&args.model, args.engine.engine, &engine_options(&args.engine))?;
     let request = request(&args.sampler, mask, 1);
     let sampled = with_progress(engine.as_mut(), &request, given.latents())?;
     let clip = given.keep_originals(codec.decode(&sampled.latents)?);

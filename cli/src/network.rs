@@ -1,0 +1,161 @@
+//! A network with its parameters: of a checkpoint, random, or as the provenance of a model tells.
+
+use anyhow::{Context, Result};
+use avdit_core::DenoiserSpec;
+use avdit_export::{ModelConfig, Provenance, RandomWeights, WeightSource};
+use avdit_media::codec::file_sha256;
+use avdit_media::shard::{DATASET_FILE, Dataset};
+use avdit_nets::AvditConfig;
+use avdit_trainer::checkpoint::CheckpointConfig;
+use avdit_trainer::config::ObjectiveConfig;
+use avdit_trainer::{CandleDenoiser, Checkpoint, TrainConfig, WeightFile, checkpoint};
+use serde_json::json;
+use std::path::{Path, PathBuf};
+
+/// A network, and where its parameters come from.
+pub struct Network {
+    pub config: AvditConfig,
+    pub spec: DenoiserSpec,
+    pub weights: Weights,
+    /// What `config.json` of a model made from it says.
+    pub provenance: Provenance,
+}
+
+/// Parameters that are read or made one tensor at a time.
+pub enum Weights {
+    File(WeightFile),
+    Random(RandomWeights),
+}
+
+impl WeightSource for Weights {
+    fn names(&self) -> Vec<String> {
+        match self {
+            Weights::File(file) => file.names(),
+            Weights::Random(random) => random.names(),
+        }
+    }
+
+    fn shape(&self, name: &str) -> Option<Vec<usize>> {
+        match self {
+            Weights::File(file) => file.shape(name),
+            Weights::Random(random) => random.shape(name),
+        }
+    }
+
+    fn load(&self, name: &str) -> Result<Vec<f32>, Box<dyn std::error::Error + Send + Sync>> {
+        match self {
+            Weights::File(file) => Ok(file.load(name)?),
+            Weights::Random(random) => random.load(name),
+        }
+    }
+}
+
+impl Network {
+    /// A run's newest checkpoint, or the checkpoint itself.
+    pub fn of_run(run: &Path, ema: bool) -> Result<(PathBuf, Self)> {
+        let folder = checkpoint::latest(run)?;
+        let folder = folder.canonicalize().with_context(|| folder.display().to_string())?;
+        let (CheckpointConfig { network, spec, train, .. }, file) =
+            Checkpoint::open_for_inference(&folder, ema)?;
+        let provenance = json!({
+            "checkpoint": folder, "ema": ema, "weights_sha256": file_sha256(file.path())?, "train": train,
+            "avdit": env!("CARGO_PKG_VERSION"),
+        });
+        let provenance = provenance.as_object().cloned().unwrap_or_default();
+        Ok((folder, Self { config: network, spec, weights: Weights::File(file), provenance }))
+    }
+
+    /// A network with random weights; `of` says in words which.
+    pub fn random(config: AvditConfig, spec: DenoiserSpec, seed: u64, of: &str) -> Self {
+        let provenance = json!({
+            "random": { "seed": seed, "network": of }, "avdit": env!("CARGO_PKG_VERSION"),
+        });
+        let weights = Weights::Random(RandomWeights::new(&config, seed));
+        Self { config, spec, weights, provenance: provenance.as_object().cloned().unwrap_or_default() }
+    }
+
+    /// What the graph of a model folder was made from; a run or a checkpoint is taken as it is.
+    pub fn behind(folder: &Path) -> Result<Self> {
+        if checkpoint::is_run(folder)? {
+            return Ok(Self::of_run(folder, true)?.1);
+        }
+        let model = ModelConfig::read(folder)?;
+        let provenance = &model.provenance;
+        let bad = |what: String| avdit_trainer::Error::content(&folder.join("config.json"), what);
+        if let Some(random) = provenance.get("random") {
+            let seed = random["seed"].as_u64().ok_or_else(|| bad("random weights without a seed".into()))?;
+            let of = random["network"].as_str().unwrap_or_default();
+            return Ok(Self::random(model.network, model.spec, seed, of));
+        }
+        let path = provenance.get("checkpoint").and_then(|path| path.as_str());
+        let path = path.ok_or_else(|| bad("it names no checkpoint, and no seed of random weights".into()))?;
+        let ema = provenance.get("ema").and_then(serde_json::Value::as_bool).unwrap_or(true);
+        let (checkpoint, network) = Self::of_run(Path::new(path), ema).with_context(|| {
+            format!("{}: the checkpoint that it was exported from is needed", folder.display())
+        })?;
+        let hash = |provenance: &Provenance| provenance.get("weights_sha256").cloned();
+        if hash(provenance).is_some_and(|expected| Some(expected) != hash(&network.provenance)) {
+            let what = format!("the checkpoint {} has changed since the export", checkpoint.display());
+            return Err(bad(format!("{what}\n\nhint: export it again")).into());
+        }
+        if network.config != model.network {
+            return Err(bad(format!("the checkpoint {} is of another network", checkpoint.display())).into());
+        }
+        Ok(network)
+    }
+
+    /// It, run by the trainer.
+    pub fn denoiser(&self) -> Result<CandleDenoiser> {
+        let spec = self.spec.clone();
+        Ok(CandleDenoiser::load(&self.config, spec, &mut |parameter| match &self.weights {
+            Weights::File(file) => file.load(&parameter.name),
+            Weights::Random(random) => Ok(random.of(parameter)),
+        })?)
+    }
+}
+
+/// A preset on its own grid, as a run with default settings would train it.
+pub fn preset(name: &str) -> Result<(AvditConfig, DenoiserSpec)> {
+    let config = AvditConfig::preset(name).with_context(|| format!("there is no preset {name}"))?;
+    let spec = default_spec(&config);
+    Ok((config, spec))
+}
+
+fn default_spec(config: &AvditConfig) -> DenoiserSpec {
+    let ObjectiveConfig { target, schedule, timesteps, .. } = ObjectiveConfig::default();
+    DenoiserSpec { layout: config.layout(), target, schedule, timesteps }
+}
+
+/// A network from a file: its own configuration as TOML or JSON, or the TOML of a run, whose grid is that of its
+/// dataset or, before there is one, its preset's.
+pub fn read(path: &Path) -> Result<(AvditConfig, DenoiserSpec)> {
+    let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+    let bad = |what: String| avdit_trainer::Error::content(path, what);
+    let config: AvditConfig = if path.extension().is_some_and(|extension| extension == "json") {
+        serde_json::from_str(&text).map_err(|error| bad(error.to_string()))?
+    } else {
+        let table: toml::Table =
+            text.parse().map_err(|error: toml::de::Error| bad(error.to_string().trim_end().to_owned()))?;
+        if table.contains_key("run") {
+            return of_train_config(&TrainConfig::parse(&text, path)?);
+        }
+        toml::from_str(&text).map_err(|error| bad(error.to_string().trim_end().to_owned()))?
+    };
+    config.check().map_err(|error| bad(error.to_string()))?;
+    let spec = default_spec(&config);
+    Ok((config, spec))
+}
+
+fn of_train_config(train: &TrainConfig) -> Result<(AvditConfig, DenoiserSpec)> {
+    let layout = if train.data.join(DATASET_FILE).is_file() {
+        Dataset::open(&train.data)?.layout().clone()
+    } else {
+        let name = train.model.preset.as_deref().unwrap_or("tiny");
+        tracing::warn!(
+            "{} is no dataset: the network is put on the grid of preset {name}",
+            train.data.display()
+        );
+        preset(name)?.1.layout
+    };
+    Ok((train.network(&layout)?, train.spec(&layout)))
+}

@@ -1,0 +1,129 @@
+//! A network on a Candle device: parameters by name, and the way through it.
+
+use crate::error::{Error, Result};
+use crate::ops::{CandleOps, CandleTensor};
+use avdit_core::{Latents, Layout, Levels, Modality};
+use avdit_nets::Parameter;
+use avdit_nets::avdit::{AvditConfig, AvditInputs, avdit};
+use candle_core::{Device, Tensor};
+use std::collections::HashMap;
+
+/// An AVDiT and its parameters. What it computes can be differentiated where its parameters are variables; where they
+/// are not, nothing of a prediction stays in memory but its result.
+pub struct Network {
+    config: AvditConfig,
+    layout: Layout,
+    device: Device,
+    tensors: HashMap<String, Tensor>,
+}
+
+impl Network {
+    /// With one tensor for each parameter, asked for in the network's order, so that no more than one is in memory
+    /// beside those that are done.
+    ///
+    /// # Errors
+    /// Whatever `tensor` reports; a network error if the configuration cannot be built.
+    pub fn build(
+        config: &AvditConfig,
+        device: &Device,
+        mut tensor: impl FnMut(&Parameter) -> Result<Tensor>,
+    ) -> Result<Self> {
+        config.check()?;
+        let tensors = config.parameters().into_iter().map(|p| Ok((p.name.clone(), tensor(&p)?)));
+        Ok(Self {
+            tensors: tensors.collect::<Result<_>>()?,
+            config: config.clone(),
+            layout: config.layout(),
+            device: device.clone(),
+        })
+    }
+
+    /// For inference: with values for each parameter, asked for one at a time.
+    ///
+    /// # Errors
+    /// As [`Network::build`]; [`Error::Parameter`] naming the first one of another size.
+    pub fn load(
+        config: &AvditConfig,
+        device: &Device,
+        values: &mut dyn FnMut(&Parameter) -> Result<Vec<f32>>,
+    ) -> Result<Self> {
+        Self::build(config, device, |parameter| {
+            let values = values(parameter)?;
+            check_len(parameter, values.len())?;
+            Ok(Tensor::from_vec(values, parameter.shape.as_slice(), device)?)
+        })
+    }
+
+    /// Its configuration.
+    pub fn config(&self) -> &AvditConfig {
+        &self.config
+    }
+
+    /// The grid of its latents.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// Latents of one modality as a tensor.
+    ///
+    /// # Errors
+    /// If Candle fails.
+    pub fn tensor(&self, modality: Modality, latents: &Latents) -> Result<Tensor> {
+        let shape = self.layout.shape(modality, latents.batch);
+        Ok(Tensor::from_slice(latents.get(modality), shape, &self.device)?)
+    }
+
+    fn inputs(&self, noisy: &Latents, levels: &Levels) -> Result<AvditInputs<CandleTensor>> {
+        let levels = |modality| -> Result<CandleTensor> {
+            let shape = (noisy.batch, self.layout.segments());
+            Ok(CandleTensor::new(Tensor::from_slice(levels.get(modality), shape, &self.device)?))
+        };
+        Ok(AvditInputs {
+            video: CandleTensor::new(self.tensor(Modality::Video, noisy)?),
+            audio: CandleTensor::new(self.tensor(Modality::Audio, noisy)?),
+            video_levels: levels(Modality::Video)?,
+            audio_levels: levels(Modality::Audio)?,
+        })
+    }
+
+    /// Predictions `(video, audio)`.
+    ///
+    /// # Shapes
+    /// `noisy`, predictions: `(B, F, C, H, W)` and `(B, A, Ca)`; `levels`: `(B, N)` per modality, 0…T.
+    /// # Errors
+    /// If a shape is wrong or Candle fails.
+    pub fn forward(&self, noisy: &Latents, levels: &Levels) -> Result<(Tensor, Tensor)> {
+        self.run(&CandleOps::new(&self.tensors, &self.device), noisy, levels)
+    }
+
+    /// Predictions with every intermediate result that the network shows, by name.
+    ///
+    /// # Errors
+    /// As [`Network::forward`].
+    #[allow(clippy::type_complexity)]
+    pub fn forward_with_taps(
+        &self,
+        noisy: &Latents,
+        levels: &Levels,
+    ) -> Result<((Tensor, Tensor), Vec<(String, Tensor)>)> {
+        let ops = CandleOps::new(&self.tensors, &self.device).with_taps();
+        let outputs = self.run(&ops, noisy, levels)?;
+        Ok((outputs, ops.into_taps()))
+    }
+
+    fn run(&self, ops: &CandleOps<'_>, noisy: &Latents, levels: &Levels) -> Result<(Tensor, Tensor)> {
+        noisy.check(&self.layout)?;
+        levels.check(&self.layout, noisy.batch)?;
+        let (video, audio) = avdit(ops, &self.config, &self.inputs(noisy, levels)?)?;
+        Ok((video.dense()?, audio.dense()?))
+    }
+}
+
+/// Checks that a parameter has as many values as its shape says.
+pub(crate) fn check_len(parameter: &Parameter, got: usize) -> Result<()> {
+    if got == parameter.len() {
+        return Ok(());
+    }
+    let what = format!("checkpoint has {got} values, network expects {:?}", parameter.shape);
+    Err(Error::Parameter { name: parameter.name.clone(), what })
+}
