@@ -9,5 +9,7 @@
 
 mod bad_input;
 mod fixture;
+#[cfg(target_os = "linux")]
+mod gpu;
 mod interrupted;
 mod pipeline;

@@ -29,7 +29,9 @@ for folder in dict.fromkeys([sysconfig.get_path("purelib"), sysconfig.get_path("
         done
     done
     IFS=$saved
-    export LD_LIBRARY_PATH="${LD_LIBRARY_PATH:-}"
+    if [ -n "${LD_LIBRARY_PATH:-}" ]; then
+        export LD_LIBRARY_PATH
+    fi
 fi
 
 exec "$here/bin/gpu_check" --avdit "$here/bin/avdit" --parity "$here/bin/parity" --golden "$here/golden" \
