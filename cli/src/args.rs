@@ -5,7 +5,7 @@ mod engine;
 mod export;
 
 pub use bench::BenchArgs;
-pub use engine::EngineArgs;
+pub use engine::{BuildArgs, EngineArgs, EngineCommand, ExplainArgs, GcArgs, ListArgs};
 pub use export::{ExportArgs, ExternalChoice};
 
 use crate::exit;
@@ -61,6 +61,9 @@ pub enum Command {
         after_help = "Examples:\n  avdit bench model/\n  avdit bench model/ --engine ort --threads 1 --steps 20 --json"
     )]
     Bench(BenchArgs),
+    /// Build, list, explain and remove TensorRT engines
+    #[command(subcommand)]
+    Engine(EngineCommand),
     /// Say which engines can run here, and what is missing
     #[command(after_help = "Examples:\n  avdit doctor\n  avdit doctor --json")]
     Doctor(DoctorArgs),

@@ -1,4 +1,4 @@
-//! Progress of long work on stderr: a bar with the time left on a terminal, a line now and then elsewhere.
+//! Progress of long work on stderr: a bar or a clock on a terminal, a line now and then elsewhere.
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal;
@@ -69,5 +69,56 @@ impl Stage {
         self.bar.finish_and_clear();
         eprintln!("✓ {:<28} {seconds:>6.1} s  {result}", self.label);
         seconds
+    }
+}
+
+/// Work whose size is not known: the time that it has taken, and the last that was heard of it.
+pub struct Activity {
+    bar: ProgressBar,
+    label: String,
+    plain: bool,
+    started: Instant,
+    last_line: Instant,
+}
+
+impl Activity {
+    /// Begins.
+    pub fn new(label: &str) -> Self {
+        let plain = !std::io::stderr().is_terminal();
+        let target = if plain { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
+        let bar = ProgressBar::with_draw_target(None, target);
+        if let Ok(style) =
+            ProgressStyle::with_template("{msg:<28} {spinner} {elapsed} elapsed  {wide_prefix}")
+        {
+            bar.set_style(style);
+        }
+        bar.set_message(label.to_owned());
+        if plain {
+            eprintln!("{label} …");
+        }
+        let now = Instant::now();
+        Self { bar, label: label.to_owned(), plain, started: now, last_line: now }
+    }
+
+    /// Says that it goes on, and what was last heard; to be called several times a second.
+    pub fn set(&mut self, note: &str) {
+        self.bar.set_prefix(note.to_owned());
+        self.bar.tick();
+        if self.plain && self.last_line.elapsed() >= HEARTBEAT {
+            self.last_line = Instant::now();
+            eprintln!("{}: {:.0} s elapsed  {note}", self.label, self.started.elapsed().as_secs_f64());
+        }
+    }
+
+    /// Ends it, leaving a line that says what came of it.
+    pub fn finish(self, result: &str) {
+        let seconds = self.started.elapsed().as_secs_f64();
+        self.bar.finish_and_clear();
+        eprintln!("✓ {:<28} {seconds:>6.1} s  {result}", self.label);
+    }
+
+    /// Ends it without a word, where an error will say what happened.
+    pub fn abandon(self) {
+        self.bar.finish_and_clear();
     }
 }

@@ -2,8 +2,9 @@
 
 mod facts;
 mod kind;
-mod onnx_runtime;
+pub(crate) mod onnx_runtime;
 mod options;
+pub(crate) mod placement;
 pub(crate) mod self_check;
 mod tract;
 
@@ -11,6 +12,7 @@ pub use facts::{EngineFacts, Placement};
 pub use kind::EngineKind;
 pub use onnx_runtime::library::{OrtLibrary, load as load_onnx_runtime};
 pub use options::{ArenaGrowth, BatchProfile, ByteSize, CudaOptions, EngineOptions, TensorRtOptions};
+pub use placement::verify_placement;
 pub(crate) use tract::VERSION as TRACT_VERSION;
 
 use crate::error::{Error, Result};

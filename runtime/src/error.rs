@@ -77,6 +77,28 @@ pub enum Error {
         /// What to do.
         remedy: String,
     },
+    /// No TensorRT engine in the cache that fits.
+    #[error("no TensorRT engine of {} for batch {batch}: {reason}\n\nhint: run `{command}`, or add --build-engine", path.display())]
+    NoEngine {
+        /// The graph.
+        path: PathBuf,
+        /// The batch that was to be run.
+        batch: usize,
+        /// Why none of those in the cache fits.
+        reason: String,
+        /// What builds one.
+        command: String,
+    },
+    /// A batch that a TensorRT engine was not built for.
+    #[error("batch {batch} is outside what the TensorRT engine is for: {profiles}\n\nhint: run `{command}`")]
+    OutsideProfile {
+        /// The batch that was to be run.
+        batch: usize,
+        /// What there is, with the shapes of its inputs.
+        profiles: String,
+        /// What builds one.
+        command: String,
+    },
     /// No usable ONNX Runtime.
     #[error("no usable ONNX Runtime (1.{minimum} or newer){}\n\nhint: {hint}", list(attempts), minimum = crate::find::MINIMUM_MINOR)]
     NoOnnxRuntime {

@@ -123,6 +123,11 @@ impl Model {
         Ok(Self { spec, facts, proto, inputs, outputs, extras })
     }
 
+    /// The files beside the graph that hold weights, in the order of their names.
+    pub(crate) fn external_files(&self) -> Vec<String> {
+        self.proto.graph.as_ref().map(external::files).unwrap_or_default()
+    }
+
     /// Checks a batch against what the graph takes.
     pub(crate) fn check_batch(facts: &GraphFacts, batch: usize) -> avdit_core::Result<()> {
         match facts.batch {

@@ -7,6 +7,7 @@
 pub mod bench;
 pub mod doctor;
 pub mod engine;
+pub mod engine_cache;
 mod error;
 pub mod find;
 pub mod graph;

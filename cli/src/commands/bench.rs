@@ -50,12 +50,7 @@ pub fn run(args: &BenchArgs) -> Result<()> {
 
 /// How the user wants a model to be run.
 pub fn engine_options(args: &EngineArgs) -> EngineOptions {
-    let default = EngineOptions::default();
-    EngineOptions {
-        threads: args.threads.map_or(default.threads, usize::from),
-        onnx_runtime: args.onnxruntime.clone(),
-        ..default
-    }
+    args.options()
 }
 
 /// What to sample.

@@ -3,6 +3,7 @@
 mod bench;
 pub mod demo;
 mod doctor;
+mod engine;
 pub mod export;
 mod prepare;
 mod sample;
@@ -20,6 +21,7 @@ pub fn run(args: Args) -> Result<()> {
         Command::Export(args) => export::run(&args),
         Command::Sample(args) => sample::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Engine(command) => engine::run(&command),
         Command::Doctor(args) => doctor::run(&args),
     }
 }

@@ -1,16 +1,20 @@
 //! ONNX Runtime, by the provider that was asked for.
 
 pub(crate) mod library;
-mod session;
-
-pub(super) use session::open as open_session;
+pub(crate) mod preload;
+mod providers;
+mod refusal;
+pub(crate) mod relay;
+pub(crate) mod session;
 
 use super::{Engine, EngineFacts, EngineKind, EngineOptions, ExtraOutput, milliseconds};
+use crate::engine_cache::{self, Prepared};
 use crate::error::{Error, Result};
 use crate::graph::{INPUTS, Model, OUTPUTS};
 use avdit_core::{Denoiser, DenoiserSpec, Latents, Levels, Modality};
 use ort::session::Session;
 use ort::value::{TensorRef, ToShape};
+use session::Opening;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -21,6 +25,8 @@ pub(super) struct OrtEngine {
     extras: Vec<String>,
     last_run: Duration,
     profiling: bool,
+    /// The TensorRT engine that runs.
+    prepared: Option<Prepared>,
 }
 
 impl OrtEngine {
@@ -30,25 +36,43 @@ impl OrtEngine {
         options: &EngineOptions,
         start: Instant,
     ) -> Result<Self> {
+        let library = library::load(options.onnx_runtime.as_deref())?;
+        let prepared = match kind {
+            EngineKind::OrtTensorRt => Some(engine_cache::prepare(&model, library, options)?),
+            _ => None,
+        };
         let Model { spec, facts: graph, proto, extras, .. } = model;
         drop(proto);
-        let library = library::load(options.onnx_runtime.as_deref())?;
-        let load_ms = milliseconds(start.elapsed());
-        let opening = Instant::now();
-        let (session, placement) = session::open(library, &graph.path, kind, options)?;
+        let built = prepared.as_ref().map_or(Duration::ZERO, |prepared| prepared.built);
+        let load_ms = milliseconds(start.elapsed().saturating_sub(built));
+        let begin = Instant::now();
+        let opening = Opening { prepared: prepared.as_ref(), ..Opening::new(library, kind, options) };
+        let (session, placement) = opening.session(&graph.path)?;
         let facts = EngineFacts {
             engine: kind,
             version: library.version.clone(),
             library: Some(library.path.clone()),
             threads: options.threads,
             load_ms,
-            session_ms: milliseconds(opening.elapsed()),
+            session_ms: milliseconds(begin.elapsed()),
             placement,
             graph,
         };
         let extras = extras.into_iter().map(|(_, name)| name).collect();
         let profiling = options.profile.is_some();
-        Ok(Self { spec, facts, session, extras, last_run: Duration::ZERO, profiling })
+        Ok(Self { spec, facts, session, extras, last_run: Duration::ZERO, profiling, prepared })
+    }
+
+    /// Checks a call against network, graph and engine.
+    fn check(&self, noisy: &Latents, levels: &Levels, out: &Latents) -> avdit_core::Result<()> {
+        super::check_buffers(&self.spec, &self.facts.graph, noisy, levels, out)?;
+        match &self.prepared {
+            Some(prepared) => {
+                let checked = prepared.check_batch(noisy.batch, &self.facts.graph.path);
+                checked.map_err(|error| super::failed(self.facts.engine.name(), error))
+            }
+            None => Ok(()),
+        }
     }
 
     fn failed(&self, reason: String) -> avdit_core::Error {
@@ -100,7 +124,7 @@ impl Denoiser for OrtEngine {
     }
 
     fn predict(&mut self, noisy: &Latents, levels: &Levels, out: &mut Latents) -> avdit_core::Result<()> {
-        super::check_buffers(&self.spec, &self.facts.graph, noisy, levels, out)?;
+        self.check(noisy, levels, out)?;
         let result = self.run(noisy, levels, out, &[]);
         result.map_err(|reason| self.failed(reason))?;
         Ok(())
@@ -132,7 +156,7 @@ impl Engine for OrtEngine {
         levels: &Levels,
         out: &mut Latents,
     ) -> avdit_core::Result<Vec<ExtraOutput>> {
-        super::check_buffers(&self.spec, &self.facts.graph, noisy, levels, out)?;
+        self.check(noisy, levels, out)?;
         let extras = std::mem::take(&mut self.extras);
         let result = self.run(noisy, levels, out, &extras);
         self.extras = extras;

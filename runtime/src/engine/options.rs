@@ -137,7 +137,7 @@ impl FromStr for ByteSize {
         let number: f64 = number.parse().map_err(|_| refuse())?;
         let bytes = number * scale as f64;
         // Above 2^53 a float no longer counts single bytes; no device has that much.
-        if bytes >= 1.0 && bytes < 9e15 { Ok(Self(bytes as u64)) } else { Err(refuse()) }
+        if (1.0..9e15).contains(&bytes) { Ok(Self(bytes as u64)) } else { Err(refuse()) }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The smallest graph there is, to see that an engine runs at all on this machine.
 
 use super::onnx_runtime::library::OrtLibrary;
+use super::onnx_runtime::session::Opening;
 use super::{EngineKind, EngineOptions};
 use ort::session::Session;
 use ort::value::TensorRef;
@@ -10,7 +11,7 @@ const INPUT: [f32; 2] = [1.5, -2.0];
 const EXPECTED: [f32; 2] = [3.0, -4.0];
 
 /// `y = x + x` over two numbers, as the bytes of an ONNX file.
-fn graph() -> Vec<u8> {
+pub(crate) fn graph() -> Vec<u8> {
     let dimension = field(1, &[0x08, 2]); // dim { dim_value }
     let tensor = [vec![0x08, 1], field(2, &dimension)].concat(); // elem_type float, shape
     let port = |name: &[u8]| [field(1, name), field(2, &field(1, &tensor))].concat();
@@ -63,8 +64,8 @@ pub(crate) fn provider(library: &OrtLibrary, kind: EngineKind) -> Result<(), Str
     let run = || {
         std::fs::write(&path, graph()).map_err(text)?;
         let options = EngineOptions { threads: 1, ..EngineOptions::default() };
-        let (mut session, _) = super::onnx_runtime::open_session(library, &path, kind, &options)
-            .map_err(|error| error.to_string())?;
+        let opening = Opening::new(library, kind, &options);
+        let (mut session, _) = opening.session(&path).map_err(|error| error.to_string())?;
         let mut run = || {
             let inputs = ort::inputs!["x" => TensorRef::from_array_view(([2usize], &INPUT[..]))?];
             Ok(session.run(inputs)?["y"].try_extract_tensor::<f32>()?.1.to_vec())

@@ -1,10 +1,18 @@
 //! Weights kept beside a graph: that every range a tensor names lies inside a file of the model folder.
 
 use crate::error::{Error, Result};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Component, Path, PathBuf};
 use tract_onnx::pb;
 use tract_onnx::pb::tensor_proto::DataLocation;
+
+/// The files that a graph's tensors name, once each.
+pub(super) fn files(graph: &pb::GraphProto) -> Vec<String> {
+    let attributes = graph.node.iter().flat_map(|node| &node.attribute).filter_map(|a| a.t.as_ref());
+    let entries = graph.initializer.iter().chain(attributes).flat_map(|tensor| &tensor.external_data);
+    let names: BTreeSet<_> = entries.filter(|e| e.key == "location").map(|e| e.value.clone()).collect();
+    names.into_iter().collect()
+}
 
 /// Checks the external data of a graph's tensors; returns the bytes of the files that hold it.
 pub(super) fn check(folder: &Path, graph_path: &Path, graph: &pb::GraphProto) -> Result<u64> {

@@ -62,3 +62,8 @@ pub fn of_provider(onnxruntime: &Path, provider: GpuProvider) -> Vec<Library> {
 pub fn find(name: &str) -> Option<PathBuf> {
     Search::of_this_machine(None).find(name, &[]).map(|(path, _)| path)
 }
+
+/// The folders of libraries in NVIDIA's Python packages, those beside ONNX Runtime's first.
+pub fn package_folders(onnxruntime: &Path) -> Vec<PathBuf> {
+    Search::of_this_machine(Some(onnxruntime)).python
+}

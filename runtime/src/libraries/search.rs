@@ -33,7 +33,7 @@ pub enum FoundBy {
 pub struct Search {
     environment: Vec<PathBuf>,
     beside: Vec<PathBuf>,
-    python: Vec<PathBuf>,
+    pub(super) python: Vec<PathBuf>,
     cache: HashMap<String, Vec<PathBuf>>,
     system: Vec<PathBuf>,
     usual: Vec<PathBuf>,

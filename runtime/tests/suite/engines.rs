@@ -4,7 +4,7 @@ use crate::support::{engines, exported, latents, model, one_thread, relative};
 use avdit_core::{Latents, Levels};
 use avdit_export::{ExportOptions, Tolerance, validate_batches};
 use avdit_runtime::graph::Batch;
-use avdit_runtime::{Engine, EngineKind, EngineOptions, open};
+use avdit_runtime::{Engine, EngineKind, EngineOptions, Error, open};
 
 /// Levels that differ between all cells.
 fn levels(batch: usize) -> Levels {
@@ -144,7 +144,15 @@ fn facts_tell_what_runs() {
         assert!(facts.load_ms > 0.0 && facts.session_ms > 0.0 && facts.graph.nodes > 50);
         let size = |name: &str| std::fs::metadata(folder.path().join(name)).unwrap().len();
         assert_eq!(facts.graph.bytes, size("model.onnx") + size("model.onnx_data"));
-        assert!(facts.placement[0].device.starts_with("CPU"));
+        assert!(facts.placement.len() == 1 && facts.placement[0].device.starts_with("CPU"));
+        let nodes = facts.placement[0].nodes;
+        match kind {
+            // What is left of the graph once it is optimised.
+            EngineKind::OrtCpu => {
+                assert!(nodes.is_some_and(|n| (50..=facts.graph.nodes).contains(&n)), "{nodes:?}")
+            }
+            _ => assert!(nodes.is_none_or(|n| n > 0)),
+        }
     }
 }
 
@@ -173,4 +181,53 @@ fn what_can_run_here_has_run() {
     assert!(report.engines.iter().all(|e| e.usable == e.problem.is_none() && e.usable == e.remedy.is_none()));
     assert!(report.machine.threads > 0 && !report.machine.cpu.is_empty());
     assert!(report.gpu.note.ends_with("run on the CPU"));
+}
+
+#[test]
+fn a_profile_is_written_where_it_was_asked_for_and_once() {
+    let (folder, place) = (model(), tempfile::tempdir().unwrap());
+    for kind in engines() {
+        let options = EngineOptions { profile: Some(place.path().join("ort")), ..one_thread() };
+        let mut engine = open(folder.path(), kind, &options).unwrap();
+        let noisy = latents(engine.spec(), 1);
+        predict(engine.as_mut(), &noisy, &levels(1));
+        let file = engine.finish_profile().unwrap();
+        assert_eq!(file.is_some(), kind == EngineKind::OrtCpu);
+        if let Some(file) = file {
+            let text = std::fs::read_to_string(&file).unwrap();
+            assert!(
+                file.starts_with(place.path()) && text.contains("CPUExecutionProvider"),
+                "{}",
+                file.display()
+            );
+        }
+        assert_eq!(engine.finish_profile().unwrap(), None);
+        assert_eq!(open(folder.path(), kind, &one_thread()).unwrap().finish_profile().unwrap(), None);
+    }
+}
+
+#[test]
+fn an_engine_that_cannot_run_here_says_why_and_what_to_do() {
+    if !engines().contains(&EngineKind::OrtCpu) {
+        return;
+    }
+    let folder = model();
+    for kind in [EngineKind::OrtCuda, EngineKind::OrtTensorRt] {
+        for allow_fallback in [false, true] {
+            let options = EngineOptions { allow_fallback, ..one_thread() };
+            match open(folder.path(), kind, &options) {
+                Ok(engine) => assert!(!engine.facts().placement[0].device.starts_with("CPU")),
+                // There is a GPU, but no engine was built.
+                Err(Error::NoEngine { .. }) if kind == EngineKind::OrtTensorRt => {}
+                Err(Error::Provider { engine, reason, remedy }) => {
+                    assert_eq!(engine, kind.name());
+                    assert!(!reason.is_empty() && !reason.contains("[ONNXRuntimeError]"), "{reason}");
+                    assert!(remedy.contains("--engine ort-cpu") || remedy.contains("or ort-cpu"), "{remedy}");
+                }
+                Err(other) => panic!("{kind}: {other}"),
+            }
+        }
+    }
+    let Err(error) = open(folder.path(), EngineKind::Candle, &one_thread()) else { panic!("candle opened") };
+    assert!(error.to_string().contains("opened through the trainer"), "{error}");
 }

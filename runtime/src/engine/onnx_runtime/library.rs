@@ -102,7 +102,8 @@ fn try_load(path: &Path) -> Result<(Environment, PathBuf, String), Failure> {
     let path = std::path::absolute(path).map_err(|error| error.to_string())?;
     let builder = ort::init_from(&path).map_err(|error| why(&error))?;
     let version = version.unwrap_or_else(|| format!("unknown ({})", ort::info()));
-    let environment = builder.with_name("avdit").with_telemetry(false).build();
+    let environment =
+        builder.with_name("avdit").with_telemetry(false).with_logger(super::relay::of_environment()).build();
     let environment = environment.map_err(|error| Failure { reason: error.to_string(), is_final: true })?;
     environment.set_log_level(LogLevel::Warning);
     Ok((environment, path, version))

@@ -1,54 +1,188 @@
 //! Building a session: the provider that was asked for, its options, and where the nodes went.
 
-use super::engine_error;
 use super::library::OrtLibrary;
-use crate::engine::{ArenaGrowth, CudaOptions, EngineKind, EngineOptions, Placement, TensorRtOptions};
-use crate::error::{Error, Result};
-use ort::ep::{self, ArenaExtendStrategy, ExecutionProviderDispatch};
+use super::relay::{Listener, Listening, of_session};
+use super::{engine_error, preload, providers, refusal};
+use crate::engine::placement::{CPU, PlacementLog, verify_placement};
+use crate::engine::{EngineKind, EngineOptions, Placement};
+use crate::engine_cache::Prepared;
+use crate::error::Result;
+use ort::ep::ExecutionProviderDispatch;
 use ort::logging::LogLevel;
 use ort::session::Session;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 
-/// Opens the graph at `path` on the provider of `kind`, and says where its nodes went.
-///
-/// # Errors
-/// [`Error::Provider`] if the provider cannot run here; [`Error::Engine`] if ONNX Runtime refuses the graph.
-pub(in crate::engine) fn open(
-    library: &OrtLibrary,
-    path: &Path,
-    kind: EngineKind,
-    options: &EngineOptions,
-) -> Result<(Session, Vec<Placement>)> {
-    let refused = |reason: String| engine_error(kind, "open", path, reason);
-    let builder = builder(library, options).map_err(refused)?;
-    let providers = match kind {
-        EngineKind::OrtCuda => vec![cuda(&options.cuda)],
-        EngineKind::OrtTensorRt => vec![tensorrt(&options.tensorrt)],
-        _ => Vec::new(),
+/// What a session is to be.
+pub(crate) struct Opening<'a> {
+    pub(crate) library: &'a OrtLibrary,
+    pub(crate) kind: EngineKind,
+    pub(crate) options: &'a EngineOptions,
+    /// The TensorRT engine to use or build; none for other providers.
+    pub(crate) prepared: Option<&'a Prepared>,
+    /// Hears ONNX Runtime's log while the session is built.
+    pub(crate) listener: Option<Listener>,
+}
+
+impl<'a> Opening<'a> {
+    pub(crate) fn new(library: &'a OrtLibrary, kind: EngineKind, options: &'a EngineOptions) -> Self {
+        Self { library, kind, options, prepared: None, listener: None }
+    }
+
+    /// Opens the graph at `path`, and says where its nodes went.
+    ///
+    /// # Errors
+    /// [`Error::Provider`](crate::Error::Provider) if the provider cannot run here, or not all of the graph and
+    /// that is not allowed; [`Error::Engine`](crate::Error::Engine) if ONNX Runtime refuses the graph.
+    pub(crate) fn session(&self, path: &Path) -> Result<(Session, Vec<Placement>)> {
+        self.preload();
+        let open = || self.with_providers(path, &self.providers(self.prepared));
+        match self.prepared {
+            Some(prepared) => prepared.unchanged(path, open),
+            None => open(),
+        }
+    }
+
+    /// Sees whether the provider can be had at all, without a graph.
+    ///
+    /// # Errors
+    /// [`Error::Provider`](crate::Error::Provider) if not.
+    pub(crate) fn probe(&self) -> Result<()> {
+        self.preload();
+        let builder =
+            Session::builder(self.library.environment()).map_err(|error| self.refused(&error.to_string()))?;
+        let built = builder.with_execution_providers(self.providers(None));
+        built.map(|_| ()).map_err(|error| self.refused(&error.to_string()))
+    }
+
+    fn refused(&self, said: &str) -> crate::Error {
+        refusal::provider_error(self.kind, self.library, said)
+    }
+
+    fn preload(&self) {
+        if self.kind != EngineKind::OrtCpu {
+            preload::preload(&self.library.path, self.kind == EngineKind::OrtTensorRt);
+        }
+    }
+
+    fn providers(&self, prepared: Option<&Prepared>) -> Vec<ExecutionProviderDispatch> {
+        match self.kind {
+            EngineKind::OrtCuda => vec![providers::cuda(&self.options.cuda)],
+            EngineKind::OrtTensorRt => {
+                let tensorrt = providers::tensorrt(&self.options.tensorrt, prepared);
+                match self.options.allow_fallback {
+                    true => vec![tensorrt, providers::cuda(&self.options.cuda)],
+                    false => vec![tensorrt],
+                }
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn with_providers(
+        &self,
+        path: &Path,
+        providers: &[ExecutionProviderDispatch],
+    ) -> Result<(Session, Vec<Placement>)> {
+        let (kind, allowed) = (self.kind, self.options.allow_fallback);
+        let refuse_fallback = !allowed && kind != EngineKind::OrtCpu;
+        let (session, log) = match self.commit(path, providers, refuse_fallback) {
+            // ONNX Runtime refuses to fall back without saying which nodes: look where they would go.
+            Err(Refusal::Session(said)) if refuse_fallback && said.contains("fallback to CPU EP") => {
+                self.commit(path, providers, false).map(|(_, log)| (None, log))
+            }
+            built => built.map(|(session, log)| (Some(session), log)),
+        }
+        .map_err(|refusal| match refusal {
+            Refusal::Provider(said) => self.refused(&said),
+            Refusal::Session(said) if kind != EngineKind::OrtCpu && refusal::is_about_the_device(&said) => {
+                self.refused(&said)
+            }
+            Refusal::Session(said) => engine_error(kind, "open", path, refusal::clean(&said)),
+        })?;
+        let mut placement = log.placement();
+        let elsewhere = log.elsewhere(kind);
+        if kind == EngineKind::OrtCpu && placement.is_empty() {
+            // No other provider is registered, so nothing can run elsewhere.
+            placement.push(Placement { device: CPU.to_owned(), nodes: None });
+        } else {
+            verify_placement(kind, &placement, &elsewhere, allowed)
+                .map_err(|reason| refusal::placement_error(kind, self.library, reason))?;
+        }
+        for node in &elsewhere {
+            tracing::debug!("{node}");
+        }
+        let others: usize = placement.iter().skip(1).filter_map(|place| place.nodes).sum();
+        if others > 0 {
+            tracing::warn!("{kind}: {}", describe(&placement));
+        }
+        match session {
+            Some(session) => Ok((session, placement)),
+            None => {
+                let reason = "ONNX Runtime would run nodes on the CPU and does not say which".to_owned();
+                Err(refusal::placement_error(kind, self.library, reason))
+            }
+        }
+    }
+
+    fn commit(
+        &self,
+        path: &Path,
+        providers: &[ExecutionProviderDispatch],
+        refuse_fallback: bool,
+    ) -> Result<(Session, PlacementLog), Refusal> {
+        let log = Arc::new(Mutex::new(PlacementLog::default()));
+        let (reader, listener) = (Arc::clone(&log), self.listener.clone());
+        let hear: Listener = Arc::new(move |message| {
+            reader.lock().unwrap_or_else(PoisonError::into_inner).read(message);
+            if let Some(listener) = &listener {
+                listener(message);
+            }
+        });
+        let builder = builder(self.library, self.options, hear).map_err(Refusal::Session)?;
+        let builder = builder
+            .with_execution_providers(providers)
+            .map_err(|error| Refusal::Provider(error.to_string()))?;
+        let said = |error: ort::Error<SessionBuilder>| Refusal::Session(error.to_string());
+        let mut builder =
+            if refuse_fallback { builder.with_disable_cpu_fallback().map_err(said)? } else { builder };
+        let _listening = self.listener.clone().map(Listening::begin);
+        let session = builder.commit_from_file(path).map_err(|error| Refusal::Session(error.to_string()))?;
+        let log = log.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Ok((session, log))
+    }
+}
+
+/// In ONNX Runtime's words.
+enum Refusal {
+    /// The provider cannot be had.
+    Provider(String),
+    /// The session cannot be built.
+    Session(String),
+}
+
+/// `CUDAExecutionProvider 570 nodes, CPUExecutionProvider 7 nodes`.
+fn describe(placement: &[Placement]) -> String {
+    let one = |place: &Placement| match place.nodes {
+        Some(nodes) => format!("{} {nodes} nodes", place.device),
+        None => place.device.clone(),
     };
-    let builder = builder.with_execution_providers(providers).map_err(|error| {
-        let remedy = "install onnxruntime-gpu, or take --engine ort-cpu".to_owned();
-        Error::Provider { engine: kind.name(), reason: error.to_string(), remedy }
-    })?;
-    let builder = match (kind, options.allow_fallback) {
-        (EngineKind::OrtCpu, _) | (_, true) => builder,
-        _ => builder.with_disable_cpu_fallback().map_err(|error| refused(error.to_string()))?,
-    };
-    let mut builder = builder;
-    let session = builder.commit_from_file(path).map_err(|error| refused(error.to_string()))?;
-    let placement = vec![Placement { device: "CPUExecutionProvider".into(), nodes: None }];
-    Ok((session, placement))
+    placement.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
 /// What all providers have in common. The builder's errors carry the builder and are not `Send`: their text is all
 /// that leaves here.
-fn builder(library: &OrtLibrary, options: &EngineOptions) -> Result<SessionBuilder, String> {
+///
+/// Where nodes are placed is told at the most talkative level alone; a session so set says nothing more when it runs.
+fn builder(library: &OrtLibrary, options: &EngineOptions, hear: Listener) -> Result<SessionBuilder, String> {
     let builder = Session::builder(library.environment())
         .map_err(|error| error.to_string())?
         .with_no_environment_execution_providers()
         .map_err(|error| error.to_string())?
-        .with_log_level(LogLevel::Warning)
+        .with_log_level(LogLevel::Verbose)
+        .map_err(|error| error.to_string())?
+        .with_logger(of_session(hear))
         .map_err(|error| error.to_string())?
         .with_optimization_level(GraphOptimizationLevel::All)
         .map_err(|error| error.to_string())?
@@ -62,23 +196,48 @@ fn builder(library: &OrtLibrary, options: &EngineOptions) -> Result<SessionBuild
     }
 }
 
-fn cuda(options: &CudaOptions) -> ExecutionProviderDispatch {
-    let growth = match options.arena {
-        ArenaGrowth::NextPowerOfTwo => ArenaExtendStrategy::NextPowerOfTwo,
-        ArenaGrowth::SameAsRequested => ArenaExtendStrategy::SameAsRequested,
-    };
-    let provider = ep::CUDA::default()
-        .with_device_id(options.device as i32)
-        .with_arena_extend_strategy(growth)
-        .with_tf32(options.tf32)
-        .with_cuda_graph(options.graph);
-    let provider = match options.memory_limit {
-        Some(limit) => provider.with_memory_limit(limit.0 as usize),
-        None => provider,
-    };
-    provider.build().error_on_failure()
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Error;
+    use crate::engine::onnx_runtime::library::load;
+    use crate::engine::self_check::graph;
 
-fn tensorrt(options: &TensorRtOptions) -> ExecutionProviderDispatch {
-    ep::TensorRT::default().with_device_id(options.device as i32).build().error_on_failure()
+    /// What a session of `kind` becomes if its provider can be had but takes no node: the providers given are none.
+    fn with_an_idle_provider(kind: EngineKind, allow_fallback: bool) -> Option<Result<Vec<Placement>>> {
+        let library = match load(None) {
+            Ok(library) => library,
+            Err(error) if std::env::var("AVDIT_REQUIRE_ORT").is_ok_and(|value| value == "1") => {
+                panic!("{error}")
+            }
+            Err(_) => return None,
+        };
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("model.onnx");
+        std::fs::write(&path, graph()).unwrap();
+        let options = EngineOptions { threads: 1, allow_fallback, ..EngineOptions::default() };
+        let opened = Opening::new(library, kind, &options).with_providers(&path, &[]);
+        Some(opened.map(|(_, placement)| placement))
+    }
+
+    #[test]
+    fn a_provider_that_takes_no_node_is_an_error_and_not_a_slow_success() {
+        for kind in [EngineKind::OrtCuda, EngineKind::OrtTensorRt] {
+            for allow_fallback in [false, true] {
+                let Some(opened) = with_an_idle_provider(kind, allow_fallback) else { return };
+                let Err(Error::Provider { engine, reason, .. }) = opened else {
+                    panic!("{kind}: {opened:?}")
+                };
+                assert_eq!(engine, kind.name());
+                let told = "was registered, but runs none of 1 nodes; CPUExecutionProvider runs 1";
+                assert!(reason.ends_with(told), "{reason}");
+            }
+        }
+    }
+
+    #[test]
+    fn nodes_on_the_cpu_are_counted() {
+        let Some(opened) = with_an_idle_provider(EngineKind::OrtCpu, false) else { return };
+        assert_eq!(opened.unwrap(), [Placement { device: CPU.to_owned(), nodes: Some(1) }]);
+    }
 }
