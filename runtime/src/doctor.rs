@@ -1,13 +1,15 @@
 //! Which engines can run here and, where one cannot, what is missing and how to get it. Plain data. An
 //! engine is called usable when it has run a graph.
 
-mod gpu;
+pub mod gpu;
+mod providers;
 
-pub use gpu::{Gpu, gpu};
+pub use gpu::{Gpu, GpuDevice, GpuState, gpu};
 
-use crate::engine::{EngineKind, TRACT_VERSION, load_onnx_runtime, self_check};
+use crate::engine::{EngineKind, OrtLibrary, TRACT_VERSION, load_onnx_runtime, self_check};
 use crate::error::Error;
 use crate::find::{Attempt, how_to_get_it};
+use crate::libraries::{GpuProvider, Library};
 use crate::machine::Machine;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -40,13 +42,20 @@ pub struct EngineReport {
     pub problem: Option<String>,
     /// What would help.
     pub remedy: Option<String>,
+    /// The libraries behind a GPU's provider, those that are missing included.
+    pub libraries: Vec<Library>,
 }
 
 /// Looks at this machine. `onnx_runtime` is a library that the caller was given, as in
 /// [`EngineOptions`](crate::EngineOptions).
 pub fn examine(onnx_runtime: Option<&Path>) -> RuntimeReport {
-    let engines = [tract(), ort_cpu(onnx_runtime)];
-    RuntimeReport { machine: Machine::this(), engines: engines.into(), gpu: gpu() }
+    let gpu = gpu();
+    let library = load_onnx_runtime(onnx_runtime);
+    let loaded = library.as_ref().ok().copied();
+    let on_gpu =
+        [GpuProvider::Cuda, GpuProvider::TensorRt].map(|provider| providers::examine(provider, loaded, &gpu));
+    let engines = [tract(), ort_cpu(library)].into_iter().chain(on_gpu).collect();
+    RuntimeReport { machine: Machine::this(), engines, gpu }
 }
 
 fn tract() -> EngineReport {
@@ -54,8 +63,8 @@ fn tract() -> EngineReport {
     checked(EngineKind::Tract, found, self_check::tract())
 }
 
-fn ort_cpu(flag: Option<&Path>) -> EngineReport {
-    let (problem, tried, remedy) = match load_onnx_runtime(flag) {
+fn ort_cpu(library: Result<&'static OrtLibrary, Error>) -> EngineReport {
+    let (problem, tried, remedy) = match library {
         Ok(library) => {
             let (version, path) = (library.version.clone(), Some(library.path.clone()));
             let found = Found { version, path, tried: library.attempts.clone() };
@@ -79,6 +88,7 @@ fn ort_cpu(flag: Option<&Path>) -> EngineReport {
         tried,
         problem: Some(problem),
         remedy: Some(remedy),
+        libraries: Vec::new(),
     }
 }
 
@@ -99,5 +109,6 @@ fn checked(engine: EngineKind, found: Found, result: Result<(), String>) -> Engi
         tried,
         remedy: problem.as_ref().map(|_| "use another engine".to_owned()),
         problem,
+        libraries: Vec::new(),
     }
 }

@@ -7,6 +7,7 @@
 mod inspect;
 
 pub use inspect::inspect;
+pub(crate) use inspect::this_architecture;
 
 use serde::Serialize;
 use std::collections::HashSet;
@@ -128,10 +129,8 @@ impl Places {
             let folders = std::iter::once(cache.clone()).chain(sorted_entries(cache).into_iter().rev());
             candidates.extend(folders.flat_map(|f| libraries(&f)).map(|path| (path, Origin::Cache)));
         }
-        for prefix in &self.python {
-            let packages = python_packages(prefix).into_iter().map(|p| p.join("onnxruntime/capi"));
-            candidates.extend(packages.flat_map(|f| libraries(&f)).map(|path| (path, Origin::Python)));
-        }
+        let packages = self.python_packages().map(|folder| folder.join("onnxruntime/capi"));
+        candidates.extend(packages.flat_map(|f| libraries(&f)).map(|path| (path, Origin::Python)));
         let mut seen = HashSet::new();
         let mut is_new = |path: &Path| seen.insert(path.canonicalize().unwrap_or_else(|_| path.to_owned()));
         candidates
@@ -139,6 +138,11 @@ impl Places {
             .filter(|(path, _)| is_new(path))
             .map(|(path, origin)| Candidate { path, origin })
             .collect()
+    }
+
+    /// The folders that may hold Python packages.
+    pub(crate) fn python_packages(&self) -> impl Iterator<Item = PathBuf> {
+        self.python.iter().flat_map(|prefix| python_packages(prefix))
     }
 }
 
@@ -155,6 +159,19 @@ pub fn how_to_get_it() -> String {
     "run `pip install onnxruntime==1.31.1`, or `cargo xtask fetch-ort` to put it into the project's cache, or set \
      ORT_DYLIB_PATH to the file libonnxruntime.so.1.31.1 of an ONNX Runtime"
         .to_owned()
+}
+
+/// What a user can do to get an ONNX Runtime that runs on NVIDIA GPUs.
+pub fn get_for_gpu() -> String {
+    "run `pip install 'onnxruntime-gpu[cuda,cudnn]==1.31.1'` and set ORT_DYLIB_PATH to its \
+     onnxruntime/capi/libonnxruntime.so.1.31.1"
+        .to_owned()
+}
+
+/// Files named as ONNX Runtime's library, in any of these places, that have a provider's library beside them.
+pub(crate) fn libraries_with(places: &Places, provider: &str) -> Vec<PathBuf> {
+    let candidates = places.candidates().into_iter().map(|candidate| candidate.path);
+    candidates.filter(|path| path.with_file_name(provider).is_file()).collect()
 }
 
 /// Whether a file is named as ONNX Runtime's library is (and not as one of its providers).
@@ -175,7 +192,7 @@ fn libraries(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-pub(crate) fn python_packages(prefix: &Path) -> Vec<PathBuf> {
+fn python_packages(prefix: &Path) -> Vec<PathBuf> {
     let mut folders = vec![prefix.join("Lib/site-packages")];
     for lib in ["lib", "lib64"] {
         let versions = sorted_entries(&prefix.join(lib)).into_iter().rev();

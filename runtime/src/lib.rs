@@ -11,6 +11,7 @@ pub mod engine_cache;
 mod error;
 pub mod find;
 pub mod graph;
+pub mod libraries;
 pub mod machine;
 pub mod profile;
 pub mod timing;

@@ -1,3 +1,4 @@
 //! Suites that cross crates.
 
+pub mod gpu_check;
 pub mod parity;

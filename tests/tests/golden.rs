@@ -2,12 +2,12 @@
 
 #![allow(clippy::print_stderr, clippy::unwrap_used, reason = "helpers of tests")]
 
-use avdit_tests::parity::{KINDS, Row, print_table, run_dir};
+use avdit_tests::parity::{KINDS, ON_CPU, Row, print_table, run_dir};
 use std::path::{Path, PathBuf};
 
 #[test]
 fn every_golden_file_is_met_within_its_tolerance() {
-    let mut report = run_dir(&Path::new(env!("CARGO_MANIFEST_DIR")).join("golden")).unwrap();
+    let mut report = run_dir(&Path::new(env!("CARGO_MANIFEST_DIR")).join("golden"), &ON_CPU).unwrap();
     if std::env::var_os("AVDIT_REQUIRE_ORT").is_none() {
         let absent =
             |row: &Row| row.failure.as_deref().is_some_and(|why| why.contains("no usable ONNX Runtime"));
@@ -44,7 +44,7 @@ fn changed(name: &str, change: fn(&mut Vec<u8>)) -> PathBuf {
 fn a_changed_value_is_out() {
     // The last bytes belong to the exponent of some table's last number.
     let folder = changed("changed", |bytes| *bytes.last_mut().unwrap() ^= 0x10);
-    let report = run_dir(&folder).unwrap();
+    let report = run_dir(&folder, &ON_CPU).unwrap();
     assert_eq!(report.rows.iter().filter(|row| !row.ok).count(), 1);
 }
 
@@ -55,7 +55,7 @@ fn an_unreadable_file_is_an_error_that_names_it() {
         ("no-header", |bytes| bytes.fill(0xff)),
         ("empty", Vec::clear),
     ] {
-        let error = format!("{:#}", run_dir(&changed(name, change)).unwrap_err());
+        let error = format!("{:#}", run_dir(&changed(name, change), &ON_CPU).unwrap_err());
         assert!(error.contains("schedule.safetensors"), "{error}");
     }
 }
@@ -64,6 +64,6 @@ fn an_unreadable_file_is_an_error_that_names_it() {
 fn a_file_of_unknown_kind_is_listed_and_does_not_fail() {
     let folder = changed("unknown", |_| {});
     std::fs::write(folder.join("sculpture.safetensors"), b"").unwrap();
-    let report = run_dir(&folder).unwrap();
+    let report = run_dir(&folder, &ON_CPU).unwrap();
     assert!(report.ok() && report.not_run.len() == 1 && report.not_run[0].contains("sculpture"));
 }

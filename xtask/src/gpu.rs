@@ -1,14 +1,13 @@
-//! What a machine with an NVIDIA GPU can be checked for.
+//! Checks on a machine with an NVIDIA GPU: whether there is one, and the programs that do the rest.
 
-use crate::process::output;
+use crate::process::{output, root, run, shown, variable};
+use anyhow::{Context, Result};
 use std::fs::{read_dir, read_to_string};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 /// The exit code where there is no GPU that a program can use.
 const NO_GPU: u8 = 3;
-/// The exit code where there is one, and nothing to check it with.
-const NO_TESTS: u8 = 4;
 
 /// What can be seen of GPUs without CUDA.
 #[derive(Debug, Default, PartialEq)]
@@ -27,34 +26,69 @@ impl Facts {
         Self { driver, devices, libcuda: libcuda(&listed.unwrap_or_default()) }
     }
 
-    /// What is said of them, and the exit code.
-    fn verdict(&self) -> (String, u8) {
+    /// What is seen, and whether a program can use it.
+    fn verdict(&self) -> Result<String, String> {
         let or_none = |text: Option<String>| text.unwrap_or_else(|| "none".to_owned());
         let seen = format!(
-            "NVIDIA driver: {}\ndevices: {}\nlibcuda.so.1: {}\n",
+            "NVIDIA driver: {}\ndevices: {}\nlibcuda.so.1: {}",
             or_none(self.driver.clone()),
             or_none((!self.devices.is_empty()).then(|| self.devices.join(", "))),
             or_none(self.libcuda.as_ref().map(|path| path.display().to_string())),
         );
-        if self.driver.is_some() && self.libcuda.is_some() {
-            let note = "nothing was checked: the engines of this version run on the CPU, and it has no tests for GPUs";
-            (format!("{seen}{note}"), NO_TESTS)
-        } else {
-            let missing: Vec<_> =
-                [(self.driver.is_none(), "its driver"), (self.libcuda.is_none(), "libcuda.so.1")]
-                    .into_iter()
-                    .filter_map(|(missing, what)| missing.then_some(what))
-                    .collect();
-            (format!("{seen}no usable NVIDIA GPU here: {} missing", missing.join(" and ")), NO_GPU)
+        // Some containers show the library and not the kernel's files.
+        if self.libcuda.is_some() {
+            return Ok(seen);
         }
+        let missing = if self.driver.is_some() { "libcuda.so.1" } else { "its driver and libcuda.so.1" };
+        Err(format!("{seen}\nno usable NVIDIA GPU here: {missing} missing"))
     }
 }
 
-/// Prints what is here and what can be done with it.
-pub(crate) fn check() -> ExitCode {
-    let (text, code) = Facts::of_this_machine().verdict();
-    println!("{text}");
-    ExitCode::from(code)
+/// Builds the programs and runs the checks. Where there is plainly no GPU, it says so before it builds anything.
+pub(crate) fn check(out: &Path, dry_run: bool) -> Result<ExitCode> {
+    if !dry_run {
+        match Facts::of_this_machine().verdict() {
+            Ok(seen) => println!("{seen}"),
+            Err(why) => {
+                println!("{why}");
+                return Ok(ExitCode::from(NO_GPU));
+            }
+        }
+    }
+    let programs = Programs::build(!dry_run)?;
+    let mut command = Command::new(&programs.gpu_check);
+    command.arg("--avdit").arg(&programs.avdit).arg("--parity").arg(&programs.parity);
+    command.arg("--golden").arg(root().join("tests/golden")).arg("--out").arg(out);
+    if dry_run {
+        command.arg("--dry-run-on-cpu");
+    }
+    let status = command.status().with_context(|| format!("cannot run `{}`", shown(&command)))?;
+    let code = status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1);
+    Ok(ExitCode::from(code))
+}
+
+/// The programs that the checks consist of.
+pub(crate) struct Programs {
+    pub(crate) avdit: PathBuf,
+    pub(crate) parity: PathBuf,
+    pub(crate) gpu_check: PathBuf,
+}
+
+impl Programs {
+    /// Builds them, as users do (`release`) or as tests do.
+    pub(crate) fn build(release: bool) -> Result<Self> {
+        let mut command = Command::new("cargo");
+        command.current_dir(root()).args(["build", "-p", "avdit", "-p", "avdit-tests", "--bins"]);
+        if release {
+            command.arg("--release");
+        }
+        println!("{}", shown(&command));
+        run(&mut command)?;
+        let target = variable("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
+        let folder = root().join(target).join(if release { "release" } else { "debug" });
+        let program = |name: &str| folder.join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
+        Ok(Self { avdit: program("avdit"), parity: program("parity"), gpu_check: program("gpu_check") })
+    }
 }
 
 /// The driver's own line about its version and the models it lists, under its folder in /proc.
@@ -94,9 +128,9 @@ mod tests {
         assert_eq!(libcuda("\tlibcudart.so.1 (libc6) => /x\n"), None);
 
         let both = Facts { driver: version, devices: Vec::new(), libcuda: libcuda(listed) };
-        assert_eq!(both.verdict().1, NO_TESTS);
-        let (text, code) = Facts { driver: None, ..both }.verdict();
-        assert_eq!((code, text.ends_with("here: its driver missing")), (NO_GPU, true), "{text}");
-        assert_eq!(Facts::default().verdict().1, NO_GPU);
+        assert!(both.verdict().unwrap().starts_with("NVIDIA driver: NVRM version: 570.1\ndevices: none"));
+        assert!(Facts { driver: None, ..both }.verdict().is_ok(), "a container may hide the kernel's files");
+        let text = Facts::default().verdict().unwrap_err();
+        assert!(text.ends_with("here: its driver and libcuda.so.1 missing"), "{text}");
     }
 }

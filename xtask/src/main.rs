@@ -2,6 +2,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod gpu;
+mod gpu_pack;
 mod onnx_runtime;
 mod process;
 mod python;
@@ -51,9 +52,28 @@ enum Command {
         #[arg(long)]
         avdit: Option<PathBuf>,
     },
-    /// What this machine's GPU can be checked for
-    #[command(after_help = "exit code: 3 no usable GPU, 4 a GPU for which this version has no tests")]
-    GpuCheck,
+    /// What can be checked on a machine with a GPU: parity, fused step, CUDA graphs, the time of a step
+    #[command(after_help = "exit code: 0 all that was run passed, 1 something failed, 3 no usable GPU")]
+    GpuCheck {
+        /// The folder for the report, logs and models
+        #[arg(long, default_value = "gpu-check")]
+        out: PathBuf,
+        /// Do every step but CUDA's own on the CPU, with small networks and the programs that tests use
+        #[arg(long)]
+        dry_run_on_cpu: bool,
+    },
+    /// The same for a machine that has no Rust and no network: an archive to unpack and run there
+    GpuPack {
+        /// The archive; its name ends in .tar.xz or .tar.gz. More than 60 MiB are split into FILE.00, FILE.01, …
+        #[arg(long)]
+        out: PathBuf,
+        /// A folder with ONNX Runtime's libraries for GPUs, to be packed as well
+        #[arg(long, value_name = "DIR")]
+        onnxruntime: Option<PathBuf>,
+        /// Pack the programs that tests use in place of a release build, to try the pack itself
+        #[arg(long)]
+        dev: bool,
+    },
 }
 
 fn main() -> ExitCode {
@@ -64,7 +84,10 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }),
         Command::Sweep { out, quick, avdit } => sweep::sweep(&out, quick, avdit).map(|()| ExitCode::SUCCESS),
-        Command::GpuCheck => Ok(gpu::check()),
+        Command::GpuCheck { out, dry_run_on_cpu } => gpu::check(&out, dry_run_on_cpu),
+        Command::GpuPack { out, onnxruntime, dev } => {
+            gpu_pack::pack(&out, onnxruntime.as_deref(), dev).map(|()| ExitCode::SUCCESS)
+        }
     };
     code.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

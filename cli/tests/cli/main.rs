@@ -10,6 +10,8 @@
 mod bad_input;
 mod engines;
 mod fixture;
+#[cfg(target_os = "linux")]
+mod gpu;
 mod interrupted;
 mod pipeline;
 mod random;

@@ -1,6 +1,8 @@
 //! The smallest graph there is, to see that an engine runs at all on this machine.
 
 use super::onnx_runtime::library::OrtLibrary;
+use super::onnx_runtime::session::Opening;
+use super::{EngineKind, EngineOptions};
 use ort::session::Session;
 use ort::value::TensorRef;
 use tract_onnx::prelude::*;
@@ -51,4 +53,27 @@ pub(crate) fn onnx_runtime(library: &OrtLibrary) -> Result<(), String> {
     };
     let results = run().map_err(|error: ort::Error| error.to_string())?;
     check(&results)
+}
+
+/// The same through the engine's own way of opening a graph, which sees to it that the provider has the nodes.
+pub(crate) fn provider(library: &OrtLibrary, kind: EngineKind) -> Result<(), String> {
+    let folder = std::env::temp_dir().join(format!("avdit-check-{}-{kind}", std::process::id()));
+    let text = |error: std::io::Error| format!("{}: {error}", folder.display());
+    std::fs::create_dir_all(&folder).map_err(text)?;
+    let path = folder.join("check.onnx");
+    let run = || {
+        std::fs::write(&path, graph()).map_err(text)?;
+        let options = EngineOptions { threads: 1, ..EngineOptions::default() };
+        let opening = Opening::new(library, kind, &options);
+        let (mut session, _) = opening.session(&path).map_err(|error| error.to_string())?;
+        let mut run = || {
+            let inputs = ort::inputs!["x" => TensorRef::from_array_view(([2usize], &INPUT[..]))?];
+            Ok(session.run(inputs)?["y"].try_extract_tensor::<f32>()?.1.to_vec())
+        };
+        check(&run().map_err(|error: ort::Error| error.to_string())?)
+    };
+    let result = run();
+    // What is left of it does no harm.
+    let _ = std::fs::remove_dir_all(&folder);
+    result
 }

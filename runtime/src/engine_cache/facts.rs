@@ -1,7 +1,7 @@
 //! The GPU, its driver and TensorRT, as far as an engine depends on them.
 
-use crate::engine::onnx_runtime::preload::{TENSORRT_LIBRARIES, package_folders};
-use crate::find::Places;
+use crate::doctor::gpu;
+use crate::libraries::package_folders;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -20,14 +20,22 @@ pub struct GpuFacts {
 
 /// Facts of GPU number `device`, and of the TensorRT that the ONNX Runtime at `library` would load.
 pub fn gpu_facts(device: u32, library: &Path) -> GpuFacts {
-    let places = Places::of_this_machine(None);
     let listed = std::env::var_os("LD_LIBRARY_PATH").unwrap_or_default();
     let usual = ["/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64", "/usr/lib"];
     let folders = std::env::split_paths(&listed)
         .chain(usual.map(PathBuf::from))
-        .chain(package_folders(library, &places))
+        .chain(package_folders(library))
         .collect::<Vec<_>>();
-    let facts = of_kernel(Path::new("/proc/driver/nvidia"), device);
+    let kernel = of_kernel(Path::new("/proc/driver/nvidia"), device);
+    let facts = match gpu::devices().ok().and_then(|devices| devices.into_iter().nth(device as usize)) {
+        Some(device) => GpuFacts {
+            name: Some(device.name),
+            sm: Some(format!("{}.{}", device.sm / 10, device.sm % 10)),
+            driver: device.driver.or(kernel.driver),
+            tensorrt: None,
+        },
+        None => kernel,
+    };
     GpuFacts { tensorrt: tensorrt(&folders), ..facts }
 }
 
@@ -56,7 +64,7 @@ fn of_kernel(folder: &Path, device: u32) -> GpuFacts {
 
 /// The version in the name of the file behind `libnvinfer.so.10`, or in the record of the package beside it.
 fn tensorrt(folders: &[PathBuf]) -> Option<String> {
-    let name = TENSORRT_LIBRARIES[0];
+    let name = "libnvinfer.so.10";
     let library = folders.iter().map(|folder| folder.join(name)).find(|path| path.is_file())?;
     let resolved = library.canonicalize().ok()?;
     let version = resolved.file_name()?.to_str()?.strip_prefix("libnvinfer.so.")?.to_owned();

@@ -65,7 +65,7 @@ fn version<'a>(library: &object::File<'a, &'a ReadCache<File>>) -> Option<String
     Some(std::str::from_utf8(name).ok()?.to_owned())
 }
 
-fn this_architecture() -> Architecture {
+pub(crate) fn this_architecture() -> Architecture {
     match std::env::consts::ARCH {
         "x86_64" => Architecture::X86_64,
         "aarch64" => Architecture::Aarch64,

@@ -2,8 +2,16 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
 
 mod bad_models;
+#[cfg(target_os = "linux")]
+mod closure;
 mod engines;
+#[cfg(target_os = "linux")]
+mod fakes;
+#[cfg(target_os = "linux")]
+mod gpu;
 mod libraries;
 mod profile;
 mod sampling;
+#[cfg(target_os = "linux")]
+mod silent;
 mod support;

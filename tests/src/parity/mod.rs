@@ -10,12 +10,15 @@ mod respaced;
 mod row;
 mod samplers;
 mod schedule;
+mod trajectory;
 
 pub use golden::{Golden, Tensor};
 pub use report::{Report, print_table};
 pub use row::{Row, relative, scaled};
+pub use trajectory::{Side, same_trajectories};
 
 use anyhow::{Context, Result};
+use avdit_runtime::EngineKind;
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -23,23 +26,27 @@ use std::path::Path;
 pub struct Kind {
     /// How its file names begin.
     pub prefix: &'static str,
-    /// Runs every case of a file.
-    pub cases: fn(&Golden) -> Vec<Row>,
+    /// Runs every case of a file, graphs on these engines.
+    pub cases: fn(&Golden, &[EngineKind]) -> Vec<Row>,
 }
 
 /// The kinds that are known.
 pub const KINDS: &[Kind] = &[
-    Kind { prefix: "schedule", cases: schedule::cases },
-    Kind { prefix: "samplers_", cases: samplers::cases },
-    Kind { prefix: "respaced_diffusion", cases: respaced::cases },
+    Kind { prefix: "schedule", cases: |golden, _| schedule::cases(golden) },
+    Kind { prefix: "samplers_", cases: |golden, _| samplers::cases(golden) },
+    Kind { prefix: "respaced_diffusion", cases: |golden, _| respaced::cases(golden) },
     Kind { prefix: "avdit_", cases: avdit::cases },
 ];
 
-/// Runs every golden file (`NAME.json` beside `NAME.safetensors`) in a folder, in the order of their names.
+/// The engines that need no GPU.
+pub const ON_CPU: [EngineKind; 3] = [EngineKind::Candle, EngineKind::Tract, EngineKind::OrtCpu];
+
+/// Runs every golden file (`NAME.json` beside `NAME.safetensors`) in a folder, in the order of their names; graphs
+/// on the engines given.
 ///
 /// # Errors
 /// If the folder, or a file of known kind, cannot be read.
-pub fn run_dir(dir: &Path) -> Result<Report> {
+pub fn run_dir(dir: &Path, engines: &[EngineKind]) -> Result<Report> {
     let mut paths = BTreeSet::new();
     for entry in dir.read_dir().with_context(|| format!("folder {} cannot be read", dir.display()))? {
         let path = entry?.path();
@@ -51,7 +58,7 @@ pub fn run_dir(dir: &Path) -> Result<Report> {
     for path in paths {
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         match KINDS.iter().find(|kind| name.starts_with(kind.prefix)) {
-            Some(kind) => report.rows.extend((kind.cases)(&Golden::read(&path)?)),
+            Some(kind) => report.rows.extend((kind.cases)(&Golden::read(&path)?, engines)),
             None => report.not_run.push(path.display().to_string()),
         }
     }

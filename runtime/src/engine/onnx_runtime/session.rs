@@ -7,7 +7,6 @@ use crate::engine::placement::{CPU, PlacementLog, verify_placement};
 use crate::engine::{EngineKind, EngineOptions, Placement};
 use crate::engine_cache::Prepared;
 use crate::error::Result;
-use crate::find::Places;
 use ort::ep::ExecutionProviderDispatch;
 use ort::logging::LogLevel;
 use ort::session::Session;
@@ -63,8 +62,7 @@ impl<'a> Opening<'a> {
 
     fn preload(&self) {
         if self.kind != EngineKind::OrtCpu {
-            let places = Places::of_this_machine(None);
-            preload::preload(&self.library.path, &places, self.kind == EngineKind::OrtTensorRt);
+            preload::preload(&self.library.path, self.kind == EngineKind::OrtTensorRt);
         }
     }
 
