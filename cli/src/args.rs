@@ -4,7 +4,7 @@ mod bench;
 mod engine;
 mod export;
 
-pub use bench::BenchArgs;
+pub use bench::{BenchArgs, CompareArgs};
 pub use engine::EngineArgs;
 pub use export::{ExportArgs, ExternalChoice};
 
@@ -57,9 +57,19 @@ pub enum Command {
     Sample(SampleArgs),
     /// Measure what a sampling step costs
     #[command(
-        after_help = "Examples:\n  avdit bench model/\n  avdit bench model/ --engine ort --threads 1 --steps 20 --json"
+        after_help = "Examples:\n  avdit bench model/\n  avdit bench model/ --engine tract,ort-cpu --batch 1,4 --threads 1,2 --html bench.html\n  \
+        avdit bench a/ b/ --engine ort-cpu --steps 20 --json-out now.json\n\nEach case runs in a process of its own, all in turn. \
+        A case that fails is a row with its reason; the exit code is then that failure's."
     )]
     Bench(BenchArgs),
+    /// Set two results of `bench` side by side
+    #[command(
+        after_help = "Examples:\n  avdit compare before.json after.json\n  avdit compare before.json after.json --max-regression 3%"
+    )]
+    Compare(CompareArgs),
+    /// The process in which `bench` measures a case
+    #[command(hide = true)]
+    BenchWorker,
     /// Say which engines can run here, and what is missing
     #[command(after_help = "Examples:\n  avdit doctor\n  avdit doctor --json")]
     Doctor(DoctorArgs),

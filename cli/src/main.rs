@@ -4,8 +4,10 @@
 #![allow(clippy::print_stderr, reason = "the one crate that prints")]
 
 mod args;
+mod bench;
 mod cancel;
 mod commands;
+mod engines;
 mod exit;
 mod inputs;
 mod output;

@@ -67,7 +67,7 @@ impl FromStr for EngineKind {
 }
 
 /// How an engine is to run.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EngineOptions {
     /// Threads inside an operation.
     pub threads: usize,

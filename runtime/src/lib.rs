@@ -10,10 +10,12 @@ pub mod engine;
 mod error;
 pub mod find;
 pub mod graph;
+pub mod limits;
 pub mod machine;
 pub mod timing;
 
 pub use bench::{BenchOptions, BenchReport, bench};
 pub use engine::{Engine, EngineFacts, EngineKind, EngineOptions, open};
 pub use error::{Error, Result};
+pub use limits::Precision;
 pub use timing::{StepTiming, StepTimings, Summary, TimedSample, sample_timed};

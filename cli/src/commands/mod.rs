@@ -1,6 +1,7 @@
 //! The commands: they wire the crates together, show progress and say results.
 
 mod bench;
+mod compare;
 pub mod demo;
 mod doctor;
 mod export;
@@ -20,6 +21,9 @@ pub fn run(args: Args) -> Result<()> {
         Command::Export(args) => export::run(&args),
         Command::Sample(args) => sample::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Compare(args) => compare::run(&args),
+        // The engines of the CPU have no device that counts for itself.
+        Command::BenchWorker => crate::bench::worker::run(&|_| None),
         Command::Doctor(args) => doctor::run(&args),
     }
 }

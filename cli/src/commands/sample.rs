@@ -1,7 +1,8 @@
 //! `avdit sample`: model (and the user's files) → clips.
 
 use crate::args::{ExtraFile, SampleArgs};
-use crate::commands::bench::{engine_options, request};
+use crate::commands::bench::request;
+use crate::engines;
 use crate::commands::export::check_codec;
 use crate::exit::Usage;
 use crate::inputs::Given;
@@ -12,7 +13,7 @@ use avdit_core::sampling::Event;
 use avdit_core::{Latents, SampleRequest, Task};
 use avdit_media::codec::{Codec, LinearCodec};
 use avdit_media::{Clip, EncodeOptions, write_clip};
-use avdit_runtime::{Engine, EngineFacts, StepTimings, Summary, TimedSample, open, sample_timed};
+use avdit_runtime::{Engine, EngineFacts, StepTimings, Summary, TimedSample, sample_timed};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
@@ -28,7 +29,7 @@ pub fn run(args: &SampleArgs) -> Result<()> {
     };
     let mask = task.given(codec.layout().segments())?;
     let given = Given::read(&codec, &mask, args.video.as_deref(), args.audio.as_deref())?;
-    let mut engine = open(&args.model, args.engine.engine, &engine_options(&args.engine))?;
+    let mut engine = engines::open(&args.model, args.engine.engine, &engines::options(&args.engine))?;
     let request = request(&args.sampler, mask, 1);
     let sampled = with_progress(engine.as_mut(), &request, given.latents())?;
     let clip = given.keep_originals(codec.decode(&sampled.latents)?);

@@ -4,5 +4,6 @@
 mod bad_models;
 mod engines;
 mod libraries;
+mod limits;
 mod sampling;
 mod support;
