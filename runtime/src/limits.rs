@@ -5,9 +5,10 @@ mod graph;
 mod matmul;
 mod memory;
 
-pub use matmul::matmul_gflop_per_s;
-pub use memory::triad_gb_per_s;
+pub use matmul::matmul_rate;
+pub use memory::triad_rate;
 
+use crate::machine::cpu_seconds;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -43,15 +44,26 @@ impl fmt::Display for Precision {
     }
 }
 
-/// The median time of a run in seconds: once unmeasured, then for as long as asked and at least five times.
-fn median_seconds<E>(duration: Duration, mut run: impl FnMut() -> Result<(), E>) -> Result<f64, E> {
+/// What is done in a second, in 10⁹: the most that was seen in any run, so that other work disturbs it the least.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Rate {
+    /// In a second of wall time.
+    pub wall: f64,
+    /// In a second of processor time, over all threads: where other work shares the machine, this is what holds.
+    pub cpu: f64,
+}
+
+/// The rate of a run that does so many things: once unmeasured, then for as long as asked and at least five times.
+fn rate<E>(things: f64, duration: Duration, mut run: impl FnMut() -> Result<(), E>) -> Result<Rate, E> {
     run()?;
-    let (start, mut seconds) = (Instant::now(), Vec::new());
-    while start.elapsed() < duration || seconds.len() < 5 {
-        let begun = Instant::now();
+    let (start, mut runs) = (Instant::now(), 0);
+    let (mut wall, mut cpu) = (f64::INFINITY, f64::INFINITY);
+    while start.elapsed() < duration || runs < 5 {
+        let (begun, cpu_begun) = (Instant::now(), cpu_seconds());
         run()?;
-        seconds.push(begun.elapsed().as_secs_f64());
+        wall = wall.min(begun.elapsed().as_secs_f64());
+        cpu = cpu.min(cpu_seconds() - cpu_begun);
+        runs += 1;
     }
-    seconds.sort_unstable_by(f64::total_cmp);
-    Ok(seconds[seconds.len() / 2])
+    Ok(Rate { wall: things / wall * 1e-9, cpu: things / cpu * 1e-9 })
 }

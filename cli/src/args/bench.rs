@@ -96,7 +96,9 @@ fn share(text: &str) -> Result<f64, String> {
     let share: f64 = number.trim().parse().map_err(|_| "not a share such as 3% or 0.03".to_owned())?;
     // Above 1 without a percent sign is most likely one forgotten.
     match share * scale {
-        share if (0.0..1.0).contains(&share) || (scale < 1.0 && share >= 1.0 && share.is_finite()) => Ok(share),
+        share if (0.0..1.0).contains(&share) || (scale < 1.0 && share >= 1.0 && share.is_finite()) => {
+            Ok(share)
+        }
         _ => Err("not a share such as 3% or 0.03".to_owned()),
     }
 }

@@ -112,13 +112,8 @@ mod tests {
             batches: &[1, 4],
             threads: &[2, 1, 2],
         };
-        let sampling = SamplingJob {
-            sampler: "ddim".into(),
-            steps: 20,
-            seed: 0,
-            guidance: 1.0,
-            task: "joint".into(),
-        };
+        let sampling =
+            SamplingJob { sampler: "ddim".into(), steps: 20, seed: 0, guidance: 1.0, task: "joint".into() };
         let cases = axes.cases(&EngineOptions::default(), &sampling, 200);
         assert_eq!(cases.len(), 2 * 2 * 2 * 2);
         assert_eq!(cases[0].label(), "a on tract, batch 1, 2 threads");

@@ -25,7 +25,8 @@ pub struct Worker {
 impl Worker {
     /// Starts this program once more and tells it its job.
     pub fn start(job: &Job) -> Result<Self, Failure> {
-        let wrong = |error: &dyn std::fmt::Display| failure("open", format!("cannot start a worker: {error}"));
+        let wrong =
+            |error: &dyn std::fmt::Display| failure("open", format!("cannot start a worker: {error}"));
         let program = std::env::current_exe().map_err(|error| wrong(&error))?;
         let mut process = std::process::Command::new(program)
             .arg(WORKER)

@@ -4,7 +4,8 @@ use super::case::Case;
 use super::child::Worker;
 use super::protocol::{Job, LimitJob, Reply};
 use super::result::Limit;
-use avdit_runtime::{EngineOptions, Precision};
+use avdit_runtime::EngineOptions;
+use avdit_runtime::limits::Rate;
 
 /// What the cases are to be judged by: each engine's own product in each precision, and the bandwidth of memory, on
 /// as many threads as the cases use.
@@ -16,7 +17,8 @@ fn jobs(cases: &[Case]) -> Vec<LimitJob> {
         }
     };
     for case in cases {
-        let precision = case.model.precision.unwrap_or(Precision::Float32);
+        // What a model multiplies is not guessed.
+        let Some(precision) = case.model.precision else { continue };
         let options = EngineOptions { batch: 1, ..case.job.options.clone() };
         add(LimitJob::MatMul { engine: case.job.engine, precision, options });
     }
@@ -36,7 +38,7 @@ pub fn measure<T>(cases: &[Case], between: impl FnOnce() -> T) -> (Vec<Limit>, T
     (limits.map(|(job, (before, after))| limit(job, before, after)).collect(), made)
 }
 
-fn reading(jobs: &[LimitJob]) -> Vec<Result<f64, String>> {
+fn reading(jobs: &[LimitJob]) -> Vec<Result<Rate, String>> {
     let mut worker = Worker::start(&Job::Limits(jobs.to_vec()));
     let read = |_: &LimitJob| match &mut worker {
         Ok(worker) => match worker.answer("limits") {
@@ -49,15 +51,17 @@ fn reading(jobs: &[LimitJob]) -> Vec<Result<f64, String>> {
     jobs.iter().map(read).collect()
 }
 
-fn limit(job: &LimitJob, before: Result<f64, String>, after: Result<f64, String>) -> Limit {
+fn limit(job: &LimitJob, before: Result<Rate, String>, after: Result<Rate, String>) -> Limit {
     let (engine, precision, threads, unit) = match job {
         LimitJob::MatMul { engine, precision, options } => {
             (Some(engine.name().to_owned()), Some(*precision), options.threads, "GFLOP/s")
         }
         LimitJob::Bandwidth(threads) => (None, None, *threads, "GB/s"),
     };
-    let readings: Vec<f64> = before.iter().chain(&after).copied().collect();
+    let rates = || before.iter().chain(&after);
+    let readings: Vec<f64> = rates().map(|rate| rate.wall).collect();
     let value = readings.iter().copied().reduce(f64::max);
-    let reason = before.err().or(after.err());
-    Limit { engine, precision, threads, unit: unit.to_owned(), readings, value, reason }
+    let per_cpu_second = rates().map(|rate| rate.cpu).reduce(f64::max);
+    let reason = before.as_ref().err().or(after.as_ref().err()).cloned();
+    Limit { engine, precision, threads, unit: unit.to_owned(), readings, value, per_cpu_second, reason }
 }

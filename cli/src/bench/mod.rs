@@ -13,9 +13,9 @@ mod notes;
 pub mod protocol;
 pub mod result;
 mod rows;
-pub mod schedule;
 #[cfg(test)]
 pub mod sample;
+pub mod schedule;
 pub mod tables;
 pub mod worker;
 

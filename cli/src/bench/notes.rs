@@ -37,6 +37,11 @@ pub fn of_row(measured: &Measured, threads: usize, machine: &Machine) -> Vec<Str
     if busy < 0.9 * could as f64 {
         notes.push(format!("{busy:.2} of {threads} threads were busy on average"));
     }
+    if measured.roofline.is_some_and(|roofline| roofline.share_of_matmul > 1.02) {
+        notes.push(
+            "reached more than the limit, which other work must have disturbed when it was read".to_owned(),
+        );
+    }
     if measured.opened.threads != threads {
         notes.push(format!("{threads} threads asked for, the engine took {}", measured.opened.threads));
     }

@@ -6,6 +6,7 @@
 //! place of any answer, and is the last one.
 
 use super::result::{Decode, Device, Memory, Opened};
+use avdit_runtime::limits::Rate;
 use avdit_runtime::{EngineKind, EngineOptions, Precision};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -87,8 +88,8 @@ pub enum Reply {
     Ran(Run),
     /// What is known after the last run.
     Finished(Box<Finished>),
-    /// A limit: 10⁹ operations or bytes a second, or why there is none.
-    Limit(Result<f64, String>),
+    /// A limit: operations or bytes, or why there is none.
+    Limit(Result<Rate, String>),
     /// The worker ends here.
     Failed(WorkerError),
 }

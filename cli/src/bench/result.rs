@@ -66,6 +66,8 @@ pub struct Limit {
     pub readings: Vec<f64>,
     /// The largest reading: what the machine was seen to do.
     pub value: Option<f64>,
+    /// The same for a second of processor time, over all threads.
+    pub per_cpu_second: Option<f64>,
     /// Why there is none.
     pub reason: Option<String>,
 }
@@ -266,6 +268,8 @@ pub struct Roofline {
     pub reached_gflop_per_s: f64,
     /// That as a share of the product's rate.
     pub share_of_matmul: f64,
+    /// The same in processor time, the step's and the product's: what other work on the machine disturbs least.
+    pub share_of_matmul_cpu: Option<f64>,
     /// And of the bound.
     pub share_of_bound: f64,
 }

@@ -43,11 +43,11 @@ fn measured(
     let times = |run: &Run| Summary::of(&run.steps.iter().map(wall).collect::<Vec<_>>());
     let step_ms = part(wall)?;
     let longest = runs.iter().map(|run| run.steps.len()).max()?;
-    let of_index = |i: usize| {
-        Summary::of(&runs.iter().filter_map(|run| run.steps.get(i)).map(wall).collect::<Vec<_>>())
-    };
+    let of_index =
+        |i: usize| Summary::of(&runs.iter().filter_map(|run| run.steps.get(i)).map(wall).collect::<Vec<_>>());
     let duration_s: f64 = runs.iter().map(|run| run.wall_s).sum();
     let cpu_s: f64 = runs.iter().map(|run| run.cpu_s).sum();
+    let cpu_ms_per_step = cpu_s * 1e3 / step_ms.n as f64;
     let clips_per_s = (runs.len() * case.job.options.batch) as f64 / duration_s;
     let predictions = runs.iter().map(|run| run.predictions).sum::<usize>() as f64 / step_ms.n as f64;
     Some(Measured {
@@ -62,11 +62,11 @@ fn measured(
         clips_per_s,
         clip_seconds_per_s: clip_seconds.map(|length| length * clips_per_s),
         decode,
-        cpu_ms_per_step: cpu_s * 1e3 / step_ms.n as f64,
+        cpu_ms_per_step,
         threads_busy: cpu_s / duration_s,
         memory,
         device,
-        roofline: roofline(case, predictions, step_ms.p50, limits),
+        roofline: roofline(case, predictions, step_ms.p50, cpu_ms_per_step, limits),
         run_p50_ms: runs.iter().map(|run| Some(rounded(times(run)?.p50))).collect::<Option<_>>()?,
         run_mean_ms: runs.iter().map(|run| Some(rounded(times(run)?.mean))).collect::<Option<_>>()?,
         step_percentiles_ms: percentiles(steps().map(wall).collect()),
@@ -88,18 +88,25 @@ fn percentiles(mut values: Vec<f64>) -> Vec<f64> {
 }
 
 /// `None` unless both the cost of a step and the rate of the engine's own product are known.
-fn roofline(case: &Case, predictions: f64, step_p50_ms: f64, limits: &[Limit]) -> Option<Roofline> {
-    let precision = case.model.precision.unwrap_or(Precision::Float32);
+fn roofline(
+    case: &Case,
+    predictions: f64,
+    step_p50_ms: f64,
+    cpu_ms_per_step: f64,
+    limits: &[Limit],
+) -> Option<Roofline> {
+    let precision = case.model.precision?;
     let (engine, threads) = (case.job.engine.name(), case.job.options.threads);
     let of = |engine: Option<&str>, precision: Option<Precision>| {
         let same = |limit: &&Limit| {
             limit.engine.as_deref() == engine && limit.precision == precision && limit.threads == threads
         };
-        limits.iter().find(same)?.value
+        limits.iter().find(same)
     };
     let gflop = cost::prediction_flop(&case.job.model, case.job.options.batch)? * predictions * 1e-9;
-    let matmul = of(Some(engine), Some(precision))?;
-    let bandwidth = of(None, None);
+    let product = of(Some(engine), Some(precision))?;
+    let matmul = product.value?;
+    let bandwidth = of(None, None).and_then(|limit| limit.value);
     let weight_bytes = case.model.bytes? as f64 * predictions;
     let intensity = gflop * 1e9 / weight_bytes;
     let bound = bandwidth.map_or(matmul, |bandwidth| matmul.min(bandwidth * intensity));
@@ -114,6 +121,7 @@ fn roofline(case: &Case, predictions: f64, step_p50_ms: f64, limits: &[Limit]) -
         bound_gflop_per_s: bound,
         reached_gflop_per_s: reached,
         share_of_matmul: reached / matmul,
+        share_of_matmul_cpu: product.per_cpu_second.map(|rate| gflop / (cpu_ms_per_step * 1e-3) / rate),
         share_of_bound: reached / bound,
     })
 }

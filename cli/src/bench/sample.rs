@@ -57,6 +57,7 @@ fn limit(engine: Option<&str>, value: Option<f64>, reason: Option<&str>) -> Limi
         unit: if engine.is_some() { "GFLOP/s" } else { "GB/s" }.into(),
         readings: value.into_iter().flat_map(|value| [value * 0.99, value]).collect(),
         value,
+        per_cpu_second: value.map(|value| value / 1.95),
         reason: reason.map(Into::into),
     }
 }
@@ -150,6 +151,7 @@ pub fn measured(ms: f64) -> Measured {
             bound_gflop_per_s: 400.0,
             reached_gflop_per_s: gflop / ms * 1e3,
             share_of_matmul: gflop / ms * 1e3 / 400.0,
+            share_of_matmul_cpu: Some(gflop / ms * 1e3 / 400.0),
             share_of_bound: gflop / ms * 1e3 / 400.0,
         }),
         run_p50_ms: runs.clone(),

@@ -80,7 +80,10 @@ fn together(cases: &[Case], amount: Amount, on_progress: &mut dyn FnMut(f64, &Ca
             .map(|(worker, outcome)| worker.as_ref().map(|_| amount.share(&outcome.runs)))
             .collect();
         let Some(next) = next(&shares) else { break };
-        on_progress(shares.iter().map(|share| share.unwrap_or(1.0)).sum::<f64>() / cases.len() as f64, &cases[next]);
+        on_progress(
+            shares.iter().map(|share| share.unwrap_or(1.0)).sum::<f64>() / cases.len() as f64,
+            &cases[next],
+        );
         let (worker, outcome) = &mut running[next];
         step(worker, outcome);
     }

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use avdit_core::{Latents, Modality, Noise, Purpose, SampleRequest, Stream, Task};
 use avdit_media::codec::{Codec, LinearCodec};
 use avdit_runtime::engine::load_onnx_runtime;
-use avdit_runtime::limits::{matmul_gflop_per_s, triad_gb_per_s};
+use avdit_runtime::limits::{Rate, matmul_rate, triad_rate};
 use avdit_runtime::machine::{cpu_seconds, peak_memory_bytes, reset_peak_memory, resident_memory_bytes};
 use avdit_runtime::{Engine, TimedSample, graph, sample_timed};
 use std::io::{BufRead, Stdin};
@@ -67,11 +67,11 @@ fn tell(reply: &Reply) -> Result<()> {
     Ok(())
 }
 
-fn measure(limit: &LimitJob) -> Result<f64, String> {
+fn measure(limit: &LimitJob) -> Result<Rate, String> {
     match limit {
-        LimitJob::Bandwidth(threads) => Ok(triad_gb_per_s(*threads, LIMIT_DURATION)),
+        LimitJob::Bandwidth(threads) => Ok(triad_rate(*threads, LIMIT_DURATION)),
         LimitJob::MatMul { engine, precision, options } => {
-            matmul_gflop_per_s(*engine, *precision, options, PRODUCT_SIZE, LIMIT_DURATION)
+            matmul_rate(*engine, *precision, options, PRODUCT_SIZE, LIMIT_DURATION)
                 .map_err(|error| error_text(&error.into()).0)
         }
     }

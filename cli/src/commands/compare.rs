@@ -13,8 +13,7 @@ pub fn run(args: &CompareArgs) -> Result<()> {
     let (a_name, b_name) = (args.a.display().to_string(), args.b.display().to_string());
     let differing = differences(&a, &b);
     if !differing.is_empty() && !args.force {
-        let list: String =
-            differing.iter().map(|d| format!("\n  {}: {} / {}", d.what, d.a, d.b)).collect();
+        let list: String = differing.iter().map(|d| format!("\n  {}: {} / {}", d.what, d.a, d.b)).collect();
         let hint = "measure both on one machine in one state; --force compares all the same";
         let text = format!(
             "{a_name} and {b_name} were not measured on the same machine in the same state:{list}\n\nhint: {hint}"
@@ -29,7 +28,8 @@ pub fn run(args: &CompareArgs) -> Result<()> {
     let regressed: Vec<&Pair> = comparison.rows.iter().filter(|pair| pair.regressed).collect();
     match args.max_regression {
         Some(most) if !regressed.is_empty() => {
-            let list: String = regressed.iter().map(|pair| format!("\n  {}: {}", pair.case, ratio(pair))).collect();
+            let list: String =
+                regressed.iter().map(|pair| format!("\n  {}: {}", pair.case, ratio(pair))).collect();
             let what = format!("{b_name} is slower than {a_name} by more than {}", percent(most));
             bail!(Coded::gate(format!("{what}:{list}")))
         }

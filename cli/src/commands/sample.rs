@@ -2,8 +2,8 @@
 
 use crate::args::{ExtraFile, SampleArgs};
 use crate::commands::bench::request;
-use crate::engines;
 use crate::commands::export::check_codec;
+use crate::engines;
 use crate::exit::Usage;
 use crate::inputs::Given;
 use crate::output::{say, say_json};

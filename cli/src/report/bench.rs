@@ -24,22 +24,22 @@ pub(crate) fn bench_page(result: &BenchResult) -> Result<String, minijinja::Erro
         .filter_map(|(i, (row, label))| Some((i, label.as_str(), row.measured.as_ref()?)))
         .collect();
     let safe = Value::from_safe_string;
-    let legend: Vec<Value> = rows
-        .iter()
-        .map(|(i, label, _)| context! { class => series_class(*i), label => *label })
-        .collect();
+    let legend: Vec<Value> =
+        rows.iter().map(|(i, label, _)| context! { class => series_class(*i), label => *label }).collect();
     let notes = |i: usize| -> Vec<String> {
         let row = &result.rows[i];
-        row.notes.iter().cloned().chain(row.log.iter().map(|line| format!("its process said: {line}"))).collect()
+        row.notes
+            .iter()
+            .cloned()
+            .chain(row.log.iter().map(|line| format!("its process said: {line}")))
+            .collect()
     };
     let noted: Vec<Value> = (0..result.rows.len())
         .filter(|&i| !notes(i).is_empty())
         .map(|i| context! { label => labels[i].as_str(), notes => notes(i) })
         .collect();
-    let by_step: Vec<_> = rows
-        .iter()
-        .map(|(i, _, m)| (*i, m.step_ms_by_index.iter().map(|step| step.p50).collect()))
-        .collect();
+    let by_step: Vec<_> =
+        rows.iter().map(|(i, _, m)| (*i, m.step_ms_by_index.iter().map(|step| step.p50).collect())).collect();
     let spread: Vec<_> = rows.iter().map(|(i, _, m)| (*i, m.step_percentiles_ms.as_slice())).collect();
     environment()?.get_template("bench.html")?.render(context! {
         result => Serde(result),

@@ -174,3 +174,31 @@ fn two_results_of_one_machine_are_compared_and_a_gate_can_fail() {
     std::fs::write(&b, "{}").unwrap();
     compare(&[]).refused(3, &["b.json", "avdit-bench/2"]);
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_worker_that_is_killed_is_a_row_that_names_the_signal() {
+    let model = text(&fixture().at("model"));
+    let args = ["bench", &model, "--threads", "1", "--no-limits", "--json", "--duration-s", "20"];
+    let parent = command(&args)
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let children = format!("/proc/{0}/task/{0}/children", parent.id());
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    let worker = loop {
+        let found = std::fs::read_to_string(&children).unwrap();
+        if let Some(worker) = found.split_whitespace().next() {
+            break worker.to_owned();
+        }
+        assert!(std::time::Instant::now() < deadline, "no worker was started");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    };
+    assert!(std::process::Command::new("kill").args(["-9", &worker]).status().unwrap().success());
+    let output = parent.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(137));
+    let failed = &json(&String::from_utf8_lossy(&output.stdout))["rows"][0]["failed"];
+    assert_eq!(failed["signal"], 9, "{failed}");
+    assert!(failed["reason"].as_str().unwrap().contains("signal 9"), "{failed}");
+}

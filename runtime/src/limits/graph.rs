@@ -21,8 +21,7 @@ pub(super) fn product(precision: Precision, size: usize) -> Vec<u8> {
     let dimension = message(1, &number(1, size)); // dim { dim_value }
     let tensor =
         |kind: u64| [number(1, kind), message(2, &[dimension.clone(), dimension.clone()].concat())].concat();
-    let port =
-        |name: &str, kind: u64| [text(1, name), message(2, &message(1, &tensor(kind)))].concat(); // type { tensor_type }
+    let port = |name: &str, kind: u64| [text(1, name), message(2, &message(1, &tensor(kind)))].concat(); // type { tensor_type }
     let node = [text(1, "x"), text(1, "w"), text(2, "y"), text(4, operator)].concat();
     let weight = [number(1, size), number(1, size), number(2, w), text(8, "w"), message(9, &values)].concat();
     let graph = [

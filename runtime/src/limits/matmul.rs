@@ -1,7 +1,7 @@
 //! The rate of a matrix product on an engine.
 
 use super::graph::{half, product, value};
-use super::{Precision, median_seconds};
+use super::{Precision, Rate, rate};
 use crate::engine::{EngineKind, EngineOptions, load_onnx_runtime};
 use crate::error::{Error, Result};
 use ort::session::Session;
@@ -12,24 +12,24 @@ use std::time::Duration;
 use tract_linalg::multithread::{Executor, multithread_tract_scope};
 use tract_onnx::prelude::*;
 
-/// 10⁹ multiplications and additions per second in the product of two `size` × `size` matrices, one of them a weight,
-/// on an engine with its own kernels and threads; the median of `duration`.
+/// Multiplications and additions in the product of two `size` × `size` matrices, one of them a weight, on an engine
+/// with its own kernels and threads, within `duration`.
 ///
 /// # Errors
 /// [`Error::NoOnnxRuntime`] if that is needed and not there; [`Error::Engine`] if the engine does not multiply in
 /// that precision; [`Error::Value`] for an engine whose rate is not measured here.
-pub fn matmul_gflop_per_s(
+pub fn matmul_rate(
     kind: EngineKind,
     precision: Precision,
     options: &EngineOptions,
     size: usize,
     duration: Duration,
-) -> Result<f64> {
-    let seconds = match kind {
+) -> Result<Rate> {
+    let rate = match kind {
         EngineKind::Tract => {
             let run = AssertUnwindSafe(|| tract(precision, options.threads, size, duration));
             match catch_unwind(run) {
-                Ok(seconds) => seconds.map_err(|error| format!("{error:#}")),
+                Ok(rate) => rate.map_err(|error| format!("{error:#}")),
                 Err(_) => Err("it does not support this product".to_owned()),
             }
         }
@@ -44,16 +44,19 @@ pub fn matmul_gflop_per_s(
             });
         }
     };
-    let seconds = seconds.map_err(|reason| Error::Engine {
+    rate.map_err(|reason| Error::Engine {
         engine: kind.name(),
         action: "multiply",
         path: format!("a {size} × {size} matrix in {precision}").into(),
         reason,
-    })?;
-    Ok(2.0 * (size as f64).powi(3) / seconds * 1e-9)
+    })
 }
 
-fn tract(precision: Precision, threads: usize, size: usize, duration: Duration) -> TractResult<f64> {
+fn operations(size: usize) -> f64 {
+    2.0 * (size as f64).powi(3)
+}
+
+fn tract(precision: Precision, threads: usize, size: usize, duration: Duration) -> TractResult<Rate> {
     let executor = if threads == 1 { Executor::SingleThread } else { Executor::multithread(threads) };
     let bytes = product(precision, size);
     let parsed = tract_onnx::onnx().model_for_read(&mut bytes.as_slice())?;
@@ -68,7 +71,7 @@ fn tract(precision: Precision, threads: usize, size: usize, duration: Duration) 
         Precision::Int8 => Tensor::from_shape(&shape, &values.map(unsigned).collect::<Vec<_>>())?,
     };
     let x = x.into_tvalue();
-    median_seconds(duration, || {
+    rate(operations(size), duration, || {
         multithread_tract_scope(executor.clone(), || model.run(tvec!(x.clone())))?;
         Ok(())
     })
@@ -79,9 +82,9 @@ fn onnx_runtime(
     options: &EngineOptions,
     size: usize,
     duration: Duration,
-) -> Result<Result<f64, String>> {
+) -> Result<Result<Rate, String>> {
     let library = load_onnx_runtime(options.onnx_runtime.as_deref())?;
-    let run = || -> Result<f64, String> {
+    let run = || -> Result<Rate, String> {
         let mut session = Session::builder(library.environment())
             .map_err(|error| error.to_string())?
             .with_no_environment_execution_providers()
@@ -96,7 +99,7 @@ fn onnx_runtime(
             .map_err(|error| error.to_string())?;
         let x = input(precision, size).map_err(|error| error.to_string())?;
         let run = || session.run(ort::inputs!["x" => &x]).map(drop).map_err(|error| error.to_string());
-        median_seconds(duration, run)
+        rate(operations(size), duration, run)
     };
     Ok(run())
 }

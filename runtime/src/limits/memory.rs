@@ -1,6 +1,6 @@
 //! The bandwidth of memory.
 
-use super::median_seconds;
+use super::{Rate, rate};
 use std::convert::Infallible;
 use std::fs::read_to_string;
 use std::hint::black_box;
@@ -10,9 +10,9 @@ use std::time::Duration;
 const SMALLEST: usize = 16 << 20;
 const LARGEST: usize = 64 << 20;
 
-/// 10⁹ bytes per second of `a = b + s · c` over buffers far larger than the caches, on so many threads: 12 bytes a
-/// value, without what the processor reads of `a` before it writes there. McCalpin's triad; the median of `duration`.
-pub fn triad_gb_per_s(threads: usize, duration: Duration) -> f64 {
+/// Bytes of `a = b + s · c` over buffers far larger than the caches, on so many threads: 12 bytes a
+/// value, without what the processor reads of `a` before it writes there. McCalpin's triad, within `duration`.
+pub fn triad_rate(threads: usize, duration: Duration) -> Rate {
     // Four times the last cache, in bytes of one buffer.
     let wanted = last_cache_bytes().unwrap_or(0);
     let n = wanted.clamp(SMALLEST, LARGEST).next_multiple_of(threads.max(1));
@@ -27,9 +27,9 @@ pub fn triad_gb_per_s(threads: usize, duration: Duration) -> f64 {
         });
         Ok(())
     };
-    let Ok(seconds) = median_seconds(duration, pass);
+    let Ok(rate) = rate(12.0 * n as f64, duration, pass);
     black_box(&a);
-    12.0 * n as f64 / seconds * 1e-9
+    rate
 }
 
 fn triad(a: &mut [f32], b: &[f32], c: &[f32], s: f32) {
@@ -57,8 +57,8 @@ mod tests {
     #[test]
     fn the_bandwidth_is_a_number_above_zero() {
         for threads in [1, 3] {
-            let gb_per_s = triad_gb_per_s(threads, Duration::ZERO);
-            assert!(gb_per_s > 0.01 && gb_per_s.is_finite(), "{gb_per_s}");
+            let rate = triad_rate(threads, Duration::ZERO);
+            assert!(rate.wall > 0.01 && rate.wall.is_finite() && rate.cpu > 0.01, "{rate:?}");
         }
         let mut a = [0.0; 2];
         triad(&mut a, &[1.0, 2.0], &[3.0, 4.0], 2.0);

@@ -19,7 +19,8 @@ pub struct Interval {
 /// The median of `b` over that of `a`, both of at least one value. The same values give the same interval.
 pub(super) fn ratio_of_medians(a: &[f64], b: &[f64]) -> Interval {
     let mut random = SplitMix(0x5eed);
-    let mut ratios: Vec<f64> = (0..RESAMPLES).map(|_| resampled(b, &mut random) / resampled(a, &mut random)).collect();
+    let mut ratios: Vec<f64> =
+        (0..RESAMPLES).map(|_| resampled(b, &mut random) / resampled(a, &mut random)).collect();
     ratios.sort_unstable_by(f64::total_cmp);
     let at = |share: f64| ratios[(share * (RESAMPLES - 1) as f64).round() as usize];
     Interval { estimate: median(b.to_vec()) / median(a.to_vec()), low: at(0.025), high: at(0.975) }

@@ -43,7 +43,9 @@ fn noise_is_no_regression() {
     let (mut a, mut b) = (with(&[("tract", Some(80.0))]), with(&[("tract", Some(84.0))]));
     for (result, phase) in [(&mut a, 0), (&mut b, 5)] {
         let runs = &mut result.rows[0].measured.as_mut().unwrap().run_p50_ms;
-        runs.iter_mut().enumerate().for_each(|(i, ms)| *ms *= 0.7 + 0.6 * ((i * 7 + phase) % 20) as f64 / 19.0);
+        runs.iter_mut()
+            .enumerate()
+            .for_each(|(i, ms)| *ms *= 0.7 + 0.6 * ((i * 7 + phase) % 20) as f64 / 19.0);
     }
     let pair = compared(&a, &b, Some(0.03)).rows[0].clone();
     assert!(pair.ratio.unwrap().estimate > 1.03);

@@ -6,7 +6,8 @@ use std::fmt::Display;
 /// The whole file.
 pub fn csv(result: &BenchResult) -> String {
     let lines = result.rows.iter().map(columns).collect::<Vec<_>>();
-    let head = lines.first().map_or_else(Vec::new, |line| line.iter().map(|(name, _)| name.to_string()).collect());
+    let head =
+        lines.first().map_or_else(Vec::new, |line| line.iter().map(|(name, _)| name.to_string()).collect());
     let mut out = line(head.into_iter());
     for columns in lines {
         out += &line(columns.into_iter().map(|(_, value)| value));
@@ -77,6 +78,7 @@ fn columns(row: &Row) -> Vec<(&'static str, String)> {
         ("reached_gflop_per_s", of(roofline.map(|r| r.reached_gflop_per_s))),
         ("matmul_gflop_per_s", of(roofline.map(|r| r.matmul_gflop_per_s))),
         ("share_of_matmul", of(roofline.map(|r| r.share_of_matmul))),
+        ("share_of_matmul_cpu", of(roofline.and_then(|r| r.share_of_matmul_cpu))),
         ("share_of_bound", of(roofline.map(|r| r.share_of_bound))),
         ("failed", of(row.failed.as_ref().map(|failed| &failed.reason))),
         ("exit_code", of(row.failed.as_ref().map(|failed| failed.exit_code))),

@@ -103,7 +103,8 @@ fn of_measured(mut table: Table, rows: &[Row], cells: impl Fn(&Row, &Measured) -
 }
 
 fn latency(rows: &[Row]) -> Table {
-    let about = "Wall time of a step after the warm-up. Percentiles are exact: each is a step that was measured.";
+    let about =
+        "Wall time of a step after the warm-up. Percentiles are exact: each is a step that was measured.";
     let head = ["case", "p50", "p90", "p99", "mean", "min", "max", "cv", "CPU time", "steps"];
     of_measured(Table::new("Latency per sampling step", about, &head, 1), rows, |_, m| {
         let s = &m.step_ms;
@@ -174,12 +175,23 @@ fn memory(rows: &[Row]) -> Table {
 fn against_the_machine(rows: &[Row]) -> Table {
     let about = "What the median step reaches of the engine's own 2048 × 2048 matrix product on as many threads, and of \
         the bound that the product and the bandwidth of memory set together (roofline). Matrix products alone are counted.";
-    let head = ["case", "GFLOP", "FLOP/byte", "reached", "product", "bound", "of the product", "of the bound"];
+    let head = [
+        "case",
+        "GFLOP",
+        "FLOP/byte",
+        "reached",
+        "product",
+        "bound",
+        "of the product",
+        "in CPU time",
+        "of the bound",
+    ];
     let mut table = Table::new("Against the machine", about, &head, 1);
     for (row, label) in rows.iter().zip(labels(rows)) {
         let Some(r) = row.measured.as_ref().and_then(|m| m.roofline) else { continue };
         let rate = |value: f64| format!("{} GFLOP/s", significant(value, 3));
-        let shares = [percent(r.share_of_matmul), percent(r.share_of_bound)];
+        let of_cpu = r.share_of_matmul_cpu.map_or_else(dash, percent);
+        let shares = [percent(r.share_of_matmul), of_cpu, percent(r.share_of_bound)];
         let rates = [r.reached_gflop_per_s, r.matmul_gflop_per_s, r.bound_gflop_per_s].map(rate);
         let first = [label, significant(r.gflop, 3), significant(r.intensity, 3)];
         table.rows.push(first.into_iter().chain(rates).chain(shares).collect());
@@ -188,8 +200,10 @@ fn against_the_machine(rows: &[Row]) -> Table {
 }
 
 fn limits(result: &BenchResult) -> Table {
-    let about = "Read before the first case and after the last; the larger counts.";
-    let mut table = Table::new("The machine's limits", about, &["what", "before", "after", "counts"], 1);
+    let about = "The fastest run of each reading, before the first case and after the last; the larger counts. Beside it \
+        the most for a second of processor time, over all threads.";
+    let head = ["what", "before", "after", "counts", "per CPU second"];
+    let mut table = Table::new("The machine's limits", about, &head, 1);
     for limit in &result.limits {
         let show = |value: &f64| format!("{} {}", significant(*value, 3), limit.unit);
         let reading = |i: usize| limit.readings.get(i).map_or_else(dash, show);
@@ -197,7 +211,8 @@ fn limits(result: &BenchResult) -> Table {
             (Some(value), _) => show(value),
             (None, reason) => reason.clone().unwrap_or_else(dash),
         };
-        table.rows.push(vec![notes::name(limit), reading(0), reading(1), counts]);
+        let of_cpu = limit.per_cpu_second.as_ref().map_or_else(dash, show);
+        table.rows.push(vec![notes::name(limit), reading(0), reading(1), counts, of_cpu]);
     }
     table
 }

@@ -5,9 +5,8 @@ use super::Table;
 /// For a terminal: columns of equal width.
 pub fn text(table: &Table) -> String {
     let all = || std::iter::once(&table.head).chain(&table.rows);
-    let widths: Vec<usize> = (0..table.head.len())
-        .map(|i| all().map(|row| row[i].chars().count()).max().unwrap_or(0))
-        .collect();
+    let widths: Vec<usize> =
+        (0..table.head.len()).map(|i| all().map(|row| row[i].chars().count()).max().unwrap_or(0)).collect();
     let line = |row: &Vec<String>| {
         let cells = row.iter().zip(&widths).enumerate().map(|(i, (cell, width))| match i < table.words {
             true => format!("{cell:<width$}"),

@@ -13,10 +13,10 @@ pub(in super::super::super) fn distribution_chart(series: &[(usize, &[f64])]) ->
     if series.iter().all(|(_, percentiles)| percentiles.is_empty()) {
         return String::new();
     }
-    // One step in a hundred may lie beyond either end: the ends of the axis are for the rest.
+    // The longest twentieth of all steps may lie beyond the end: the axis is for the rest.
     let inner = series.iter().flat_map(|(_, percentiles)| {
-        let last = percentiles.len().saturating_sub(2).max(1);
-        percentiles.get(1..=last).unwrap_or_default().iter().copied()
+        let last = (percentiles.len() * 95).div_ceil(100);
+        percentiles.iter().copied().take(last)
     });
     let x = Scale::covering(inner.chain([0.98, 1.02]), Some(1.0), 64.0, 700.0).rounded();
     let y = Scale::covering([0.0, 100.0].into_iter(), None, 224.0, 34.0);
@@ -27,5 +27,6 @@ pub(in super::super::super) fn distribution_chart(series: &[(usize, &[f64])]) ->
         let place = |(i, value): (usize, &f64)| x.at(*value).zip(y.at(share(i)));
         drawing.path(&format!("series {}", series_class(*index)), percentiles.iter().enumerate().map(place));
     }
-    drawing.finish("chart", &format!("Distribution of the steps of {} cases around their medians", series.len()))
+    drawing
+        .finish("chart", &format!("Distribution of the steps of {} cases around their medians", series.len()))
 }

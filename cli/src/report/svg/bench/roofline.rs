@@ -45,9 +45,15 @@ pub(in super::super::super) fn roofline_chart(roofs: &[Roof], points: &[Point]) 
         let bends = [start, (roof.gflop_per_s / roof.gb_per_s).clamp(start, x.high.max(start)), x.high];
         let corner = |intensity: f64| x.at(intensity).zip(y.at(reached(intensity)));
         drawing.path("roof", bends.into_iter().map(corner));
-        if let Some(at) = y.at(roof.gflop_per_s) {
-            drawing.text(x.to, at - 6.0, "tick", "end", &roof.label);
-        }
+    }
+    let place = |roof: &Roof| Some((y.at(roof.gflop_per_s)?, roof.label.clone()));
+    let mut names: Vec<(f64, String)> = roofs.iter().filter_map(place).collect();
+    names.sort_by(|(a, _), (b, _)| b.total_cmp(a));
+    // From the lowest up, so that no name covers another.
+    let mut last = f64::INFINITY;
+    for (at, name) in names {
+        last = (at - 6.0).min(last - 15.0);
+        drawing.text(x.to, last, "tick", "end", &name);
     }
     for point in points {
         if let (Some(cx), Some(cy)) = (x.at(point.intensity), y.at(point.gflop_per_s)) {
