@@ -7,8 +7,8 @@ mod export;
 mod inspect;
 mod profile;
 
-pub use bench::BenchArgs;
-pub use engine::EngineArgs;
+pub use bench::{BenchArgs, CompareArgs};
+pub use engine::{EngineArgs, SetupArgs};
 pub use engine_command::{BuildArgs, EngineCommand, ExplainArgs, GcArgs, ListArgs};
 pub use export::{ExportArgs, ExternalChoice};
 pub use inspect::InspectArgs;
@@ -64,20 +64,32 @@ pub enum Command {
     Sample(SampleArgs),
     /// Measure what a sampling step costs
     #[command(
-        after_help = "Examples:\n  avdit bench model/\n  avdit bench model/ --engine ort --threads 1 --steps 20 --json"
+        after_help = "Examples:\n  avdit bench model/\n  avdit bench model/ --engine tract,ort-cpu --batch 1,4 --threads 1,2 --html bench.html\n  \
+        avdit bench a/ b/ --engine ort-cpu --steps 20 --json-out now.json\n\nEach case runs in a process of its own, all in turn. \
+        A case that fails is a row with its reason; the exit code is then that failure's."
     )]
     Bench(BenchArgs),
     /// Build, list, explain and remove TensorRT engines
     #[command(subcommand)]
     Engine(EngineCommand),
     /// Say what a model is and what it costs: parameters, operations, bytes, memory, and what each target changes
-    #[command(after_help = "Examples:\n  avdit inspect model/\n  avdit inspect model/ --batch 4 --nodes --json")]
+    #[command(
+        after_help = "Examples:\n  avdit inspect model/\n  avdit inspect model/ --batch 4 --nodes --json"
+    )]
     Inspect(InspectArgs),
     /// Say where the time of a step goes, operation by operation (what a step costs is for bench to say)
     #[command(
         after_help = "Examples:\n  avdit profile model/ --engine ort-cpu --threads 1\n  avdit profile model/ --chrome trace.json"
     )]
     Profile(ProfileArgs),
+    /// Set two results of `bench` side by side
+    #[command(
+        after_help = "Examples:\n  avdit compare before.json after.json\n  avdit compare before.json after.json --max-regression 3%"
+    )]
+    Compare(CompareArgs),
+    /// The process in which `bench` measures a case
+    #[command(hide = true)]
+    BenchWorker,
     /// Say which engines can run here, and what is missing
     #[command(after_help = "Examples:\n  avdit doctor\n  avdit doctor --json")]
     Doctor(DoctorArgs),

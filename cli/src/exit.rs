@@ -12,13 +12,15 @@ const NO_LIBRARY: u8 = 4;
 const NO_PROVIDER: u8 = 5;
 /// A graph does not compute what the checkpoint does.
 const GATE: u8 = 6;
+/// A step became longer than is allowed.
+const SLOWER: u8 = 7;
 /// Stopped by the user; what was done is kept.
 const INTERRUPTED: u8 = 130;
 
 /// For `--help`.
 pub const HELP: &str = "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a file or setting cannot be used, \
-4 ONNX Runtime is missing, \
-5 the engine asked for cannot run here, 6 an accuracy check failed, 130 interrupted (work kept)";
+4 ONNX Runtime is missing, 5 the engine asked for cannot run here, 6 an accuracy check failed, \
+7 a performance check failed, 130 interrupted (work kept)";
 
 /// Work stopped by ctrl-C, with what to do to go on.
 #[derive(Debug)]
@@ -56,6 +58,35 @@ impl std::fmt::Display for GateFailed {
 
 impl std::error::Error for GateFailed {}
 
+/// A failure that says itself what the program ends with.
+#[derive(Debug)]
+pub struct Coded {
+    /// The exit code.
+    pub code: u8,
+    /// The message.
+    pub text: String,
+}
+
+impl Coded {
+    /// Something that cannot be used.
+    pub fn bad_input(text: String) -> Self {
+        Self { code: BAD_INPUT, text }
+    }
+
+    /// A performance check that failed.
+    pub fn gate(text: String) -> Self {
+        Self { code: SLOWER, text }
+    }
+}
+
+impl std::fmt::Display for Coded {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl std::error::Error for Coded {}
+
 /// The exit code of an error.
 pub fn code(error: &anyhow::Error) -> u8 {
     for cause in error.chain() {
@@ -64,6 +95,9 @@ pub fn code(error: &anyhow::Error) -> u8 {
         }
         if cause.is::<Usage>() {
             return USAGE;
+        }
+        if let Some(coded) = cause.downcast_ref::<Coded>() {
+            return coded.code;
         }
         if cause.is::<GateFailed>() {
             return GATE;

@@ -4,6 +4,7 @@
 #![allow(clippy::print_stderr, reason = "the one crate that prints")]
 
 mod args;
+mod bench;
 mod cancel;
 mod commands;
 mod engines;

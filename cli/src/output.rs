@@ -22,21 +22,28 @@ pub fn start_logging(verbose: u8, quiet: bool) {
     let _ = format.without_time().try_init();
 }
 
-/// An error as its chain, without repeating what an outer message already says.
+/// An error on stderr.
 pub fn print_error(error: &anyhow::Error) {
+    let (text, hint) = error_text(error);
+    let hint = hint.map_or(String::new(), |hint| format!("\n\nhint: {hint}"));
+    eprintln!("error: {text}{hint}");
+}
+
+/// An error as its chain, without repeating what an outer message already says, and what to do about it.
+pub fn error_text(error: &anyhow::Error) -> (String, Option<String>) {
     let mut text = String::new();
-    let mut hint = String::new();
+    let mut hint = None;
     for cause in error.chain().map(ToString::to_string) {
         let (message, help) = cause.split_once("\n\nhint: ").unwrap_or((&cause, ""));
         if !help.is_empty() {
-            hint = format!("\n\nhint: {help}");
+            hint = Some(help.to_owned());
         }
         if !text.contains(message) {
             text += if text.is_empty() { "" } else { ": " };
             text += message;
         }
     }
-    eprintln!("error: {text}{hint}");
+    (text, hint)
 }
 
 /// A line of the result.
@@ -57,6 +64,44 @@ pub fn say(text: impl AsRef<str>) {
 /// # Errors
 /// If a value cannot be written as JSON.
 pub fn say_json(value: &impl Serialize) -> anyhow::Result<()> {
-    say(serde_json::to_string_pretty(value)?);
+    say(json_text(value)?);
     Ok(())
+}
+
+/// JSON as a person reads it: one member a line, lists of numbers on one.
+///
+/// # Errors
+/// If a value cannot be written as JSON.
+pub fn json_text(value: &impl Serialize) -> anyhow::Result<String> {
+    let text = serde_json::to_string_pretty(value)?;
+    // A string holds no line break, so a line that ends in a bracket opens a list.
+    let (mut out, mut lines) = (String::with_capacity(text.len()), text.lines().peekable());
+    let is_number = |line: &str| line.trim().trim_end_matches(',').parse::<f64>().is_ok();
+    while let Some(line) = lines.next() {
+        out += line;
+        if line.ends_with('[') && lines.peek().is_some_and(|next| is_number(next)) {
+            while let Some(number) = lines.next_if(|line| is_number(line)) {
+                out += number.trim();
+                out += if number.ends_with(',') { " " } else { "" };
+            }
+            out += lines.next().unwrap_or_default().trim();
+        }
+        out.push('\n');
+    }
+    Ok(out.trim_end().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_of_numbers_stay_on_a_line_and_nothing_else_changes() {
+        let value = serde_json::json!({
+            "a": [1, 2.5e-3, -7], "b": ["1", "x ["], "c": [], "d": { "e": [[1, 2], [3]], "f": null }
+        });
+        let text = json_text(&value).unwrap();
+        assert!(text.contains("\"a\": [1, 0.0025, -7],\n"), "{text}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&text).unwrap(), value);
+    }
 }

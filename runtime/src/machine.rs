@@ -1,17 +1,21 @@
 //! What this machine is, as far as a measurement depends on it.
 
-use serde::Serialize;
+mod state;
+
+pub use state::{State, available_memory_bytes, reset_peak_memory, resident_memory_bytes};
+
+use serde::{Deserialize, Serialize};
 use std::fs::read_to_string;
 
 /// Facts of a machine.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Machine {
     /// The processor's name.
     pub cpu: String,
     /// Logical processors that this process may use.
     pub threads: usize,
     /// Instruction sets that decide the speed of the kernels.
-    pub instruction_sets: Vec<&'static str>,
+    pub instruction_sets: Vec<String>,
     /// Memory of the machine.
     pub memory_bytes: Option<u64>,
     /// The operating system.
@@ -71,7 +75,7 @@ fn os_name(release: &str) -> String {
 }
 
 #[cfg(target_arch = "x86_64")]
-fn instruction_sets() -> Vec<&'static str> {
+fn instruction_sets() -> Vec<String> {
     let known = [
         ("avx2", std::is_x86_feature_detected!("avx2")),
         ("fma", std::is_x86_feature_detected!("fma")),
@@ -79,11 +83,11 @@ fn instruction_sets() -> Vec<&'static str> {
         ("avx512vnni", std::is_x86_feature_detected!("avx512vnni")),
         ("avx512bf16", std::is_x86_feature_detected!("avx512bf16")),
     ];
-    known.into_iter().filter(|(_, there)| *there).map(|(name, _)| name).collect()
+    known.into_iter().filter(|(_, there)| *there).map(|(name, _)| name.to_owned()).collect()
 }
 
 #[cfg(not(target_arch = "x86_64"))]
-fn instruction_sets() -> Vec<&'static str> {
+fn instruction_sets() -> Vec<String> {
     Vec::new()
 }
 

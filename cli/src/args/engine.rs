@@ -14,6 +14,14 @@ pub struct EngineArgs {
     /// Threads of the engine; all cores if not given
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
+    /// How it is set up
+    #[command(flatten)]
+    pub setup: SetupArgs,
+}
+
+/// How engines are set up.
+#[derive(Clone, Debug, ClapArgs)]
+pub struct SetupArgs {
     /// Let idle threads of ONNX Runtime wait by spinning: a little faster alone, harmful beside other work
     #[arg(long)]
     pub spin: bool,
@@ -91,9 +99,15 @@ pub struct TensorRtArgs {
 impl EngineArgs {
     /// What that means for the runtime.
     pub fn options(&self) -> EngineOptions {
-        let default = EngineOptions::default();
+        let options = self.setup.options();
+        EngineOptions { threads: self.threads.map_or(options.threads, usize::from), ..options }
+    }
+}
+
+impl SetupArgs {
+    /// What that means for the runtime, on all cores.
+    pub fn options(&self) -> EngineOptions {
         EngineOptions {
-            threads: self.threads.map_or(default.threads, usize::from),
             spin: self.spin,
             onnx_runtime: self.onnxruntime.clone(),
             allow_fallback: self.allow_fallback,
@@ -103,7 +117,7 @@ impl EngineArgs {
                 graph: self.cuda.cuda_graph,
                 ..self.tensorrt.options(self.gpu)
             },
-            ..default
+            ..EngineOptions::default()
         }
     }
 }

@@ -1,56 +1,152 @@
 //! `avdit bench`: what a sampling step costs.
 
-use crate::args::{BenchArgs, EngineArgs, SamplerArgs};
+use crate::args::{BenchArgs, SamplerArgs};
+use crate::bench::case::{Axes, Case};
+use crate::bench::protocol::SamplingJob;
+use crate::bench::result::{BenchResult, Protocol, Row, SCHEMA};
+use crate::bench::schedule::Amount;
+use crate::bench::tables::{common, csv, labels, markdown, summary, tables, text};
+use crate::bench::{self, Order};
 use crate::engines;
-use crate::exit::Usage;
-use crate::output::{say, say_json};
+use crate::exit::{Coded, Usage};
+use crate::output::{json_text, say, say_json};
 use crate::progress::Stage;
-use anyhow::Result;
-use avdit_core::{CellMask, Latents, Modality, Noise, Purpose, Stream};
-use avdit_core::{SampleRequest, Task};
-use avdit_media::codec::{Codec, LinearCodec};
-use avdit_runtime::bench::{Progress, bench_engine};
-use avdit_runtime::machine::Machine;
-use avdit_runtime::{BenchOptions, BenchReport, EngineOptions, Summary};
-use std::path::Path;
-use std::time::Duration;
+use crate::report::format::bytes;
+use anyhow::{Result, bail};
+use avdit_core::{CellMask, SampleRequest};
+use avdit_media::atomic::write_bytes_atomically;
+use avdit_runtime::machine::{Machine, State};
+use std::time::SystemTime;
 
 pub fn run(args: &BenchArgs) -> Result<()> {
-    let spec = engines::spec(&args.model, args.engine.engine)?;
-    let request = request(&args.sampler, args.task.given(spec.layout.segments())?, args.batch);
-    let mut options = BenchOptions::new(request);
-    options.warm_up = Duration::from_millis(args.warm_up_ms);
-    options.min_runs = args.min_runs;
-    options.min_duration = Duration::try_from_secs_f64(args.duration_s)
-        .map_err(|error| Usage(format!("--duration-s {}: {error}", args.duration_s)))?;
-    options.clip_seconds = clip_seconds(&args.model);
-    if args.task != Task::Joint {
-        let mut given = Latents::zeros(&spec.layout, args.batch);
-        for modality in Modality::ALL {
-            Noise::new(0).normals(Stream::new(Purpose::Check, 0, modality as u32), given.get_mut(modality));
+    check(args)?;
+    let result = measure(args)?;
+    let files = [
+        (&args.json_out, json_text as fn(&BenchResult) -> Result<String>),
+        (&args.markdown, |result| Ok(as_markdown(result))),
+        (&args.csv, |result| Ok(csv(result))),
+        (&args.html, |result| Ok(crate::report::bench_page(result)?)),
+    ];
+    for (path, content) in files {
+        if let Some(path) = path {
+            write_bytes_atomically(path, content(&result)?.as_bytes())?;
         }
-        options.given = Some(given);
     }
-    let mut stage = Stage::new("measure", args.min_runs, "runs");
-    let opening = EngineOptions { batch: args.batch, ..engine_options(&args.engine) };
-    let engine = engines::open(&args.model, args.engine.engine, &opening)?;
-    let report = bench_engine(engine, &options, &mut |progress| {
-        if let Progress::Ran { runs, .. } = progress {
-            stage.set_total(runs.max(args.min_runs));
-            stage.set(runs, "");
+    match args.json {
+        true => say_json(&result)?,
+        false => say_result(&result),
+    }
+    failed(&result.rows)
+}
+
+fn check(args: &BenchArgs) -> Result<()> {
+    if args.min_runs == 0 || args.sampler.steps == 0 {
+        bail!(Usage("--min-runs and --steps: at least 1".to_owned()));
+    }
+    if !(args.duration_s >= 0.0 && args.duration_s.is_finite()) {
+        bail!(Usage(format!("--duration-s {}: not a duration in seconds", args.duration_s)));
+    }
+    for path in [&args.json_out, &args.markdown, &args.csv, &args.html].into_iter().flatten() {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        if path.is_dir() || folder.is_some_and(|folder| !folder.is_dir()) {
+            let what = if path.is_dir() { "is a folder" } else { "lies in a folder that does not exist" };
+            bail!(Usage(format!("{}: {what}", path.display())));
         }
-    })?;
-    stage.finish("");
-    if args.json {
-        return say_json(&report);
     }
-    say_report(&report);
     Ok(())
 }
 
-/// How the user wants a model to be run.
-pub fn engine_options(args: &EngineArgs) -> EngineOptions {
-    args.options()
+fn measure(args: &BenchArgs) -> Result<BenchResult> {
+    let options = args.setup.options();
+    let sampling = SamplingJob {
+        sampler: args.sampler.sampler.to_string(),
+        steps: args.sampler.steps,
+        seed: args.sampler.seed,
+        guidance: args.sampler.guidance,
+        task: args.task.to_string(),
+    };
+    let threads: Vec<usize> = match args.threads[..] {
+        [] => vec![options.threads],
+        _ => args.threads.iter().copied().map(usize::from).collect(),
+    };
+    let batches: Vec<usize> = args.batch.iter().copied().map(usize::from).collect();
+    let axes = Axes { models: &args.models, engines: &args.engine, batches: &batches, threads: &threads };
+    let cases = axes.cases(&options, &sampling, args.warm_up_ms);
+
+    let created = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
+    let (machine, before) = (Machine::this(), State::now());
+    let (order, because) = order(args, &cases, &before);
+    if let Some(reason) = &because {
+        tracing::info!("cases run one after another: {reason}");
+    }
+    let amount = Amount { runs: args.min_runs, seconds: args.duration_s };
+    let run = || {
+        let mut stage = Stage::new("measure", 1000, "‰");
+        let mut seen = 0;
+        let outcomes = bench::measure(&cases, order, amount, &mut |share, case| {
+            seen = seen.max((share * 1000.0) as usize);
+            stage.set(seen, &case.label());
+        });
+        stage.finish("");
+        outcomes
+    };
+    let (limits, outcomes) = match args.no_limits {
+        true => (Vec::new(), run()),
+        false => bench::measure_limits(&cases, run),
+    };
+    let rows = cases.iter().zip(outcomes).map(|(case, outcome)| bench::row(case, outcome, &limits, &machine));
+    Ok(BenchResult {
+        schema: SCHEMA.to_owned(),
+        created,
+        avdit: env!("CARGO_PKG_VERSION").to_owned(),
+        command: std::env::args().collect(),
+        rows: rows.collect(),
+        notes: bench::notes(&before, &limits),
+        machine,
+        before,
+        after: State::now(),
+        protocol: Protocol {
+            warm_up_ms: args.warm_up_ms,
+            min_runs: args.min_runs,
+            min_duration_s: args.duration_s,
+            interleaved: order == Order::Interleaved,
+            sequential_because: because,
+        },
+        limits,
+    })
+}
+
+/// In turn, unless that was declined or the models do not fit into memory side by side.
+fn order(args: &BenchArgs, cases: &[Case], state: &State) -> (Order, Option<String>) {
+    if args.sequential {
+        return (Order::Sequential, Some("--sequential was given".to_owned()));
+    }
+    let needed: u64 = cases.iter().map(Case::memory_bytes).sum();
+    match state.available_memory_bytes {
+        Some(available) if needed > available && cases.len() > 1 => {
+            let [needed, available] = [needed, available].map(|value| bytes(value as f64));
+            let reason =
+                format!("side by side they may need {needed} of memory, and {available} are available");
+            (Order::Sequential, Some(reason))
+        }
+        _ => (Order::Interleaved, None),
+    }
+}
+
+/// An error if a case failed: with its own exit code, where all that failed have the same.
+fn failed(rows: &[Row]) -> Result<()> {
+    let failures: Vec<_> = rows.iter().filter_map(|row| row.failed.as_ref()).collect();
+    let Some(first) = failures.first() else { return Ok(()) };
+    let same = failures.iter().all(|failure| failure.exit_code == first.exit_code);
+    let list: String = rows
+        .iter()
+        .zip(labels(rows))
+        .filter_map(|(row, label)| Some(format!("\n  {label}: {}", row.failed.as_ref()?.reason)))
+        .collect();
+    let hint = failures.iter().find_map(|failure| failure.hint.as_ref());
+    let hint = hint.map_or(String::new(), |hint| format!("\n\nhint: {hint}"));
+    let text = format!("{} of {} cases failed:{list}{hint}", failures.len(), rows.len());
+    bail!(Coded { code: if same { first.exit_code } else { 1 }, text })
 }
 
 /// What to sample.
@@ -74,54 +170,41 @@ pub fn describe(machine: &Machine) -> String {
     format!("{} ({} processors{memory}), {}", machine.cpu, machine.threads, machine.os)
 }
 
-fn clip_seconds(model: &Path) -> Option<f64> {
-    LinearCodec::load(&model.join("codec.safetensors")).ok().map(|codec| codec.grid().duration_s())
-}
-
-fn say_report(report: &BenchReport) {
-    let facts = &report.facts;
-    let library = facts.library.as_ref().map_or("built in".to_owned(), |path| path.display().to_string());
-    say(format!(
-        "{} {} ({library}), {} threads, on {}",
-        facts.engine.name(),
-        facts.version,
-        facts.threads,
-        describe(&report.machine)
-    ));
-    let s = &report.sampling;
-    say(format!(
-        "{} × {} steps, batch {}, given {}, guidance {}",
-        s.sampler, s.steps, s.batch, s.given, s.guidance
-    ));
-    say(format!(
-        "load {:.0} ms, session {:.0} ms, first step {:.2} ms",
-        facts.load_ms, facts.session_ms, report.first_step_ms
-    ));
-    say(format!(
-        "{:<12} {:>9} {:>9} {:>9} {:>9} {:>7}",
-        "per step", "p50 ms", "p90 ms", "p99 ms", "mean ms", "cv %"
-    ));
-    let row = |name: &str, x: &Summary| {
-        let cv = x.cv * 100.0;
-        say(format!("{name:<12} {:>9.3} {:>9.3} {:>9.3} {:>9.3} {cv:>7.1}", x.p50, x.p90, x.p99, x.mean));
-    };
-    row("step", &report.step_ms);
-    row("  network", &report.network_ms);
-    row("  copies", &report.copies_ms);
-    row("  sampler", &report.sampler_ms);
-    say(format!("all but the network: {:.2} % of a step", report.overhead * 100.0));
-    let playing =
-        report.clip_seconds_per_s.map_or(String::new(), |x| format!(", {x:.2} s of clip per second"));
-    say(format!("{:.1} steps/s, {:.2} clips/s{playing}", report.steps_per_s, report.clips_per_s));
-    let cpu = &report.cpu;
-    say(format!(
-        "CPU {:.2} ms per step ({:.2} threads busy) = {:.2} GFLOP at this machine's {:.0} GFLOP/s of one thread",
-        cpu.ms_per_step, cpu.threads_busy, cpu.step_as_matmul_gflop, cpu.matmul_gflop_per_s
-    ));
-    if let Some(bytes) = report.peak_memory_bytes {
-        say(format!("peak memory {:.0} MiB", bytes as f64 / 1048576.0));
+fn say_result(result: &BenchResult) {
+    say(describe(&result.machine));
+    say(format!("{}\n{}", common(&result.rows), summary(result)));
+    for table in tables(result) {
+        say(format!("\n{}", text(&table).trim_end()));
     }
-    for note in &report.notes {
+    let notes = notes(result);
+    if !notes.is_empty() {
+        say("");
+    }
+    for note in notes {
         say(format!("note: {note}"));
     }
+}
+
+/// All notes, those on a row with its name.
+fn notes(result: &BenchResult) -> Vec<String> {
+    let of_rows = result.rows.iter().zip(labels(&result.rows)).flat_map(|(row, label)| {
+        let log = row.log.iter().map(|line| format!("its process said: {line}"));
+        row.notes.iter().cloned().chain(log).map(move |note| format!("{label}: {note}")).collect::<Vec<_>>()
+    });
+    result.notes.iter().cloned().chain(of_rows).collect()
+}
+
+fn as_markdown(result: &BenchResult) -> String {
+    let mut out = format!("# avdit bench, {}\n\n", result.created);
+    out += &format!("{}\n\n{}. {}.\n\n", describe(&result.machine), common(&result.rows), summary(result));
+    for table in tables(result) {
+        out += &markdown(&table);
+        out.push('\n');
+    }
+    let notes = notes(result);
+    if !notes.is_empty() {
+        out += "## Notes\n\n";
+        notes.iter().for_each(|note| out += &format!("- {note}\n"));
+    }
+    out
 }

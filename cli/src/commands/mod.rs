@@ -1,11 +1,12 @@
 //! The commands: they wire the crates together, show progress and say results.
 
 mod bench;
+mod compare;
 pub mod demo;
 mod doctor;
 mod engine;
-mod inspect;
 pub mod export;
+mod inspect;
 mod prepare;
 mod profile;
 mod sample;
@@ -26,6 +27,9 @@ pub fn run(args: Args) -> Result<()> {
         Command::Engine(command) => engine::run(&command),
         Command::Inspect(args) => inspect::run(&args),
         Command::Profile(args) => profile::run(&args),
+        Command::Compare(args) => compare::run(&args),
+        // The engines of the CPU have no device that counts for itself.
+        Command::BenchWorker => crate::bench::worker::run(&|_| None),
         Command::Doctor(args) => doctor::run(&args),
     }
 }

@@ -1,7 +1,7 @@
 //! `avdit sample`: model (and the user's files) → clips.
 
 use crate::args::{ExtraFile, SampleArgs};
-use crate::commands::bench::{engine_options, request};
+use crate::commands::bench::request;
 use crate::commands::export::check_codec;
 use crate::engines;
 use crate::exit::Usage;
@@ -36,7 +36,7 @@ pub fn run(args: &SampleArgs) -> Result<()> {
     };
     let mask = task.given(codec.layout().segments())?;
     let given = Given::read(&codec, &mask, args.video.as_deref(), args.audio.as_deref())?;
-    let mut engine = engines::open(&args.model, args.engine.engine, &engine_options(&args.engine))?;
+    let mut engine = engines::open(&args.model, args.engine.engine, &args.engine.options())?;
     let request = request(&args.sampler, mask, 1);
     let sampled = with_progress(engine.as_mut(), &request, given.latents())?;
     let clip = given.keep_originals(codec.decode(&sampled.latents)?);

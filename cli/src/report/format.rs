@@ -1,10 +1,10 @@
 //! Numbers as a person reads them: with their unit, and as many digits as mean something.
 
 /// What stands for a number that is not one.
-pub(super) const NO_NUMBER: &str = "–";
+pub(crate) const NO_NUMBER: &str = "–";
 
 /// `digits` significant digits, thousands parted by commas, no exponent where there is room without.
-pub(super) fn significant(value: f64, digits: usize) -> String {
+pub(crate) fn significant(value: f64, digits: usize) -> String {
     if !value.is_finite() {
         return NO_NUMBER.into();
     }
@@ -20,7 +20,7 @@ pub(super) fn significant(value: f64, digits: usize) -> String {
 }
 
 /// `+0.62`, `−0.07`: always a sign but for 0, always two decimals, the minus of typographers.
-pub(super) fn signed(value: f64) -> String {
+pub(crate) fn signed(value: f64) -> String {
     if !value.is_finite() {
         return NO_NUMBER.into();
     }
@@ -33,12 +33,12 @@ pub(super) fn signed(value: f64) -> String {
 }
 
 /// A count, thousands parted by commas.
-pub(super) fn count(value: u64) -> String {
+pub(crate) fn count(value: u64) -> String {
     grouped(&value.to_string())
 }
 
 /// `850 ms`, `41.2 s`, `5 min 07 s`, `2 h 03 min`.
-pub(super) fn seconds(value: f64) -> String {
+pub(crate) fn seconds(value: f64) -> String {
     match value {
         v if !v.is_finite() => NO_NUMBER.into(),
         v if v < 0.9995 => milliseconds(v * 1e3),
@@ -55,7 +55,7 @@ pub(super) fn seconds(value: f64) -> String {
 }
 
 /// `12.3 ms`, `45.6 µs`.
-pub(super) fn milliseconds(value: f64) -> String {
+pub(crate) fn milliseconds(value: f64) -> String {
     match value {
         v if !v.is_finite() => NO_NUMBER.into(),
         0.0 => "0 ms".into(),
@@ -65,7 +65,7 @@ pub(super) fn milliseconds(value: f64) -> String {
 }
 
 /// `4.2 %`.
-pub(super) fn percent(share: f64) -> String {
+pub(crate) fn percent(share: f64) -> String {
     match share * 100.0 {
         p if !p.is_finite() => NO_NUMBER.into(),
         p if p.abs() < 1.0 => format!("{p:.2} %"),
@@ -74,7 +74,7 @@ pub(super) fn percent(share: f64) -> String {
 }
 
 /// `7.8 GiB`.
-pub(super) fn bytes(value: f64) -> String {
+pub(crate) fn bytes(value: f64) -> String {
     let units = ["B", "KiB", "MiB", "GiB", "TiB"];
     let mut scaled = value;
     let mut unit = 0;
@@ -86,7 +86,7 @@ pub(super) fn bytes(value: f64) -> String {
 }
 
 /// `28.4 dB`.
-pub(super) fn decibels(value: f64) -> String {
+pub(crate) fn decibels(value: f64) -> String {
     if value.is_finite() { format!("{value:.1} dB") } else { NO_NUMBER.into() }
 }
 

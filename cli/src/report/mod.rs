@@ -1,14 +1,17 @@
 //! The pages a run leaves for a person: `report.html`, which needs no network and no script, and `report.md` with
 //! the same facts. Receives plain [`data`]; pictures, sound and clips are linked by relative name.
 
+mod bench;
 pub(crate) mod data;
 #[cfg(test)]
 mod fixture;
-mod format;
+pub(crate) mod format;
 mod svg;
 #[cfg(test)]
 mod tests;
 mod verdict;
+
+pub(crate) use bench::bench_page;
 
 use avdit_media::atomic::write_bytes_atomically;
 use data::{Dataset, LossPoint, Report};
@@ -81,6 +84,7 @@ fn environment() -> Result<Environment<'static>, minijinja::Error> {
     });
     env.add_template("page.html", include_str!("page.html"))?;
     env.add_template("page.md", include_str!("page.md"))?;
+    env.add_template("bench.html", include_str!("bench.html"))?;
     Ok(env)
 }
 

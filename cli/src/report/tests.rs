@@ -168,6 +168,56 @@ fn drawings_stay_finite_whatever_they_are_given() {
 }
 
 #[test]
+fn charts_of_a_measurement_stay_finite_whatever_they_are_given() {
+    use svg::bench::*;
+    let wild = [0.0, 1.0, -1.0, f64::NAN, f64::INFINITY, f64::MAX, f64::MIN_POSITIVE, 1e-300];
+    for &a in &wild {
+        for &b in &wild {
+            let label = || "a".to_owned();
+            let bar = |x, y| Bar { label: label(), index: 7, p50: x, p90: y, p99: x };
+            assert_finite(&bars_chart(&[bar(a, b), bar(b, 1.0)]));
+            let parts = |x, y| Parts { label: label(), network: x, copies: y, sampler: x };
+            assert_finite(&parts_chart(&[parts(a, b), parts(1.0, b)]));
+            assert_finite(&by_step_chart(&[(0, vec![a, b, 1.0]), (9, vec![b])]));
+            assert_finite(&distribution_chart(&[(0, &[a, b, 1.0]), (1, &[b]), (2, &[])]));
+            let roof = Roof { label: label(), gflop_per_s: a, gb_per_s: b };
+            let point = Point { label: label(), index: 0, intensity: b, gflop_per_s: a };
+            let other = Point { label: label(), index: 1, intensity: 3.0, gflop_per_s: 5.0 };
+            assert_finite(&roofline_chart(&[roof], &[point, other]));
+        }
+    }
+    assert!(bars_chart(&[]).is_empty() && by_step_chart(&[]).is_empty() && parts_chart(&[]).is_empty());
+    assert!(distribution_chart(&[]).is_empty() && roofline_chart(&[], &[]).is_empty());
+}
+
+#[test]
+fn the_page_of_a_measurement_says_all_of_it_and_needs_nothing_from_outside() {
+    let mut result = crate::bench::sample::result();
+    let page = super::bench_page(&result).unwrap();
+    for part in [
+        "ort-cpu",
+        "1 of 3 cases failed",
+        "ort-cuda cannot run here: &lt;no&gt;",
+        "fp32, batch 1, 2 threads, ddim × 4 steps",
+        "60.0 ms",
+        "CPUExecutionProvider",
+        "Against the machine",
+        "360 GFLOP/s",
+        "prefers-color-scheme: dark",
+        "width=device-width",
+    ] {
+        assert!(page.contains(part), "{part}");
+    }
+    assert_eq!(page.matches("<svg").count(), 5);
+    for outside in ["http://", "https://", "src=\"", "href=\"", "@import", "<script", "<link", "<no>"] {
+        assert!(!page.contains(outside), "{outside}");
+    }
+    result.rows.retain(|row| row.failed.is_some());
+    let page = super::bench_page(&result).unwrap();
+    assert!(page.contains("Nothing was measured") && !page.contains("<svg"));
+}
+
+#[test]
 fn a_single_point_is_drawn_as_a_dot() {
     let point = LossPoint { step: 1, video: 0.5, audio: 0.4, learning_rate: None };
     let svg = svg::loss_chart(&[point]);

@@ -8,6 +8,7 @@
 )]
 
 mod bad_input;
+mod bench;
 mod engines;
 mod fixture;
 #[cfg(target_os = "linux")]

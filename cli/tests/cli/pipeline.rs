@@ -95,33 +95,6 @@ fn the_same_seed_makes_the_same_bytes_and_another_makes_others() {
 }
 
 #[test]
-fn bench_reports_percentiles_of_a_step_and_its_parts() {
-    let model = text(&fixture().at("model"));
-    let args = [
-        "bench",
-        &model,
-        "--steps",
-        "5",
-        "--min-runs",
-        "2",
-        "--duration-s",
-        "0.1",
-        "--warm-up-ms",
-        "1",
-        "--threads",
-        "1",
-        "--json",
-    ];
-    let report = json(&avdit(&args).ok().out);
-    assert_eq!(report["schema"], "avdit-bench/1");
-    assert_eq!(report["facts"]["engine"], "tract");
-    assert_eq!(report["step_ms_by_index"].as_array().unwrap().len(), 5);
-    for part in ["step_ms", "network_ms", "copies_ms", "sampler_ms"] {
-        assert!(report[part]["p50"].as_f64().unwrap() > 0.0 && report[part]["p99"].is_number(), "{part}");
-    }
-}
-
-#[test]
 fn doctor_says_what_can_run() {
     let report = json(&avdit(&["doctor", "--json"]).ok().out);
     let engines = report["engines"].as_array().unwrap();

@@ -1,9 +1,9 @@
 //! Exact statistics of a list of measurements.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Statistics over every measurement; no value is estimated from bins.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
     /// Measurements.
     pub n: usize,

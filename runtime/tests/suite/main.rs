@@ -10,6 +10,7 @@ mod fakes;
 #[cfg(target_os = "linux")]
 mod gpu;
 mod libraries;
+mod limits;
 mod profile;
 mod sampling;
 #[cfg(target_os = "linux")]

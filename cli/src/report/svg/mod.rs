@@ -2,6 +2,7 @@
 //! from the page's style by class.
 
 mod agreement;
+pub(super) mod bench;
 mod cells;
 mod latency;
 mod loss;
@@ -145,6 +146,11 @@ impl Drawing {
 
     /// Grid, ticks and titles of both axes.
     fn axes(&mut self, x: &Scale, y: &Scale, x_title: &str, y_title: &str) {
+        self.axes_of(x, y, x_title, y_title, true);
+    }
+
+    /// The same; an axis that counts has ticks at `whole` numbers alone.
+    fn axes_of(&mut self, x: &Scale, y: &Scale, x_title: &str, y_title: &str, whole: bool) {
         let (bottom, top) = (y.from, y.to);
         for tick in y.ticks() {
             if let Some(at) = y.at(tick) {
@@ -153,8 +159,7 @@ impl Drawing {
             }
         }
         self.line("axis", (x.from, bottom), (x.to, bottom));
-        // Both charts with axes count steps.
-        for tick in x.ticks().into_iter().filter(|tick| (tick - tick.round()).abs() < 1e-6) {
+        for tick in x.ticks().into_iter().filter(|tick| !whole || (tick - tick.round()).abs() < 1e-6) {
             if let Some(at) = x.at(tick) {
                 self.line("axis", (at, bottom), (at, bottom + 5.0));
                 self.text(at, bottom + 19.0, "tick", "middle", &tick_label(tick, x));
@@ -162,6 +167,17 @@ impl Drawing {
         }
         self.text((x.from + x.to) / 2.0, bottom + 38.0, "title", "middle", x_title);
         self.text(x.from - 44.0, top - 14.0, "title", "start", y_title);
+    }
+
+    /// Ticks of a horizontal axis alone, with lines over the whole height.
+    fn columns(&mut self, x: &Scale, top: f64, bottom: f64, title: &str) {
+        for tick in x.ticks() {
+            if let Some(at) = x.at(tick) {
+                self.line("grid", (at, top), (at, bottom));
+                self.text(at, bottom + 18.0, "tick", "middle", &tick_label(tick, x));
+            }
+        }
+        self.text((x.from + x.to) / 2.0, bottom + 36.0, "title", "middle", title);
     }
 
     /// The whole element, with what it shows in words.

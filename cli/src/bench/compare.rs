@@ -1,0 +1,243 @@
+//! Two results side by side: for each case in both, the ratio of its steps with an interval, and a verdict.
+//!
+//! The ratio is that of the medians over runs of each run's median step, B to A: below 1, B is faster. Its 95 %
+//! interval is a percentile bootstrap (Efron 1979) over runs, which covers what varies between runs of one process.
+//! Results of different machines, or of one machine in different states, are not compared unless that is asked for.
+
+mod bootstrap;
+
+use super::result::{BenchResult, Row};
+use anyhow::{Context, Result, bail};
+use bootstrap::Interval;
+use serde::Serialize;
+use std::path::Path;
+
+/// Runs of a case, at least, for a verdict.
+const MIN_RUNS: usize = 5;
+
+/// A comparison, schema `avdit-compare/1`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Comparison {
+    /// `avdit-compare/1`.
+    pub schema: &'static str,
+    /// The file that is compared with.
+    pub a: String,
+    /// The file that is judged.
+    pub b: String,
+    /// What differs between the machines or their states; compared all the same because that was asked for.
+    pub differences: Vec<Difference>,
+    /// The most by which a step may have become longer, as a share; none if nothing is to be judged.
+    pub max_regression: Option<f64>,
+    /// Cases that are in A, in its order, then those in B alone.
+    pub rows: Vec<Pair>,
+    /// What should make a reader careful.
+    pub notes: Vec<String>,
+}
+
+/// Something that differs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Difference {
+    /// What.
+    pub what: String,
+    /// In A.
+    pub a: String,
+    /// In B.
+    pub b: String,
+}
+
+/// One case of both files.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Pair {
+    /// The case.
+    pub case: String,
+    /// The median step in A.
+    pub a_ms: Option<f64>,
+    /// The median step in B.
+    pub b_ms: Option<f64>,
+    /// B to A.
+    pub ratio: Option<Interval>,
+    /// What may be said.
+    pub verdict: Verdict,
+    /// Whether the gate fails for it.
+    pub regressed: bool,
+    /// Versions of the engine, where they differ: A's, B's.
+    pub versions: Option<(String, String)>,
+}
+
+/// What may be said of a case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// The interval lies below 1.
+    Faster,
+    /// The interval lies above 1.
+    Slower,
+    /// The interval holds 1.
+    NoDifferenceShown,
+    /// Fewer runs than an interval needs.
+    TooFewRuns,
+    /// It failed in A.
+    FailedInA,
+    /// It failed in B.
+    FailedInB,
+    /// It failed in both.
+    FailedInBoth,
+    /// It is in A alone.
+    OnlyInA,
+    /// It is in B alone.
+    OnlyInB,
+}
+
+impl Verdict {
+    /// In words.
+    pub fn words(self) -> &'static str {
+        match self {
+            Verdict::Faster => "faster",
+            Verdict::Slower => "slower",
+            Verdict::NoDifferenceShown => "no difference shown",
+            Verdict::TooFewRuns => "too few runs",
+            Verdict::FailedInA => "failed in A",
+            Verdict::FailedInB => "failed in B",
+            Verdict::FailedInBoth => "failed in both",
+            Verdict::OnlyInA => "only in A",
+            Verdict::OnlyInB => "only in B",
+        }
+    }
+}
+
+/// Reads a result.
+///
+/// # Errors
+/// If the file is not there, or is not a result of this schema.
+pub fn read(path: &Path) -> Result<BenchResult> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let value: serde_json::Value = serde_json::from_str(&text)
+        .map_err(std::io::Error::from)
+        .with_context(|| format!("{} is not JSON", path.display()))?;
+    let (schema, wanted) = (value["schema"].as_str().unwrap_or("none"), super::result::SCHEMA);
+    if schema != wanted {
+        let reason = format!("{}: schema is {schema}, this version compares {wanted}", path.display());
+        bail!(std::io::Error::other(reason));
+    }
+    serde_json::from_value(value)
+        .map_err(std::io::Error::from)
+        .with_context(|| format!("{} is not a result of `avdit bench`", path.display()))
+}
+
+/// What differs between the machines and states of two results, beyond what is to be compared.
+pub fn differences(a: &BenchResult, b: &BenchResult) -> Vec<Difference> {
+    let (m, n) = (&a.machine, &b.machine);
+    let text = |value: &Option<String>| value.clone().unwrap_or_else(|| "unknown".into());
+    let mut pairs = vec![
+        ("processor", m.cpu.clone(), n.cpu.clone()),
+        ("logical processors", m.threads.to_string(), n.threads.to_string()),
+        ("instruction sets", m.instruction_sets.join(" "), n.instruction_sets.join(" ")),
+        ("operating system", m.os.clone(), n.os.clone()),
+        ("clock governor", text(&a.before.governor), text(&b.before.governor)),
+    ];
+    let device = |row: &Row| {
+        let device = row.measured.as_ref()?.device.as_ref()?;
+        let limit = device.power_limit_w.map_or(String::new(), |watts| format!(", {watts:.0} W"));
+        Some(format!("{}{limit}", device.name))
+    };
+    let devices = |result: &BenchResult| {
+        let mut devices: Vec<_> = result.rows.iter().filter_map(device).collect();
+        devices.sort();
+        devices.dedup();
+        devices.join("; ")
+    };
+    let (first, second) = (devices(a), devices(b));
+    if !first.is_empty() && !second.is_empty() {
+        pairs.push(("device", first, second));
+    }
+    let differing = pairs.into_iter().filter(|(_, a, b)| a != b);
+    differing.map(|(what, a, b)| Difference { what: what.to_owned(), a, b }).collect()
+}
+
+/// Sets two results beside each other.
+pub fn compare(
+    (a_name, a): (&str, &BenchResult),
+    (b_name, b): (&str, &BenchResult),
+    max_regression: Option<f64>,
+) -> Comparison {
+    let partner = |row: &Row, of: &BenchResult| of.rows.iter().find(|other| key(other) == key(row)).cloned();
+    let in_a = a.rows.iter().map(|row| pair(Some(row), partner(row, b).as_ref(), max_regression));
+    let rest = b.rows.iter().filter(|row| partner(row, a).is_none());
+    let rows = in_a.chain(rest.map(|row| pair(None, Some(row), max_regression))).collect();
+    Comparison {
+        schema: "avdit-compare/1",
+        a: a_name.to_owned(),
+        b: b_name.to_owned(),
+        differences: differences(a, b),
+        max_regression,
+        rows,
+        notes: notes(a, b),
+    }
+}
+
+/// What must be the same for two rows to be the same case.
+fn key(row: &Row) -> String {
+    let s = &row.sampling;
+    let precision = row.model.precision.map_or("unknown precision", |precision| precision.name());
+    let threads = if row.threads == 1 { "thread" } else { "threads" };
+    let guidance = if s.guidance == 1.0 { String::new() } else { format!(", guidance {}", s.guidance) };
+    format!(
+        "{} {precision} on {}, batch {}, {} {threads}, {} × {}, {}{guidance}",
+        row.model.name, row.engine, s.batch, row.threads, s.sampler, s.steps, s.task
+    )
+}
+
+fn pair(a: Option<&Row>, b: Option<&Row>, max_regression: Option<f64>) -> Pair {
+    let measured = |row: Option<&Row>| row.and_then(|row| row.measured.clone());
+    let (of_a, of_b) = (measured(a), measured(b));
+    let ratio = of_a.as_ref().zip(of_b.as_ref()).and_then(|(a, b)| {
+        let enough = a.run_p50_ms.len().min(b.run_p50_ms.len()) >= MIN_RUNS;
+        enough.then(|| bootstrap::ratio_of_medians(&a.run_p50_ms, &b.run_p50_ms))
+    });
+    let verdict = match (a, b, &of_a, &of_b, &ratio) {
+        (_, None, ..) => Verdict::OnlyInA,
+        (None, ..) => Verdict::OnlyInB,
+        (_, _, None, None, _) => Verdict::FailedInBoth,
+        (_, _, None, ..) => Verdict::FailedInA,
+        (_, _, _, None, _) => Verdict::FailedInB,
+        (.., None) => Verdict::TooFewRuns,
+        (.., Some(ratio)) if ratio.high < 1.0 => Verdict::Faster,
+        (.., Some(ratio)) if ratio.low > 1.0 => Verdict::Slower,
+        _ => Verdict::NoDifferenceShown,
+    };
+    // Slower by more than is allowed, and shown to be slower; or it ran before and does not run now.
+    let regressed = max_regression.is_some_and(|most| match (&ratio, verdict) {
+        (Some(ratio), Verdict::Slower) => ratio.estimate > 1.0 + most,
+        (_, verdict) => verdict == Verdict::FailedInB,
+    });
+    let version = |m: &Option<super::result::Measured>| m.as_ref().map(|m| m.opened.version.clone());
+    Pair {
+        case: a.or(b).map_or_else(String::new, key),
+        a_ms: of_a.as_ref().map(|m| m.step_ms.p50),
+        b_ms: of_b.as_ref().map(|m| m.step_ms.p50),
+        ratio,
+        verdict,
+        regressed,
+        versions: version(&of_a).zip(version(&of_b)).filter(|(a, b)| a != b),
+    }
+}
+
+fn notes(a: &BenchResult, b: &BenchResult) -> Vec<String> {
+    let mut notes = Vec::new();
+    for (name, result) in [("A", a), ("B", b)] {
+        notes.extend(result.notes.iter().map(|note| format!("{name}: {note}")));
+        for row in result.rows.iter().filter(|row| row.measured.is_some()) {
+            notes.extend(row.notes.iter().map(|note| format!("{name}, {}: {note}", key(row))));
+        }
+    }
+    if a.protocol.interleaved != b.protocol.interleaved {
+        notes.push("one file's cases ran in turn, the other's one after another".to_owned());
+    }
+    if a.avdit != b.avdit {
+        notes.push(format!("avdit {} and {}", a.avdit, b.avdit));
+    }
+    notes
+}
+
+#[cfg(test)]
+mod tests;
