@@ -65,7 +65,9 @@ pub enum Command {
     )]
     Bench(BenchArgs),
     /// Say what a model is and what it costs: parameters, operations, bytes, memory, and what each target changes
-    #[command(after_help = "Examples:\n  avdit inspect model/\n  avdit inspect model/ --batch 4 --nodes --json")]
+    #[command(
+        after_help = "Examples:\n  avdit inspect model/\n  avdit inspect model/ --batch 4 --nodes --json"
+    )]
     Inspect(InspectArgs),
     /// Say where the time of a step goes, operation by operation (what a step costs is for bench to say)
     #[command(

@@ -6,6 +6,7 @@
 mod args;
 mod cancel;
 mod commands;
+mod cost;
 mod exit;
 mod inputs;
 mod output;

@@ -218,8 +218,17 @@ mod tests {
 
     #[test]
     fn a_name_without_a_path_belongs_where_both_neighbours_do() {
-        let parts = attribute(["x", "/blocks.0/mlp/fc1/MatMul", "y", "z", "/blocks.0/mlp/fc2/MatMul", "u",
-            "/blocks.0/gate/Mul", "v", "/blocks.1/gate/Mul"]);
+        let parts = attribute([
+            "x",
+            "/blocks.0/mlp/fc1/MatMul",
+            "y",
+            "z",
+            "/blocks.0/mlp/fc2/MatMul",
+            "u",
+            "/blocks.0/gate/Mul",
+            "v",
+            "/blocks.1/gate/Mul",
+        ]);
         let told: Vec<_> =
             parts.iter().map(|(part, guessed)| format!("{} {} {guessed}", part.block, part.kind)).collect();
         let expected = [
