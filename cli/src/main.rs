@@ -7,6 +7,7 @@ mod args;
 mod bench;
 mod cancel;
 mod commands;
+mod cost;
 mod engines;
 mod exit;
 mod inputs;

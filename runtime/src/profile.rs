@@ -60,6 +60,9 @@ pub struct Profile {
     /// Every operation of every run that counts, for a trace.
     #[serde(skip)]
     pub events: Vec<Event>,
+    /// The sampling step, from 0, that each run of the graph belongs to.
+    #[serde(skip)]
+    pub step_of_run: Vec<usize>,
 }
 
 /// Profiles a model folder on an engine. `on_run` hears of every run that is done, off the clock.
@@ -107,8 +110,8 @@ pub fn profile(
     };
     let file = file.ok_or_else(|| failed("it does not time its operations".to_owned()))?;
     let predictions = profiled_steps.iter().map(|step| step.predictions).sum();
-    let recorded = events::read(&file, predictions).map_err(failed)?;
-    let operations = operations::sum(&recorded.events);
+    let mut recorded = events::read(&file, predictions).map_err(failed)?;
+    let operations = operations::sum(&mut recorded.events);
     let wall_ms: f64 = profiled_steps.iter().map(|step| step.network_ms).sum();
     let total_ms: f64 = operations.iter().map(|operation| operation.total_ms).sum();
     let (plain_ms, profiled_ms) = (per_prediction(&plain_steps), per_prediction(&profiled_steps));
@@ -125,6 +128,10 @@ pub fn profile(
         operations,
         arena: recorded.arena,
         events: recorded.events,
+        step_of_run: profiled_steps
+            .iter()
+            .flat_map(|s| std::iter::repeat_n(s.index, s.predictions))
+            .collect(),
     })
 }
 

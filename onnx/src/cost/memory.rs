@@ -1,6 +1,6 @@
 //! How much memory a graph holds at once.
 
-use super::bound::Bound;
+use super::bound::{Bound, Value};
 use super::work;
 use crate::error::Result;
 use crate::model::Model;
@@ -19,7 +19,8 @@ pub struct Memory {
     pub weight_bytes: u64,
     /// The largest sum of values that live at once: no allocator needs less.
     pub live_bytes: u64,
-    /// The extent of a block that holds all values, each at the lowest place that is free for as long as it lives.
+    /// The extent of a block that holds all values as ONNX Runtime plans it: a value takes over a place whose value is
+    /// dead if both have the same type and shape; places lie as low as they fit beside those held at the same time.
     pub arena_bytes: u64,
     /// The node at which most is alive.
     pub at: String,
@@ -43,9 +44,11 @@ impl Memory {
     }
 }
 
-/// A block of memory that one value takes after another.
-struct Buffer {
-    value: String,
+/// A place in memory, and the value that it is made for.
+#[derive(Clone)]
+struct Buffer<'a> {
+    value: &'a str,
+    like: Option<&'a Value>,
     bytes: u64,
     /// The nodes at which it is held, both included.
     from: usize,
@@ -67,26 +70,26 @@ pub fn memory(model: &Model, sizes: &[(&str, usize)]) -> Result<Memory> {
     // The first of equals.
     let peak = (0..nodes.len()).rev().max_by_key(|&node| sum(node));
     let mut residents: Vec<_> = peak.map_or(Vec::new(), |peak| {
-        live(peak).map(|buffer| Resident { value: buffer.value.clone(), bytes: buffer.bytes }).collect()
+        live(peak).map(|buffer| Resident { value: buffer.value.to_owned(), bytes: buffer.bytes }).collect()
     });
     residents.sort_by_key(|resident| std::cmp::Reverse(resident.bytes));
     Ok(Memory {
         weight_bytes,
         live_bytes: peak.map_or(0, sum),
-        arena_bytes: arena(&buffers),
+        arena_bytes: arena(&handed_on(&buffers)),
         at: peak.map_or(String::new(), |peak| nodes[peak].name().to_owned()),
         residents,
     })
 }
 
-fn buffers(model: &Model, bound: &Bound) -> Vec<Buffer> {
+fn buffers<'a>(model: &'a Model, bound: &'a Bound) -> Vec<Buffer<'a>> {
     let graph = model.graph();
     let mut last_use: HashMap<&str, usize> = HashMap::new();
     for (i, node) in graph.node.iter().enumerate() {
         last_use.extend(node.input.iter().map(|input| (input.as_str(), i)));
     }
     last_use.extend(graph.output.iter().map(|output| (output.name(), graph.node.len())));
-    let mut buffers: Vec<Buffer> = Vec::new();
+    let mut buffers: Vec<Buffer<'_>> = Vec::new();
     // The buffer of every value that a node has made.
     let mut place: HashMap<&str, usize> = HashMap::new();
     for (i, node) in graph.node.iter().enumerate() {
@@ -110,7 +113,8 @@ fn buffers(model: &Model, bound: &Bound) -> Vec<Buffer> {
                 // A view of what the caller or the model holds.
                 None if work::view(node) => continue,
                 None => {
-                    buffers.push(Buffer { value: output.clone(), bytes, from: i, to });
+                    let like = bound.get(output);
+                    buffers.push(Buffer { value: output, like, bytes, from: i, to });
                     buffers.len() - 1
                 }
             };
@@ -120,9 +124,22 @@ fn buffers(model: &Model, bound: &Bound) -> Vec<Buffer> {
     buffers
 }
 
+/// The same places where a value takes over the one that fell free last of those made for its type and shape.
+fn handed_on<'a>(buffers: &[Buffer<'a>]) -> Vec<Buffer<'a>> {
+    let mut places: Vec<Buffer<'a>> = Vec::new();
+    for buffer in buffers {
+        let free = places.iter_mut().filter(|place| place.to < buffer.from && place.like == buffer.like);
+        match free.max_by_key(|place| place.to) {
+            Some(place) => place.to = buffer.to,
+            None => places.push(buffer.clone()),
+        }
+    }
+    places
+}
+
 /// The end of the last block, where each buffer in order of time goes to the lowest gap that fits.
-fn arena(buffers: &[Buffer]) -> u64 {
-    let mut placed: Vec<(u64, &Buffer)> = Vec::new();
+fn arena(buffers: &[Buffer<'_>]) -> u64 {
+    let mut placed: Vec<(u64, &Buffer<'_>)> = Vec::new();
     for buffer in buffers {
         let mut taken: Vec<(u64, u64)> = placed
             .iter()

@@ -18,8 +18,8 @@ pub struct Event {
     pub op: String,
     /// The execution provider or device that ran it.
     pub provider: String,
-    /// The node's number in the engine's own graph.
-    pub node: usize,
+    /// Its place among [`Profile::operations`](super::Profile::operations).
+    pub operation: usize,
     /// The run, from 0.
     pub run: usize,
     /// Since the first run that counts began, in microseconds.
@@ -38,7 +38,7 @@ pub struct ArenaUse {
 }
 
 pub(super) struct Recorded {
-    /// By time.
+    /// By time; operations are numbered, in no order.
     pub(super) events: Vec<Event>,
     pub(super) arena: Option<ArenaUse>,
 }
@@ -92,14 +92,14 @@ fn parse(text: &[u8], runs: usize) -> Result<Recorded, String> {
         let Some(run) = spans.iter().position(|(start, end)| *start <= e.ts && e.ts < *end) else { continue };
         let next = numbers.len();
         let known = e.args.node_index.as_deref().unwrap_or(&e.name);
-        let node = *numbers.entry(known).or_insert(next);
+        let operation = *numbers.entry(known).or_insert(next);
         let name = e.name.strip_suffix(KERNEL).unwrap_or(&e.name).to_owned();
         let or_unknown = |text: &Option<String>| text.clone().unwrap_or_else(|| "unknown".to_owned());
         events.push(Event {
             op: or_unknown(&e.args.op_name),
             provider: or_unknown(&e.args.provider),
             name,
-            node,
+            operation,
             run,
             start_us: e.ts - spans[0].0,
             duration_us: e.dur,
@@ -135,7 +135,7 @@ mod tests {
         assert_eq!(seen, [("/a/Add", 0, 2.0, 4.0), ("Gelu", 0, 6.0, 2.0)]);
         assert_eq!(recorded.arena, Some(ArenaUse { least_bytes: 100, most_bytes: 400 }));
         let both = parse(FILE.as_bytes(), 2).unwrap().events;
-        assert_eq!(both.iter().map(|e| (e.node, e.run)).collect::<Vec<_>>(), [(0, 0), (0, 1), (1, 1)]);
+        assert_eq!(both.iter().map(|e| (e.operation, e.run)).collect::<Vec<_>>(), [(0, 0), (0, 1), (1, 1)]);
     }
 
     #[test]

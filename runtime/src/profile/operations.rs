@@ -32,13 +32,13 @@ pub struct ProviderTime {
     pub total_ms: f64,
 }
 
-/// Operations in the order in which they run first.
-pub(super) fn sum(events: &[Event]) -> Vec<OpTime> {
-    let mut places: HashMap<(usize, &str), usize> = HashMap::new();
+/// Operations in the order in which they run first, and each event's place among them.
+pub(super) fn sum(events: &mut [Event]) -> Vec<OpTime> {
+    let mut places: HashMap<usize, usize> = HashMap::new();
     let mut operations: Vec<OpTime> = Vec::new();
     for event in events {
         let ms = event.duration_us * 1e-3;
-        let place = *places.entry((event.node, &event.name)).or_insert_with(|| {
+        let place = *places.entry(event.operation).or_insert_with(|| {
             operations.push(OpTime {
                 name: event.name.clone(),
                 op: event.op.clone(),
@@ -49,6 +49,7 @@ pub(super) fn sum(events: &[Event]) -> Vec<OpTime> {
             });
             operations.len() - 1
         });
+        event.operation = place;
         let operation = &mut operations[place];
         operation.calls += 1;
         operation.total_ms += ms;
