@@ -3,8 +3,9 @@
 use crate::error::{Error, Result};
 use crate::lowering::Lowering;
 use crate::recorder::Recorder;
+use crate::value_bias::ValueBiasMoved;
 use crate::weights::{self, WeightSource};
-use crate::{fold, split};
+use crate::{fold, reshape, split};
 use avdit_core::DenoiserSpec;
 use avdit_nets::avdit::{AvditConfig, AvditInputs, avdit};
 use avdit_onnx::builder::ModelHeader;
@@ -76,6 +77,7 @@ pub fn export_avdit(
     }
     weights::check(weights, &config.parameters())?;
 
+    let weights = &ValueBiasMoved(weights);
     let recorder = Recorder::new("avdit", weights, options.lowering, options.batch);
     let (v, a) = (&layout.video, &layout.audio);
     let inputs = AvditInputs {
@@ -97,6 +99,7 @@ pub fn export_avdit(
     split::merge_slices(&mut model)?;
     split::split_before_gather(&mut model);
     fold::fold_constants(&mut model)?;
+    reshape::merge_reshapes(&mut model)?;
     model.check()?;
     Ok(model)
 }

@@ -13,9 +13,11 @@ mod lowering;
 mod ops;
 mod recorder;
 mod records;
+mod reshape;
 mod rewrite;
 mod split;
 mod validate;
+mod value_bias;
 mod weights;
 
 pub use avdit::{ExportOptions, export_avdit};

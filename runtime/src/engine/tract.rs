@@ -1,5 +1,6 @@
 //! tract: one plan per batch, made for concrete shapes.
 
+mod attention;
 mod operators;
 
 use super::{Engine, EngineFacts, EngineKind, EngineOptions, ExtraOutput, Placement, milliseconds};
@@ -36,11 +37,12 @@ pub(super) struct TractEngine {
 
 impl TractEngine {
     pub(super) fn new(model: Model, options: &EngineOptions, start: Instant) -> Result<Self> {
-        let Model { spec, facts: graph, proto, inputs, outputs, extras } = model;
+        let Model { spec, facts: graph, mut proto, inputs, outputs, extras } = model;
         let onnx = tract_onnx::onnx().with_ignore_value_info(true);
         if let Some(reason) = proto.graph.as_ref().and_then(|proto| operators::refusal(&onnx, proto)) {
             return Err(engine_error("read", &graph, reason));
         }
+        proto.graph.iter_mut().for_each(attention::fuse);
         let parsed = guarded("read", &graph, || {
             let folder = graph.path.parent().and_then(Path::to_str);
             let parsed = onnx.parse(&proto, folder)?;
