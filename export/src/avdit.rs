@@ -5,8 +5,9 @@ use crate::frozen::Frozen;
 use crate::lowering::Lowering;
 use crate::recorder::{Recorder, Value};
 use crate::step::StepInputs;
+use crate::value_bias::ValueBiasMoved;
 use crate::weights::{self, WeightSource};
-use crate::{fold, split};
+use crate::{fold, reshape, split};
 use avdit_core::sampler::StepForm;
 use avdit_core::{DenoiserSpec, FrozenSchedule, Modality};
 use avdit_nets::avdit::{AvditConfig, AvditInputs, avdit, body, embed};
@@ -95,6 +96,7 @@ pub fn export_avdit(
     }
     weights::check(weights, &config.parameters())?;
 
+    let weights = &ValueBiasMoved(weights);
     let recorder = Recorder::new("avdit", weights, options.lowering, options.batch);
     let outputs = match options.step {
         None => {
@@ -125,6 +127,7 @@ pub fn export_avdit(
     split::merge_slices(&mut model)?;
     split::split_before_gather(&mut model);
     fold::fold_constants(&mut model)?;
+    reshape::merge_reshapes(&mut model)?;
     model.check()?;
     Ok(model)
 }

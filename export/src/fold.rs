@@ -69,6 +69,9 @@ fn scale(graph: &GraphProto, links: &Links, value: &str, factor: f32) -> Option<
     match (node.op_type(), &node.input[..]) {
         ("Reshape" | "Transpose", [x, ..]) => scale(graph, links, x, factor),
         ("Mul" | "MatMul", [_, weight]) => Some(vec![whole(own(graph, links, weight)?)]),
+        ("Gemm", [_, weight, bias]) => {
+            Some(vec![whole(own(graph, links, weight)?), whole(own(graph, links, bias)?)])
+        }
         ("Add", [x, bias]) => {
             let bias = whole(own(graph, links, bias)?);
             let mut changes = scale(graph, links, x, factor)?;
@@ -102,6 +105,13 @@ fn shift(
         ("Gather", [x, _]) if attribute::int_or(node, "axis", 0) == 0 => {
             let (initializer, len) = own(graph, links, x)?;
             Some(Change { initializer, range: 0..len, factor: 1.0, offset })
+        }
+        // The rows of a layer's output take their batch back; the last dimension is still the layer's.
+        ("Reshape", [x, _]) => {
+            let gemm =
+                links.producer(graph, x).filter(|node| node.op_type() == "Gemm" && links.used_once(x))?;
+            let (initializer, len) = own(graph, links, gemm.input.get(2)?)?;
+            Some(Change { initializer, range: part.unwrap_or(0..len), factor: 1.0, offset })
         }
         ("Add", [a, b]) => match own(graph, links, b) {
             Some((initializer, len)) if graph.initializer[initializer].dims.len() == 1 => {

@@ -16,10 +16,12 @@ mod ops;
 mod random;
 mod recorder;
 mod records;
+mod reshape;
 mod rewrite;
 mod split;
 mod step;
 mod validate;
+mod value_bias;
 mod weights;
 
 pub use avdit::{ExportOptions, export_avdit};

@@ -1,6 +1,7 @@
 //! Linear layers: weights transposed to (in, out), and cut where the network cuts the output.
 
 use crate::error::{Error, Result};
+use crate::lowering::Layer;
 use crate::recorder::{Recorder, Value};
 use crate::weights;
 use avdit_onnx::{DataType, tensor};
@@ -48,7 +49,10 @@ impl Recorder<'_> {
         };
         let n = shape[0] / parts;
         let part = |(i, part_name)| {
-            let (rows, bias) = (i * n..(i + 1) * n, bias.as_deref());
+            let rows = i * n..(i + 1) * n;
+            // A part of a layer may have no bias where the layer has one.
+            let none = |bias: &&[f32]| parts > 1 && bias[rows.clone()].iter().all(|x| *x == 0.0);
+            let bias = bias.as_deref().filter(|bias| !none(bias));
             self.affine(
                 &input,
                 &Affine { source: name, name: part_name, inputs, rows, weight: &weight, bias },
@@ -72,15 +76,13 @@ impl Recorder<'_> {
             weight.doc_string = Some(format!("{range}.weight, transposed"));
             graph.initializer(weight)?;
         }
-        let mut y = graph.node("MatMul", &path, &[x, &weight_name], vec![])?;
-        if let Some(bias) = bias {
-            if graph.value_type(&bias_name).is_none() {
-                let mut bias = tensor::f32s(&bias_name, &[n], &bias[rows.clone()])?;
-                bias.doc_string = Some(format!("{range}.bias"));
-                graph.initializer(bias)?;
-            }
-            y = graph.node("Add", &path, &[&y, &bias_name], vec![])?;
+        if let Some(bias) = bias.filter(|_| graph.value_type(&bias_name).is_none()) {
+            let mut bias = tensor::f32s(&bias_name, &[n], &bias[rows.clone()])?;
+            bias.doc_string = Some(format!("{range}.bias"));
+            graph.initializer(bias)?;
         }
+        let bias = bias.map(|_| bias_name.as_str());
+        let y = self.lowering.affine(&mut graph, &Layer { path: &path, x, weight: &weight_name, bias })?;
         drop(graph);
         Ok(self.made(y))
     }

@@ -32,6 +32,11 @@ impl Links {
         self.uses.get(value) == Some(&1)
     }
 
+    /// Whether anything takes a value, the graph's outputs included.
+    pub(crate) fn is_used(&self, value: &str) -> bool {
+        self.uses.contains_key(value)
+    }
+
     /// The node that makes a value.
     pub(crate) fn producer<'g>(&self, graph: &'g GraphProto, value: &str) -> Option<&'g NodeProto> {
         self.producers.get(value).map(|&i| &graph.node[i])

@@ -1,5 +1,11 @@
 //! The types that each operator's outputs have.
 
+mod layers;
+mod reshape;
+
+pub(crate) use layers::{gemm, layer_norm, multi_head_attention};
+pub(crate) use reshape::reshape;
+
 use crate::attribute;
 use crate::proto::NodeProto;
 use crate::types::{DataType, Dim, ValueType, show};
@@ -17,15 +23,15 @@ pub(crate) struct Site<'a> {
 }
 
 impl Site<'_> {
-    fn input(&self, i: usize) -> Result<&ValueType, String> {
+    pub(crate) fn input(&self, i: usize) -> Result<&ValueType, String> {
         self.inputs.get(i).copied().flatten().ok_or_else(|| format!("input {i} is missing"))
     }
 
-    fn shape(&self, i: usize) -> Result<&[Dim], String> {
+    pub(crate) fn shape(&self, i: usize) -> Result<&[Dim], String> {
         Ok(&self.input(i)?.shape)
     }
 
-    fn constant(&self, i: usize) -> Result<Vec<i64>, String> {
+    pub(crate) fn constant(&self, i: usize) -> Result<Vec<i64>, String> {
         let name = self.node.input.get(i).ok_or_else(|| format!("input {i} is missing"))?;
         (self.constants)(name).ok_or_else(|| format!("input {i} ({name}) is not an int64 initializer"))
     }
@@ -42,18 +48,18 @@ fn place(axis: i64, rank: usize) -> Result<usize, String> {
     inside.ok_or_else(|| format!("axis {axis} lies outside rank {rank}"))
 }
 
-fn one(data_type: DataType, shape: Vec<Dim>) -> Inferred {
+pub(crate) fn one(data_type: DataType, shape: Vec<Dim>) -> Inferred {
     Ok(vec![ValueType { data_type, shape }])
 }
 
-fn same_type(a: &ValueType, b: &ValueType) -> Result<(), String> {
+pub(crate) fn same_type(a: &ValueType, b: &ValueType) -> Result<(), String> {
     if a.data_type == b.data_type {
         return Ok(());
     }
     Err(format!("inputs of type {} and {}", a.data_type.as_str_name(), b.data_type.as_str_name()))
 }
 
-fn broadcast_shapes(a: &[Dim], b: &[Dim]) -> Result<Vec<Dim>, String> {
+pub(crate) fn broadcast_shapes(a: &[Dim], b: &[Dim]) -> Result<Vec<Dim>, String> {
     let rank = a.len().max(b.len());
     let at = |shape: &[Dim], i: usize| (i + shape.len()).checked_sub(rank).map(|i| shape[i].clone());
     let join = |i| match (at(a, i), at(b, i)) {
@@ -143,7 +149,7 @@ pub(crate) fn matmul_integer(site: &Site<'_>) -> Inferred {
     one(DataType::Int32, product(site.shape(0)?, site.shape(1)?)?)
 }
 
-fn product(a: &[Dim], b: &[Dim]) -> Result<Vec<Dim>, String> {
+pub(crate) fn product(a: &[Dim], b: &[Dim]) -> Result<Vec<Dim>, String> {
     match (a, b) {
         ([a_batch @ .., rows, inner], [b_batch @ .., inner_b, columns]) if inner == inner_b => {
             let mut shape = broadcast_shapes(a_batch, b_batch)?;
@@ -180,45 +186,6 @@ pub(crate) fn reduce(site: &Site<'_>) -> Inferred {
         (true, false) => None,
     });
     one(x.data_type, dims.collect())
-}
-
-/// The number of elements: a size, and the symbols that multiply it.
-fn count(shape: &[Dim]) -> (usize, Vec<&str>) {
-    let mut symbols: Vec<&str> = Vec::new();
-    let mut known = 1;
-    for dim in shape {
-        match dim {
-            Dim::Known(size) => known *= size,
-            Dim::Symbol(name) => symbols.push(name),
-        }
-    }
-    symbols.sort_unstable();
-    (known, symbols)
-}
-
-pub(crate) fn reshape(site: &Site<'_>) -> Inferred {
-    let (x, target) = (site.input(0)?, site.constant(1)?);
-    let fail = || format!("shape {} cannot become {target:?}", show(&x.shape));
-    let (mut shape, mut open) = (Vec::new(), None);
-    for (i, &dim) in target.iter().enumerate() {
-        shape.push(match dim {
-            0 => x.shape.get(i).ok_or_else(fail)?.clone(),
-            -1 if open.is_none() => {
-                open = Some(i);
-                Dim::Known(1)
-            }
-            _ => Dim::Known(usize::try_from(dim).map_err(|_| fail())?),
-        });
-    }
-    let ((old, old_symbols), (new, new_symbols)) = (count(&x.shape), count(&shape));
-    let rest = old.checked_div(new).unwrap_or(1);
-    if old_symbols != new_symbols || new * rest != old || (open.is_none() && rest != 1) {
-        return Err(fail());
-    }
-    if let Some(i) = open {
-        shape[i] = Dim::Known(rest);
-    }
-    one(x.data_type, shape)
 }
 
 pub(crate) fn slice(site: &Site<'_>) -> Inferred {

@@ -40,9 +40,10 @@ const OPERATORS: &[Operator] = &[
     Operator { outputs: 3..=3, ..onnx("DynamicQuantizeLinear", 11, 1..=1, infer::dynamic_quantize) },
     onnx("Gather", 1, 2..=2, infer::gather),
     onnx("Gelu", 20, 1..=1, infer::same),
+    onnx("Gemm", 13, 2..=3, infer::gemm),
     onnx("Greater", 9, 2..=2, infer::compare),
     onnx("Identity", 1, 1..=1, infer::same),
-    onnx("LayerNormalization", 17, 2..=3, infer::same),
+    onnx("LayerNormalization", 17, 2..=3, infer::layer_norm),
     onnx("MatMul", 1, 2..=2, infer::matmul),
     onnx("MatMulInteger", 10, 2..=4, infer::matmul_integer),
     onnx("Mul", 7, 2..=2, infer::broadcast),
@@ -62,7 +63,7 @@ const OPERATORS: &[Operator] = &[
     onnx("Transpose", 1, 1..=1, infer::transpose),
     onnx("Where", 9, 3..=3, infer::choose),
     Operator { domain: MICROSOFT, ..onnx("FastGelu", 1, 1..=2, infer::same) },
-    Operator { domain: MICROSOFT, ..onnx("MultiHeadAttention", 1, 3..=3, infer::same) },
+    Operator { domain: MICROSOFT, ..onnx("MultiHeadAttention", 1, 3..=3, infer::multi_head_attention) },
 ];
 
 /// The operator of a domain and a name.

@@ -7,7 +7,6 @@ use crate::bench::result::{BenchResult, Protocol, Row, SCHEMA};
 use crate::bench::schedule::Amount;
 use crate::bench::tables::{common, csv, labels, markdown, summary, tables, text};
 use crate::bench::{self, Order};
-use crate::engines;
 use crate::exit::{Coded, Usage};
 use crate::output::{json_text, say, say_json};
 use crate::progress::Stage;

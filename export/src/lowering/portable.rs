@@ -1,8 +1,17 @@
-//! The portable target: operators of opset 20 in the forms that ONNX Runtime fuses and tract has kernels for.
+//! The portable target: operators of opset 20 in the forms that ONNX Runtime and TensorRT fuse and tract has kernels
+//! for.
 
-use super::Heads;
+use super::{Heads, Layer};
 use crate::error::Result;
 use avdit_onnx::{GraphBuilder, attribute, tensor};
+
+pub(super) fn affine(graph: &mut GraphBuilder, layer: &Layer<'_>) -> Result<String> {
+    let y = graph.node("MatMul", layer.path, &[layer.x, layer.weight], vec![])?;
+    match layer.bias {
+        Some(bias) => Ok(graph.node("Add", layer.path, &[&y, bias], vec![])?),
+        None => Ok(y),
+    }
+}
 
 pub(super) fn attention(graph: &mut GraphBuilder, heads: &Heads<'_>) -> Result<String> {
     let scale = 1.0 / (heads.head_width as f64).sqrt();
@@ -63,6 +72,6 @@ pub(super) fn silu(graph: &mut GraphBuilder, x: &str) -> Result<String> {
     Ok(graph.node("Mul", "silu", &[x, &gate], vec![])?)
 }
 
-fn scalar(graph: &mut GraphBuilder, name: &str, value: f32) -> Result<String> {
+pub(super) fn scalar(graph: &mut GraphBuilder, name: &str, value: f32) -> Result<String> {
     Ok(graph.constant(tensor::f32s(name, &[], &[value])?)?)
 }

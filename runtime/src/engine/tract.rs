@@ -1,5 +1,6 @@
 //! tract: one plan per batch, made for concrete shapes.
 
+mod attention;
 mod operators;
 mod record;
 mod step;
@@ -54,8 +55,7 @@ impl TractEngine {
 
     fn with_limit(model: Model, options: &EngineOptions, start: Instant, large: u64) -> Result<Self> {
         let Model { spec, facts: graph, proto, ports, inputs, outputs, extras } = model;
-        let parsed = parse(&graph, &proto)?;
-        drop(proto);
+        let parsed = parse(&graph, proto)?;
         let load_ms = milliseconds(start.elapsed());
         let executor = match options.threads {
             1 => Executor::SingleThread,
@@ -135,7 +135,7 @@ impl TractEngine {
             Some(parsed) => parsed,
             None => {
                 let folder = graph.path.parent().unwrap_or(Path::new("."));
-                parse(graph, &Model::read(folder)?.proto)?
+                parse(graph, Model::read(folder)?.proto)?
             }
         };
         if graph.batch == Batch::Any && graph.bytes <= self.large {
@@ -243,14 +243,15 @@ fn values(tensor: &Tensor) -> TractResult<&[f32]> {
 }
 
 /// The graph with its weights, as tract reads it.
-fn parse(graph: &GraphFacts, proto: &ModelProto) -> Result<InferenceModel> {
+fn parse(graph: &GraphFacts, mut proto: ModelProto) -> Result<InferenceModel> {
     let onnx = tract_onnx::onnx().with_ignore_value_info(true);
     if let Some(reason) = proto.graph.as_ref().and_then(|proto| operators::refusal(&onnx, proto)) {
         return Err(engine_error("read", graph, reason));
     }
+    proto.graph.iter_mut().for_each(attention::fuse);
     guarded("read", graph, || {
         let folder = graph.path.parent().and_then(Path::to_str);
-        let parsed = onnx.parse(proto, folder)?;
+        let parsed = onnx.parse(&proto, folder)?;
         match parsed.unresolved_inputs.as_slice() {
             [] => Ok(parsed.model),
             names => Err(TractError::msg(format!("nothing computes {}", names.join(", ")))),

@@ -4,7 +4,7 @@ mod rows;
 mod table;
 mod trace;
 
-use super::bench::{engine_options, request};
+use super::bench::request;
 use crate::args::ProfileArgs;
 use crate::cost::Analysis;
 use crate::output::say_json;
@@ -71,7 +71,7 @@ pub fn run(args: &ProfileArgs) -> Result<()> {
     let request = request(&args.sampler, Task::Joint.given(spec.layout.segments())?, batch);
     let options = ProfileOptions { request, given: None, runs: args.runs as usize };
     let mut stage = Stage::new("profile", options.runs, "runs");
-    let engine = engine_options(&args.engine);
+    let engine = args.engine.options();
     let profile = profile(&args.model, args.engine.engine, &engine, &options, &mut |run| stage.set(run, ""))?;
     stage.finish("");
     let parts = attribute(profile.operations.iter().map(|operation| operation.name.as_str()));

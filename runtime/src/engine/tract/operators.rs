@@ -12,7 +12,11 @@ const MAX_RANK: u64 = 64;
 /// Why tract cannot take a graph, if that can be seen in its nodes.
 pub(super) fn refusal(onnx: &tract_onnx::Onnx, graph: &pb::GraphProto) -> Option<String> {
     if let Some(names) = missing(onnx, graph) {
-        return Some(format!("it does not have the operators {names}"));
+        let hint = match names.contains("com.microsoft") {
+            true => "\n\nhint: `avdit export --target portable` writes a graph that it runs",
+            false => "",
+        };
+        return Some(format!("it does not have the operators {names}{hint}"));
     }
     graph.node.iter().find_map(|node| {
         let wrong = node.attribute.iter().find(|attribute| is_endless(&node.op_type, attribute))?;

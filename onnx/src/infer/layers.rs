@@ -1,0 +1,66 @@
+//! The types of layers: whole operations of a network as one operator.
+
+use super::{Inferred, Site, broadcast_shapes, one, product, same_type};
+use crate::attribute;
+use crate::types::{Dim, show};
+
+/// `x·W + c` of matrices; the operator's factors and transpositions are not used here.
+pub(crate) fn gemm(site: &Site<'_>) -> Inferred {
+    let (x, weight) = (site.input(0)?, site.input(1)?);
+    same_type(x, weight)?;
+    for name in ["transA", "transB"] {
+        if attribute::int_or(site.node, name, 0) != 0 {
+            return Err(format!("{name} is not supported"));
+        }
+    }
+    if [x, weight].iter().any(|value| value.shape.len() != 2) {
+        return Err(format!("{} and {} are not two matrices", show(&x.shape), show(&weight.shape)));
+    }
+    let shape = product(&x.shape, &weight.shape)?;
+    if site.node.input.len() > 2 {
+        let c = site.input(2)?;
+        same_type(x, c)?;
+        if broadcast_shapes(&shape, &c.shape)? != shape {
+            return Err(format!("{} does not broadcast to {}", show(&c.shape), show(&shape)));
+        }
+    }
+    one(x.data_type, shape)
+}
+
+/// A norm over the last dimension, whose scale and shift broadcast to its input.
+pub(crate) fn layer_norm(site: &Site<'_>) -> Inferred {
+    let x = site.input(0)?;
+    for i in 1..site.node.input.len() {
+        let factor = site.input(i)?;
+        same_type(x, factor)?;
+        if broadcast_shapes(&x.shape, &factor.shape)? != x.shape {
+            return Err(format!("{} does not broadcast to {}", show(&factor.shape), show(&x.shape)));
+        }
+    }
+    one(x.data_type, x.shape.clone())
+}
+
+/// q, k, v (batch, tokens, heads·width), as many tokens in k as in v, as wide a k as q.
+pub(crate) fn multi_head_attention(site: &Site<'_>) -> Inferred {
+    let (q, k, v) = (site.input(0)?, site.input(1)?, site.input(2)?);
+    same_type(q, k)?;
+    same_type(q, v)?;
+    let ([b, rows, width], [bk, tokens, wk], [bv, tv, wv]) = (&q.shape[..], &k.shape[..], &v.shape[..])
+    else {
+        let [q, k, v] = [q, k, v].map(|x| show(&x.shape));
+        return Err(format!("{q}, {k} and {v} are not all (batch, tokens, width)"));
+    };
+    if (b, b, width, tokens) != (bk, bv, wk, tv) {
+        let [q, k, v] = [q, k, v].map(|x| show(&x.shape));
+        return Err(format!("q {q}, k {k} and v {v} do not belong together"));
+    }
+    let heads = attribute::int_or(site.node, "num_heads", 0);
+    let divides = |dim: &Dim| match (usize::try_from(heads), dim) {
+        (Ok(heads @ 1..), Dim::Known(size)) => size.is_multiple_of(heads),
+        _ => false,
+    };
+    if !divides(width) || !divides(wv) {
+        return Err(format!("{heads} heads do not divide the widths {width} and {wv}"));
+    }
+    one(q.data_type, vec![b.clone(), rows.clone(), wv.clone()])
+}
