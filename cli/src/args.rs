@@ -46,7 +46,9 @@ pub enum Command {
     Train(TrainArgs),
     /// Write a run's network as an ONNX model, checked against the checkpoint
     #[command(
-        after_help = "Examples:\n  avdit export runs/first -o model/\n  avdit export runs/first -o model/ --batch 1 --raw"
+        after_help = "Examples:\n  avdit export runs/first -o model/\n  avdit export runs/first -o model/ --batch 1 --raw\n  \
+        avdit export runs/first -o model/ --freeze-schedule 20\n  \
+        avdit export runs/first -o model/ --freeze-schedule 20 --fused-step=dpm++2m"
     )]
     Export(ExportArgs),
     /// Make clips with an exported model

@@ -4,6 +4,7 @@
 //! [`Ops`](avdit_nets::Ops) that builds a graph. Composite operations are written out by the [`Lowering`] of a
 //! target, one file each. [`ModelFolder`] writes the result; [`validate`] compares two denoisers, whatever runs them.
 
+mod acceptance;
 mod avdit;
 mod error;
 mod evaluator;
@@ -15,17 +16,22 @@ mod lowering;
 mod ops;
 mod recorder;
 mod records;
+mod reference;
 mod rewrite;
 mod split;
 mod step;
 mod validate;
 mod weights;
 
+pub use acceptance::validate_graph;
 pub use avdit::{ExportOptions, export_avdit};
 pub use error::{Error, Result};
 pub use folder::ModelFolder;
 pub use lowering::Lowering;
 pub use recorder::{Recorder, Value};
 pub use records::{ExportRecord, FileRecord, ModelConfig, Provenance};
-pub use validate::{CaseParity, ParityReport, Tolerance, validate, validate_batches};
+pub use reference::Reference;
+pub use validate::{
+    CaseParity, Cases, ParityReport, Tolerance, validate, validate_batches, validate_levels, validate_samples,
+};
 pub use weights::{WeightMap, WeightSource, weight_map};

@@ -1,7 +1,8 @@
 //! Whether two denoisers, such as a network in Candle and its graph in an engine, are the same function.
 
 use crate::error::{Error, Result};
-use avdit_core::{Denoiser, Latents, Layout, Levels, Modality, Noise, Purpose, Stream};
+use avdit_core::sampling::{SampleRequest, sample};
+use avdit_core::{Denoiser, DenoiserSpec, Latents, Layout, Levels, Modality, Noise, Purpose, Stream};
 use serde::{Deserialize, Serialize};
 
 /// How two denoisers are compared.
@@ -15,6 +16,8 @@ impl Tolerance {
     /// The same single-precision arithmetic in another order: measured 8e-7 between engines on 12 layers of width 384,
     /// 2e-6 on 24 of width 1024.
     pub const SAME_MATH: Tolerance = Tolerance { relative: 2e-5 };
+    /// The same, carried through a few steps of a sampler, which multiply it.
+    pub const SAME_RUN: Tolerance = Tolerance { relative: 1e-4 };
 }
 
 /// One output of one case.
@@ -23,7 +26,7 @@ impl Tolerance {
 pub struct CaseParity {
     /// The case: the kind of its levels and its number.
     pub case: String,
-    /// `video_noise` or `audio_noise`.
+    /// The graph's output.
     pub output: String,
     /// The largest difference; `None` if it is not a finite number.
     pub max_abs_error: Option<f64>,
@@ -99,41 +102,111 @@ pub fn validate_batches(
     batch: usize,
     tolerance: Tolerance,
 ) -> Result<ParityReport> {
-    if reference.spec() != candidate.spec() {
-        let (expected, got) = (format!("{:?}", reference.spec()), format!("{:?}", candidate.spec()));
-        return Err(Error::mismatch("denoiser under validation", expected, got));
-    }
-    if n_cases == 0 || batch == 0 {
-        return Err(Error::mismatch("cases and batch of a validation", "at least 1", n_cases.min(batch)));
-    }
+    validate_levels(reference, candidate, &Cases { count: n_cases, seed, batch, tolerance, levels: None })
+}
+
+/// What two denoisers are compared on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Cases<'a> {
+    /// How many.
+    pub count: usize,
+    /// Of the inputs.
+    pub seed: u64,
+    /// Clips of each case.
+    pub batch: usize,
+    /// What is allowed.
+    pub tolerance: Tolerance,
+    /// Levels to draw from, 0 and T among them; without them, all from 0 to T.
+    pub levels: Option<&'a [f32]>,
+}
+
+/// [`validate_batches`] at levels that are drawn from a list.
+///
+/// # Errors
+/// As [`validate_batches`].
+pub fn validate_levels(
+    reference: &mut dyn Denoiser,
+    candidate: &mut dyn Denoiser,
+    cases: &Cases<'_>,
+) -> Result<ParityReport> {
+    let &Cases { count, seed, batch, tolerance, levels } = cases;
+    check_comparable(reference.spec(), candidate.spec(), count.min(batch))?;
     let spec = reference.spec().clone();
-    let mut cases = Vec::new();
-    for i in 0..n_cases {
+    let all: Vec<f32> = (0..=spec.timesteps).map(|level| level as f32).collect();
+    let list = levels.filter(|levels| !levels.is_empty()).unwrap_or(&all);
+    let mut found = Vec::new();
+    for i in 0..count {
         let kind = KINDS[i % KINDS.len()];
         let inputs = Inputs { noise: Noise::new(seed), case: i as u32, layout: &spec.layout, batch };
-        let (latents, levels) = (inputs.latents(), inputs.levels(kind, spec.timesteps));
+        let (latents, levels) = (inputs.latents(), inputs.levels(kind, list));
         let mut outputs = [Latents::zeros(&spec.layout, batch), Latents::zeros(&spec.layout, batch)];
         reference.predict(&latents, &levels, &mut outputs[0])?;
         candidate.predict(&latents, &levels, &mut outputs[1])?;
         for modality in Modality::ALL {
             let [expected, got] = [0, 1].map(|i| outputs[i].get(modality));
-            cases.push(compare(format!("{kind} {i}"), modality, expected, got, tolerance));
+            let output = format!("{}_noise", modality.name());
+            found.push(compare(format!("{kind} {i}"), output, expected, got, tolerance));
         }
     }
+    Ok(report(cases, found))
+}
+
+/// Samples with both by the same requests, and compares the latents: whether a graph that moves latents by itself
+/// samples what the network and the sampler do.
+///
+/// # Errors
+/// As [`validate_batches`], and as [`sample`].
+pub fn validate_samples(
+    reference: &mut dyn Denoiser,
+    candidate: &mut dyn Denoiser,
+    requests: &[SampleRequest],
+    tolerance: Tolerance,
+) -> Result<ParityReport> {
+    check_comparable(reference.spec(), candidate.spec(), requests.len())?;
+    let mut found = Vec::new();
+    for request in requests {
+        let inputs = Inputs {
+            noise: Noise::new(request.seed),
+            case: 0,
+            layout: &reference.spec().layout.clone(),
+            batch: request.batch,
+        };
+        let given = inputs.latents();
+        let expected = sample(reference, request, Some(&given), &mut |_| {})?;
+        let got = sample(candidate, request, Some(&given), &mut |_| {})?;
+        for modality in Modality::ALL {
+            let case = format!("{} {} steps, given {}", request.sampler, request.steps, request.given);
+            let output = format!("next_{}_state", modality.name());
+            found.push(compare(case, output, expected.get(modality), got.get(modality), tolerance));
+        }
+    }
+    let batch = requests.first().map_or(1, |request| request.batch);
+    Ok(report(
+        &Cases { count: requests.len(), seed: requests[0].seed, batch, tolerance, levels: None },
+        found,
+    ))
+}
+
+fn check_comparable(reference: &DenoiserSpec, candidate: &DenoiserSpec, least: usize) -> Result<()> {
+    if reference != candidate {
+        let (expected, got) = (format!("{reference:?}"), format!("{candidate:?}"));
+        return Err(Error::mismatch("denoiser under validation", expected, got));
+    }
+    if least == 0 {
+        return Err(Error::mismatch("cases and batch of a validation", "at least 1", least));
+    }
+    Ok(())
+}
+
+fn report(&Cases { seed, batch, tolerance, .. }: &Cases<'_>, cases: Vec<CaseParity>) -> ParityReport {
     // An output that the reference leaves at zero, as one that was never trained, compares nothing; some must.
     let passed =
         cases.iter().all(|case| case.passed) && cases.iter().any(|case| case.reference_max_abs > Some(0.0));
     let (reference, candidate) = ("reference".to_owned(), "candidate".to_owned());
-    Ok(ParityReport { reference, candidate, seed, batch, tolerance: tolerance.relative, cases, passed })
+    ParityReport { reference, candidate, seed, batch, tolerance: tolerance.relative, cases, passed }
 }
 
-fn compare(
-    case: String,
-    modality: Modality,
-    expected: &[f32],
-    got: &[f32],
-    tolerance: Tolerance,
-) -> CaseParity {
+fn compare(case: String, output: String, expected: &[f32], got: &[f32], tolerance: Tolerance) -> CaseParity {
     // Not `f64::max`, which loses NaN.
     let largest = |a: f64, b: f64| if b > a || b.is_nan() { b } else { a };
     let pairs = expected.iter().zip(got).map(|(e, g)| (f64::from(*e) - f64::from(*g)).abs());
@@ -143,7 +216,7 @@ fn compare(
     let finite = |x: f64| Some(x).filter(|x| x.is_finite());
     CaseParity {
         case,
-        output: format!("{}_noise", modality.name()),
+        output,
         max_abs_error: finite(error),
         relative_error: finite(relative),
         reference_max_abs: finite(magnitude),
@@ -169,11 +242,11 @@ impl Inputs<'_> {
         latents
     }
 
-    fn levels(&self, kind: &str, timesteps: usize) -> Levels {
-        let (n, most) = (self.layout.segments(), timesteps as f32);
+    fn levels(&self, kind: &str, list: &[f32]) -> Levels {
+        let (n, most) = (self.layout.segments(), list[list.len() - 1]);
         let row = |item: usize| {
             let stream = Stream::new(Purpose::Check, self.case, 2 + item as u32);
-            let random = |i: usize| self.noise.below(stream, i as u32, timesteps as u32 + 1) as f32;
+            let random = |i: usize| list[self.noise.below(stream, i as u32, list.len() as u32) as usize];
             let level = |cell: usize| match kind {
                 "clean" => 0.0,
                 "noise" => most,

@@ -4,10 +4,11 @@ use crate::args::{ExportArgs, ExternalChoice};
 use crate::exit::GateFailed;
 use crate::output::{say, say_json};
 use anyhow::{Context, Result, bail};
+use avdit_core::sampler::StepForm;
 use avdit_core::{Denoiser, DenoiserSpec};
 use avdit_export::{
-    ExportOptions, ExportRecord, ModelConfig, ModelFolder, ParityReport, Provenance, Tolerance, export_avdit,
-    validate_batches, weight_map,
+    ExportOptions, ExportRecord, ModelConfig, ModelFolder, ParityReport, Provenance, export_avdit,
+    validate_graph, weight_map,
 };
 use avdit_media::codec::{Codec, LinearCodec};
 use avdit_onnx::ExternalData;
@@ -29,6 +30,11 @@ pub fn run(args: &ExportArgs) -> Result<()> {
             ExternalChoice::Always => ExternalData::Always,
             ExternalChoice::Never => ExternalData::Never,
         },
+        freeze: args.freeze_schedule,
+        step: args.fused_step.map(|sampler| {
+            // The form does not depend on the schedule of the network.
+            sampler.map_or(StepForm::EVERY, |sampler| StepForm::of(sampler.method(false)))
+        }),
         ..ExportOptions::default()
     };
     let record = export(&args.run, &args.out, !args.raw, &options)?;
@@ -69,7 +75,7 @@ pub fn export(run: &Path, out: &Path, ema: bool, options: &ExportOptions) -> Res
     avdit_media::atomic::write_bytes_atomically(&staged.path().join("codec.safetensors"), &bytes)?;
     let mut reference = CandleDenoiser::new(&config.network, &weights, config.spec.clone())?;
     for kind in [EngineKind::Tract, EngineKind::OrtCpu] {
-        match check(&mut reference, staged.path(), kind, options.batch.unwrap_or(2)) {
+        match check(&mut reference, staged.path(), kind, options) {
             Ok(report) => record.parity.push(report),
             Err(error) if kind == EngineKind::OrtCpu && no_runtime(&error) && !runtime_named() => {
                 tracing::warn!(
@@ -94,12 +100,12 @@ fn check(
     reference: &mut CandleDenoiser,
     model: &Path,
     kind: EngineKind,
-    batch: usize,
+    options: &ExportOptions,
 ) -> Result<ParityReport> {
-    let options = EngineOptions { batch, ..EngineOptions::default() };
-    let mut engine = avdit_runtime::open(model, kind, &options)?;
+    let batch = options.batch.unwrap_or(2);
+    let mut engine = avdit_runtime::open(model, kind, &EngineOptions { batch, ..EngineOptions::default() })?;
     let candidate: &mut dyn Denoiser = engine.as_mut();
-    let report = validate_batches(reference, candidate, CASES, 0, batch, Tolerance::SAME_MATH)?;
+    let report = validate_graph(reference, candidate, options, CASES, batch)?;
     Ok(report.between("candle", kind.name()))
 }
 

@@ -3,6 +3,8 @@
 
 mod bad_models;
 mod engines;
+mod frozen;
+mod fused;
 mod libraries;
 mod sampling;
 mod support;
