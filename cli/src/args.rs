@@ -53,6 +53,8 @@ pub enum Command {
     /// Write a run's network as an ONNX model, checked against the checkpoint
     #[command(
         after_help = "Examples:\n  avdit export runs/first -o model/\n  avdit export runs/first -o model/ --batch 1 --raw\n  \
+        avdit export runs/first -o model/ --target ort-cpu --freeze-schedule 20 --fused-step=dpm++2m
+  \
         avdit export --random 0 --preset avdit-420m -o untrained/ && avdit bench untrained/"
     )]
     Export(ExportArgs),

@@ -4,9 +4,11 @@
 //! [`Ops`](avdit_nets::Ops) that builds a graph. Composite operations are written out by the [`Lowering`] of a
 //! target, one file each. [`ModelFolder`] writes the result; [`validate`] compares two denoisers, whatever runs them.
 
+mod acceptance;
 mod avdit;
 mod error;
 mod evaluator;
+mod expected;
 mod fold;
 mod folder;
 mod frozen;
@@ -16,6 +18,7 @@ mod ops;
 mod random;
 mod recorder;
 mod records;
+mod reference;
 mod reshape;
 mod rewrite;
 mod split;
@@ -24,12 +27,17 @@ mod validate;
 mod value_bias;
 mod weights;
 
+pub use acceptance::{Acceptance, validate_graph};
 pub use avdit::{ExportOptions, export_avdit};
 pub use error::{Error, Result};
+pub use expected::{Cases, Expected};
 pub use folder::ModelFolder;
 pub use lowering::Lowering;
 pub use random::RandomWeights;
 pub use recorder::{Recorder, Value};
 pub use records::{ExportRecord, FileRecord, ModelConfig, NotChecked, Provenance};
-pub use validate::{CaseParity, Expected, ParityReport, Tolerance, validate, validate_batches};
+pub use reference::Reference;
+pub use validate::{
+    CaseParity, ParityReport, Tolerance, validate, validate_batches, validate_levels, validate_samples,
+};
 pub use weights::{WeightMap, WeightSource, weight_map};

@@ -31,6 +31,15 @@ pub struct ExportArgs {
     /// Version of ONNX's operator set, 20 to 22
     #[arg(long, default_value_t = 20)]
     pub opset: i64,
+    /// Compute the modulation of the levels of so many sampling steps beforehand: a smaller, faster graph that samples
+    /// in this many steps alone (or in a number that divides it)
+    #[arg(long, value_name = "STEPS")]
+    pub freeze_schedule: Option<usize>,
+    /// Put the sampler's update into the graph, for every sampler or for one: latents stay on the engine's device, and
+    /// guidance is not possible
+    #[arg(long, value_name = "SAMPLER", num_args = 0..=1, require_equals = true)]
+    #[expect(clippy::option_option, reason = "not given, given, given with a sampler")]
+    pub fused_step: Option<Option<avdit_core::sampler::SamplerKind>>,
     /// Whether weights go into model.onnx_data
     #[arg(long, value_enum, default_value_t = ExternalChoice::Auto)]
     pub external_data: ExternalChoice,

@@ -9,6 +9,7 @@ use crate::network::{self, Network};
 use crate::output::{say, say_json};
 use anyhow::{Context, Result};
 use avdit_core::DenoiserSpec;
+use avdit_core::sampler::StepForm;
 use avdit_export::{ExportOptions, ExportRecord, ModelConfig, ModelFolder, NotChecked, export_avdit};
 use avdit_media::codec::{Codec, LinearCodec};
 use avdit_onnx::ExternalData;
@@ -45,6 +46,11 @@ pub fn run(args: &ExportArgs) -> Result<()> {
             ExternalChoice::Always => ExternalData::Always,
             ExternalChoice::Never => ExternalData::Never,
         },
+        freeze: args.freeze_schedule,
+        step: args.fused_step.map(|sampler| {
+            // The form does not depend on the schedule of the network.
+            sampler.map_or(StepForm::EVERY, |sampler| StepForm::of(sampler.method(false)))
+        }),
         ..ExportOptions::default()
     };
     let (record, costs) = match (&args.run, args.random) {
@@ -122,7 +128,7 @@ fn write(
         avdit_media::atomic::write_bytes_atomically(&staged.path().join("codec.safetensors"), &bytes)?;
     }
     let (written, export_peak) = (start.elapsed().as_secs_f64(), peak_memory_bytes());
-    checks::run(check, network, staged.path(), options.batch, &mut record)?;
+    checks::run(check, network, staged.path(), options, &mut record)?;
     staged.commit(&record)?;
     let checked = start.elapsed().as_secs_f64() - written;
     let costs = Costs {

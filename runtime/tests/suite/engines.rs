@@ -1,8 +1,11 @@
 //! Predictions.
 
-use crate::support::{engines, exported, latents, model, one_thread, relative};
+use crate::support::{
+    config, engines, exported, exported_as, latents, model, one_thread, relative, spec, weights,
+};
 use avdit_core::{Latents, Levels};
-use avdit_export::{ExportOptions, Tolerance, validate_batches};
+use avdit_export::{ExportOptions, Reference, Tolerance, validate_batches, validate_graph};
+use avdit_nets::AvditConfig;
 use avdit_runtime::graph::Batch;
 use avdit_runtime::{Engine, EngineKind, EngineOptions, Error, open};
 
@@ -28,6 +31,24 @@ fn engines_predict_the_same() {
                 validate_batches(reference.as_mut(), engine.as_mut(), 7, 3, batch, Tolerance::SAME_MATH)
                     .unwrap();
             assert!(report.passed, "{kind} {:?}", report.worst());
+        }
+    }
+}
+
+#[test]
+fn engines_predict_what_the_network_is_in_double_precision() {
+    for adaln_rank in [None, Some(3)] {
+        let config = AvditConfig { adaln_rank, ..config() };
+        let weights = weights(&config);
+        let mut reference = Reference::new(&config, &weights, &spec(&config)).unwrap();
+        for freeze in [None, Some(20)] {
+            let options = ExportOptions { freeze, ..ExportOptions::default() };
+            let folder = exported_as(config.clone(), &options);
+            for kind in engines() {
+                let mut engine = open(folder.path(), kind, &one_thread()).unwrap();
+                let report = validate_graph(&mut reference, engine.as_mut(), &options, 14, 2).unwrap();
+                assert!(report.passed, "{kind} {adaln_rank:?} {freeze:?} {:?}", report.worst());
+            }
         }
     }
 }

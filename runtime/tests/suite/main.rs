@@ -7,6 +7,8 @@ mod closure;
 mod engines;
 #[cfg(target_os = "linux")]
 mod fakes;
+mod frozen;
+mod fused;
 #[cfg(target_os = "linux")]
 mod gpu;
 mod libraries;

@@ -1,6 +1,6 @@
 //! Where time goes, as the engines tell.
 
-use crate::support::{engines, model_of, one_thread};
+use crate::support::{engines, exported_as, one_thread};
 use avdit_core::{SampleRequest, sampler::SamplerKind};
 use avdit_export::ExportOptions;
 use avdit_nets::AvditConfig;
@@ -26,7 +26,7 @@ fn profiled(folder: &Path, kind: EngineKind, runs: usize) -> Profile {
 #[test]
 fn operations_account_for_the_time_of_the_network() {
     let config = AvditConfig { depth: 2, ..AvditConfig::preset("tiny").unwrap() };
-    let folder = model_of(config, &ExportOptions::default());
+    let folder = exported_as(config, &ExportOptions::default());
     for kind in engines() {
         let profile = profiled(folder.path(), kind, 4);
         assert!((0.5..1.05).contains(&profile.coverage), "{kind}: {}", profile.coverage);

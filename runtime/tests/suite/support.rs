@@ -11,7 +11,7 @@ use std::path::Path;
 use tempfile::TempDir;
 
 /// Two blocks of width 16 over 12 video and 5 audio tokens in two segments.
-fn config() -> AvditConfig {
+pub(crate) fn config() -> AvditConfig {
     AvditConfig {
         width: 16,
         depth: 2,
@@ -25,7 +25,7 @@ fn config() -> AvditConfig {
 }
 
 /// Weights of the size that training leaves: products neither vanish nor explode over 20 steps.
-fn weights(config: &AvditConfig) -> WeightMap {
+pub(crate) fn weights(config: &AvditConfig) -> WeightMap {
     let random = |(i, parameter): (usize, avdit_nets::Parameter)| {
         let mut values = vec![0.0; parameter.len()];
         Noise::new(5).normals(Stream::new(Purpose::Check, 0, i as u32), &mut values);
@@ -42,14 +42,17 @@ pub(crate) fn model() -> TempDir {
 
 /// A model folder in a temporary one.
 pub(crate) fn exported(options: &ExportOptions) -> TempDir {
-    model_of(config(), options)
+    exported_as(config(), options)
 }
 
-/// A model folder of another network.
-pub(crate) fn model_of(config: AvditConfig, options: &ExportOptions) -> TempDir {
-    let place = tempfile::tempdir().unwrap();
+pub(crate) fn spec(config: &AvditConfig) -> DenoiserSpec {
     let (target, schedule) = (Target::V, ScheduleKind::Cosine);
-    let spec = DenoiserSpec { layout: config.layout(), target, schedule, timesteps: 1000 };
+    DenoiserSpec { layout: config.layout(), target, schedule, timesteps: 1000 }
+}
+
+/// A model folder of any network in a temporary one.
+pub(crate) fn exported_as(config: AvditConfig, options: &ExportOptions) -> TempDir {
+    let (place, spec) = (tempfile::tempdir().unwrap(), spec(&config));
     let model = export_avdit(&config, &weights(&config), &spec, options).unwrap();
     let folder = ModelFolder::begin(place.path()).unwrap();
     let record = folder.write(&model, &ModelConfig::avdit(config, spec, Provenance::new()), options).unwrap();

@@ -7,7 +7,7 @@ use crate::engines;
 use crate::exit::{GateFailed, Usage};
 use crate::network::Network;
 use anyhow::{Result, bail};
-use avdit_export::{Expected, ExportRecord, NotChecked, Tolerance};
+use avdit_export::{Acceptance, ExportOptions, ExportRecord, NotChecked};
 use avdit_runtime::{EngineKind, EngineOptions};
 use std::path::Path;
 use std::str::FromStr;
@@ -87,10 +87,10 @@ pub fn run(
     check: &Check,
     network: &Network,
     model: &Path,
-    batch: Option<usize>,
+    options: &ExportOptions,
     record: &mut ExportRecord,
 ) -> Result<()> {
-    let plan = Plan::of(check, record.parameters as u64 * 4, batch);
+    let plan = Plan::of(check, record.parameters as u64 * 4, options.batch);
     let mut leave_out = |kind: EngineKind, reason: &str| {
         let engine = kind.name().to_owned();
         record.not_checked.push(NotChecked { engine, reason: reason.to_owned() });
@@ -99,17 +99,17 @@ pub fn run(
         EngineKind::ON_CPU.into_iter().for_each(|kind| leave_out(kind, "not asked for"));
         return Ok(());
     }
-    let expected = {
+    let acceptance = {
         let mut reference = network.denoiser()?;
-        Expected::of(&mut reference, plan.cases, 0, plan.batch)?
+        Acceptance::ask(&mut reference, options, plan.cases, plan.batch)?
     };
-    let options = EngineOptions { batch: plan.batch, ..EngineOptions::default() };
+    let opening = EngineOptions { batch: plan.batch, ..EngineOptions::default() };
     for &kind in &plan.engines {
         if plan.first_suffices && !record.parity.is_empty() {
             leave_out(kind, "the weights are large: one engine was checked (--check all checks every one)");
             continue;
         }
-        let mut engine = match engines::open(model, kind, &options) {
+        let mut engine = match engines::open(model, kind, &opening) {
             Ok(engine) => engine,
             Err(error) if !matches!(check, Check::On(_)) && no_runtime(&error) && !runtime_named() => {
                 tracing::warn!(
@@ -120,7 +120,7 @@ pub fn run(
             }
             Err(error) => return Err(error),
         };
-        let report = expected.compare(engine.as_mut(), Tolerance::SAME_MATH)?;
+        let report = acceptance.of(engine.as_mut())?;
         record.parity.push(report.between("candle", kind.name()));
     }
     match record.parity.iter().find(|report| !report.passed) {
