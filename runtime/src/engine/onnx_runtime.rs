@@ -36,6 +36,16 @@ impl OrtEngine {
         options: &EngineOptions,
         start: Instant,
     ) -> Result<Self> {
+        if replays(kind, options) {
+            // A replay reads the buffers of the first run, and those of a prediction are made anew each time.
+            return Err(Error::Value {
+                what: "CUDA graph".to_owned(),
+                expected:
+                    "a graph whose buffers stay where they are, which a fused step has (export --fused-step)"
+                        .to_owned(),
+                got: format!("{}, which predicts", model.facts.path.display()),
+            });
+        }
         let library = library::load(options.onnx_runtime.as_deref())?;
         let prepared = match kind {
             EngineKind::OrtTensorRt => Some(engine_cache::prepare(&model, library, options)?),
@@ -77,6 +87,7 @@ impl OrtEngine {
 
     fn failed(&self, reason: String) -> avdit_core::Error {
         let kind = self.facts.engine;
+        let reason = refusal::clean(&reason);
         super::failed(kind.name(), engine_error(kind, "run", &self.facts.graph.path, reason))
     }
 
@@ -169,6 +180,15 @@ where
     [usize; N]: ToShape,
 {
     TensorRef::from_array_view((shape, data)).map_err(|error| error.to_string())
+}
+
+/// Whether the first run is to be captured and then replayed.
+fn replays(kind: EngineKind, options: &EngineOptions) -> bool {
+    match kind {
+        EngineKind::OrtCuda => options.cuda.graph,
+        EngineKind::OrtTensorRt => options.tensorrt.graph,
+        _ => false,
+    }
 }
 
 fn engine_error(kind: EngineKind, action: &'static str, path: &Path, reason: String) -> Error {
