@@ -145,7 +145,8 @@ impl Wanted {
             return Ok(store.prepared(entry, model));
         }
         let command = self.command();
-        if candidates.is_empty() && !(self.exact && !self.key.profile.has(self.batch)) {
+        let is_asked_for = !self.exact || self.key.profile.has(self.batch);
+        if candidates.is_empty() && is_asked_for {
             let reason = explain::miss(&self.key, &entries);
             return Err(Error::NoEngine {
                 path: model.facts.path.clone(),

@@ -58,7 +58,7 @@ pub struct CudaArgs {
     /// Let float32 products be rounded to TF32: several times as fast, errors about 1e-3
     #[arg(long)]
     pub tf32: bool,
-    /// Capture the graph's launches once and replay them (fixed shapes and buffers)
+    /// Capture a fused step's launches once and replay them (CUDA and TensorRT; one batch alone)
     #[arg(long)]
     pub cuda_graph: bool,
 }

@@ -43,10 +43,13 @@ impl OrtEngine {
         start: Instant,
     ) -> Result<Self> {
         if Memory::of(kind, options).replays && model.facts.step.is_none() {
+            // A replay reads the buffers of the first run, and those of a prediction are made anew each time.
             return Err(Error::Value {
-                what: "graph to capture and replay".to_owned(),
-                expected: "a fused step, whose buffers never move (avdit export --fused-step)".to_owned(),
-                got: format!("{}, a network that is fed anew in each step", model.facts.path.display()),
+                what: "CUDA graph".to_owned(),
+                expected:
+                    "a graph whose buffers stay where they are, which a fused step has (export --fused-step)"
+                        .to_owned(),
+                got: format!("{}, which predicts", model.facts.path.display()),
             });
         }
         let library = library::load(options.onnx_runtime.as_deref())?;
@@ -112,6 +115,7 @@ impl OrtEngine {
 
     fn failed(&self, reason: String) -> avdit_core::Error {
         let kind = self.facts.engine;
+        let reason = refusal::clean(&reason);
         super::failed(kind.name(), engine_error(kind, "run", &self.facts.graph.path, reason))
     }
 

@@ -121,6 +121,9 @@ pub fn verify_placement(
 mod tests {
     use super::*;
 
+    /// What was asked for, nodes by provider, whether fallback is allowed, and a part of the reason to refuse.
+    type Case = (EngineKind, &'static [(&'static str, usize)], bool, Option<&'static str>);
+
     fn read(messages: &[&str]) -> PlacementLog {
         let mut log = PlacementLog::default();
         messages.iter().for_each(|message| log.read(message));
@@ -190,7 +193,7 @@ mod tests {
     fn nodes_lie_where_they_were_asked_to_or_there_is_a_reason() {
         use EngineKind::{OrtCpu, OrtCuda, OrtTensorRt, Tract};
         const NONE: &str = "was registered, but runs none of";
-        let cases: [(EngineKind, &[(&str, usize)], bool, Option<&str>); 14] = [
+        let cases: [Case; 14] = [
             (OrtCpu, &[(CPU, 577)], false, None),
             (OrtCpu, &[("AzureExecutionProvider", 1), (CPU, 576)], false, Some("cannot run 1 of 577 nodes")),
             (OrtCpu, &[], false, Some("does not tell")),

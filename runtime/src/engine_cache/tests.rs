@@ -294,7 +294,10 @@ fn an_engine_that_is_built_again_behind_our_back_is_an_error() {
         "{error}"
     );
     let building = Prepared { building: true, ..found };
-    let more = || Ok(fs::write(building.folder.join("another.engine"), "x").unwrap());
+    let more = || {
+        fs::write(building.folder.join("another.engine"), "x").unwrap();
+        Ok(())
+    };
     assert!(building.unchanged(Path::new("m"), more).is_ok());
     assert_eq!(snapshot(&building.folder).len(), 2);
 }

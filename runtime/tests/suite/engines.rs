@@ -249,6 +249,12 @@ fn an_engine_that_cannot_run_here_says_why_and_what_to_do() {
             }
         }
     }
+    for kind in [EngineKind::OrtCuda, EngineKind::OrtTensorRt] {
+        let mut options = one_thread();
+        (options.cuda.graph, options.tensorrt.graph) = (true, true);
+        let Err(error) = open(folder.path(), kind, &options) else { panic!("{kind} replays a prediction") };
+        assert!(error.to_string().contains("--fused-step"), "{error}");
+    }
     let Err(error) = open(folder.path(), EngineKind::Candle, &one_thread()) else { panic!("candle opened") };
     assert!(error.to_string().contains("opened through the trainer"), "{error}");
 }

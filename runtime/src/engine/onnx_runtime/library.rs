@@ -4,7 +4,6 @@ use crate::error::{Error, Result};
 use crate::find::{self, Attempt, Candidate, Places};
 use ort::LoadDynamicError;
 use ort::environment::Environment;
-use ort::logging::LogLevel;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
@@ -105,7 +104,7 @@ fn try_load(path: &Path) -> Result<(Environment, PathBuf, String), Failure> {
     let environment =
         builder.with_name("avdit").with_telemetry(false).with_logger(super::relay::of_environment()).build();
     let environment = environment.map_err(|error| Failure { reason: error.to_string(), is_final: true })?;
-    environment.set_log_level(LogLevel::Warning);
+    environment.set_log_level(super::relay::QUIET);
     Ok((environment, path, version))
 }
 

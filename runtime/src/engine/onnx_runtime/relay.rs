@@ -1,10 +1,14 @@
 //! ONNX Runtime's log: to the program's log under the target `ort`, and to whoever listens.
 
+use ort::environment::Environment;
 use ort::logging::{LogLevel, LoggerFunction};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Hears every message of ONNX Runtime, on whichever of its threads says it.
 pub(crate) type Listener = Arc<dyn Fn(&str) + Send + Sync>;
+
+/// What the environment tells where nobody listens.
+pub(super) const QUIET: LogLevel = LogLevel::Warning;
 
 /// Hears what ONNX Runtime says outside of sessions, which is where a provider's builder speaks.
 static LISTENER: Mutex<Option<Listener>> = Mutex::new(None);
@@ -28,18 +32,22 @@ pub(super) fn of_session(listener: Listener) -> LoggerFunction {
     })
 }
 
-/// While this lives, its listener hears the environment.
-pub(super) struct Listening;
+/// While this lives, its listener hears the environment, which tells everything.
+pub(super) struct Listening<'a> {
+    environment: &'a Environment,
+}
 
-impl Listening {
-    pub(super) fn begin(listener: Listener) -> Self {
+impl<'a> Listening<'a> {
+    pub(super) fn begin(environment: &'a Environment, listener: Listener) -> Self {
         *LISTENER.lock().unwrap_or_else(PoisonError::into_inner) = Some(listener);
-        Self
+        environment.set_log_level(LogLevel::Verbose);
+        Self { environment }
     }
 }
 
-impl Drop for Listening {
+impl Drop for Listening<'_> {
     fn drop(&mut self) {
+        self.environment.set_log_level(QUIET);
         *LISTENER.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 }

@@ -147,7 +147,8 @@ impl<'a> Opening<'a> {
         let said = |error: ort::Error<SessionBuilder>| Refusal::Session(error.to_string());
         let mut builder =
             if refuse_fallback { builder.with_disable_cpu_fallback().map_err(said)? } else { builder };
-        let _listening = self.listener.clone().map(Listening::begin);
+        let environment = self.library.environment();
+        let _listening = self.listener.clone().map(|listener| Listening::begin(environment, listener));
         let session = builder.commit_from_file(path).map_err(|error| Refusal::Session(error.to_string()))?;
         let log = log.lock().unwrap_or_else(PoisonError::into_inner).clone();
         Ok((session, log))
@@ -233,6 +234,27 @@ mod tests {
                 assert!(reason.ends_with(told), "{reason}");
             }
         }
+    }
+
+    #[test]
+    fn who_listens_hears_a_session_being_built_and_not_run() {
+        let Ok(library) = load(None) else { return };
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("model.onnx");
+        std::fs::write(&path, graph()).unwrap();
+        let options = EngineOptions { threads: 1, ..EngineOptions::default() };
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let hear = Arc::clone(&heard);
+        let listener: Listener = Arc::new(move |message| hear.lock().unwrap().push(message.to_owned()));
+        let opening =
+            Opening { listener: Some(listener), ..Opening::new(library, EngineKind::OrtCpu, &options) };
+        let (mut session, _) = opening.session(&path).unwrap();
+        let built = heard.lock().unwrap().len();
+        assert!(heard.lock().unwrap().iter().any(|message| message == "Node placements"), "{heard:?}");
+        let x = ort::value::TensorRef::from_array_view(([2usize], &[1.0f32, 2.0][..])).unwrap();
+        session.run(ort::inputs!["x" => x]).unwrap();
+        // What a run would say costs time in every step.
+        assert_eq!(heard.lock().unwrap().len(), built);
     }
 
     #[test]
