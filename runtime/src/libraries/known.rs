@@ -66,8 +66,9 @@ pub(super) fn wanted(soname: &str) -> Option<Wanted> {
         }
         (None, _) => (
             format!(
-                "install {version} from NVIDIA (its archive, its Debian repository or its container images; PyPI has only \
-                 stubs) and put its folder into LD_LIBRARY_PATH; another major version does not do"
+                "install {version} for CUDA 13, no other major version: NVIDIA's archive with its lib folder on LD_LIBRARY_PATH, or \
+                 `pip install 'tensorrt-cu13-libs=={}.*' --extra-index-url https://pypi.nvidia.com` (PyPI's own is a stub)",
+                major.unwrap_or(10)
             ),
             None,
         ),
@@ -98,7 +99,7 @@ mod tests {
             ("libcufft.so.12", "cuFFT 12", "'nvidia-cufft>=12,<13'"),
             ("libnvrtc.so.13", "NVRTC 13", "'nvidia-cuda-nvrtc>=13,<14'"),
             ("libcudnn_ops.so.9", "cuDNN 9", "'nvidia-cudnn-cu13>=9,<10'"),
-            ("libnvonnxparser.so.10", "TensorRT 10", "PyPI has only stubs"),
+            ("libnvonnxparser.so.10", "TensorRT 10", "tensorrt-cu13-libs==10.*"),
             ("libcublas.so.12", "cuBLAS 12", "of the CUDA that this ONNX Runtime was built for"),
             ("libcuda.so.1", "NVIDIA driver 580 or newer (for CUDA 13)", "no Python package brings it"),
         ];

@@ -1,7 +1,7 @@
 //! A provider that says yes and does nothing is caught: no prediction comes from it, and doctor does not call it
 //! usable.
 
-use crate::fakes::{child, fake, is_child};
+use crate::fakes::{child, empty, fake, is_child};
 use crate::support::{engines, model, one_thread};
 use avdit_runtime::doctor::examine;
 use avdit_runtime::engine::load_onnx_runtime;
@@ -47,8 +47,38 @@ fn a_provider_that_does_nothing_is_refused_even_where_falling_back_cannot_be_for
         let said: serde_json::Value = serde_json::from_str(&said).unwrap();
         assert!(said["cpu"].as_str().unwrap().starts_with("opened"), "the fake runs graphs: {said}");
         assert!(said["cuda"].as_str().unwrap().starts_with("refused: "), "{options:?}: {said}");
-        assert_eq!(said["doctor"]["engine"], "ort-cuda");
         assert_eq!(said["doctor"]["usable"], false);
+        let problem = said["doctor"]["problem"].as_str().unwrap();
+        assert!(problem.starts_with("the ONNX Runtime in use is for the CPU"), "{problem}");
+    }
+}
+
+#[test]
+fn doctor_believes_a_provider_when_a_graph_has_run_on_it_and_not_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    for name in ["providers_shared", "providers_cuda"] {
+        empty(&at(&format!("libonnxruntime_{name}.so")), &[]);
+    }
+    for name in ["libnvrtc.so.13", "libcufft.so.12", "libcudnn.so.9"] {
+        empty(&at(name), &[]);
+    }
+    for part in ["graph", "ops", "heuristic", "adv", "cnn", "engines_precompiled", "engines_runtime_compiled"]
+    {
+        empty(&at(&format!("libcudnn_{part}.so.9")), &[]);
+    }
+    fake("cuda.c", &at("libcuda.so.1"), &["-DDEVICES=1"]);
+    fake("nvml.c", &at("libnvidia-ml.so.1"), &[]);
+    for options in [&[][..], &["-DDEAF"]] {
+        let Some(library) = silent(folder.path(), options) else { return };
+        let variables = [("ORT_DYLIB_PATH", library.as_path()), ("LD_LIBRARY_PATH", folder.path())];
+        let said: serde_json::Value =
+            serde_json::from_str(&child("silent::child_opens", &variables)).unwrap();
+        let report = &said["doctor"];
+        assert_eq!((&report["engine"], &report["usable"]), (&"ort-cuda".into(), &false.into()), "{report}");
+        let problem = report["problem"].as_str().unwrap();
+        assert!(problem.starts_with("it does not run here: "), "everything is there: {problem}");
+        assert!(problem.contains("runs none of 1 nodes"), "{problem}");
     }
 }
 

@@ -62,6 +62,7 @@ pub(crate) const OWNED: &[Owned] = &[
     owned("ort-*", &["runtime"]),
     owned("tract-*", &["runtime"]),
     owned("cudarc", &["runtime"]),
+    owned("nvml-wrapper*", &["runtime"]),
     owned("prost*", &["onnx"]),
     owned("half", &["quantize"]),
     owned("clap*", &["cli", "xtask"]),
