@@ -71,6 +71,9 @@ pub struct CompareArgs {
     /// Fail (exit code 7) if a step became longer by more than this, and is shown to be longer: 3% or 0.03
     #[arg(long, value_parser = share, value_name = "SHARE")]
     pub max_regression: Option<f64>,
+    /// Which figure of a run is compared
+    #[arg(long, value_enum, default_value_t)]
+    pub by: crate::bench::compare::Figure,
     /// Compare although machines or their states differ
     #[arg(long)]
     pub force: bool,

@@ -1,12 +1,12 @@
 //! Two results side by side: for each case in both, the ratio of its steps with an interval, and a verdict.
 //!
-//! The ratio is that of the medians over runs of each run's median step, B to A: below 1, B is faster. Its 95 %
-//! interval is a percentile bootstrap (Efron 1979) over runs, which covers what varies between runs of one process.
+//! The ratio is that of the medians over runs of a run's median step (or its mean, or its processor time), B to A: below
+//! 1, B is faster. Its 95 % interval is a percentile bootstrap (Efron 1979) over runs, which covers what varies between runs of one process.
 //! Results of different machines, or of one machine in different states, are not compared unless that is asked for.
 
 mod bootstrap;
 
-use super::result::{BenchResult, Row};
+use super::result::{BenchResult, Measured, Row};
 use anyhow::{Context, Result, bail};
 use bootstrap::Interval;
 use serde::Serialize;
@@ -26,12 +26,46 @@ pub struct Comparison {
     pub b: String,
     /// What differs between the machines or their states; compared all the same because that was asked for.
     pub differences: Vec<Difference>,
+    /// What is compared.
+    pub figure: Figure,
     /// The most by which a step may have become longer, as a share; none if nothing is to be judged.
     pub max_regression: Option<f64>,
     /// Cases that are in A, in its order, then those in B alone.
     pub rows: Vec<Pair>,
     /// What should make a reader careful.
     pub notes: Vec<String>,
+}
+
+/// Which figure of a run is compared.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Figure {
+    /// Its median step
+    #[default]
+    P50,
+    /// Its mean step
+    Mean,
+    /// The processor time of a step: for machines that are shared with other work
+    Cpu,
+}
+
+impl Figure {
+    fn of(self, measured: &Measured) -> &[f64] {
+        match self {
+            Figure::P50 => &measured.run_p50_ms,
+            Figure::Mean => &measured.run_mean_ms,
+            Figure::Cpu => &measured.run_cpu_ms,
+        }
+    }
+
+    /// In words.
+    pub fn words(self) -> &'static str {
+        match self {
+            Figure::P50 => "median step",
+            Figure::Mean => "mean step",
+            Figure::Cpu => "processor time of a step",
+        }
+    }
 }
 
 /// Something that differs.
@@ -50,9 +84,9 @@ pub struct Difference {
 pub struct Pair {
     /// The case.
     pub case: String,
-    /// The median step in A.
+    /// The figure in A, the median over its runs.
     pub a_ms: Option<f64>,
-    /// The median step in B.
+    /// The figure in B, the median over its runs.
     pub b_ms: Option<f64>,
     /// B to A.
     pub ratio: Option<Interval>,
@@ -158,17 +192,19 @@ pub fn differences(a: &BenchResult, b: &BenchResult) -> Vec<Difference> {
 pub fn compare(
     (a_name, a): (&str, &BenchResult),
     (b_name, b): (&str, &BenchResult),
+    figure: Figure,
     max_regression: Option<f64>,
 ) -> Comparison {
     let partner = |row: &Row, of: &BenchResult| of.rows.iter().find(|other| key(other) == key(row)).cloned();
-    let in_a = a.rows.iter().map(|row| pair(Some(row), partner(row, b).as_ref(), max_regression));
+    let in_a = a.rows.iter().map(|row| pair(Some(row), partner(row, b).as_ref(), figure, max_regression));
     let rest = b.rows.iter().filter(|row| partner(row, a).is_none());
-    let rows = in_a.chain(rest.map(|row| pair(None, Some(row), max_regression))).collect();
+    let rows = in_a.chain(rest.map(|row| pair(None, Some(row), figure, max_regression))).collect();
     Comparison {
         schema: "avdit-compare/1",
         a: a_name.to_owned(),
         b: b_name.to_owned(),
         differences: differences(a, b),
+        figure,
         max_regression,
         rows,
         notes: notes(a, b),
@@ -187,12 +223,12 @@ fn key(row: &Row) -> String {
     )
 }
 
-fn pair(a: Option<&Row>, b: Option<&Row>, max_regression: Option<f64>) -> Pair {
+fn pair(a: Option<&Row>, b: Option<&Row>, figure: Figure, max_regression: Option<f64>) -> Pair {
     let measured = |row: Option<&Row>| row.and_then(|row| row.measured.clone());
     let (of_a, of_b) = (measured(a), measured(b));
     let ratio = of_a.as_ref().zip(of_b.as_ref()).and_then(|(a, b)| {
-        let enough = a.run_p50_ms.len().min(b.run_p50_ms.len()) >= MIN_RUNS;
-        enough.then(|| bootstrap::ratio_of_medians(&a.run_p50_ms, &b.run_p50_ms))
+        let (a, b) = (figure.of(a), figure.of(b));
+        (a.len().min(b.len()) >= MIN_RUNS).then(|| bootstrap::ratio_of_medians(a, b))
     });
     let verdict = match (a, b, &of_a, &of_b, &ratio) {
         (_, None, ..) => Verdict::OnlyInA,
@@ -210,11 +246,14 @@ fn pair(a: Option<&Row>, b: Option<&Row>, max_regression: Option<f64>) -> Pair {
         (Some(ratio), Verdict::Slower) => ratio.estimate > 1.0 + most,
         (_, verdict) => verdict == Verdict::FailedInB,
     });
-    let version = |m: &Option<super::result::Measured>| m.as_ref().map(|m| m.opened.version.clone());
+    let version = |m: &Option<Measured>| m.as_ref().map(|m| m.opened.version.clone());
+    let middle = |m: &Option<Measured>| {
+        m.as_ref().map(|m| bootstrap::median(figure.of(m).to_vec())).filter(|ms| ms.is_finite())
+    };
     Pair {
         case: a.or(b).map_or_else(String::new, key),
-        a_ms: of_a.as_ref().map(|m| m.step_ms.p50),
-        b_ms: of_b.as_ref().map(|m| m.step_ms.p50),
+        a_ms: middle(&of_a),
+        b_ms: middle(&of_b),
         ratio,
         verdict,
         regressed,

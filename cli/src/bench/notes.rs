@@ -99,7 +99,7 @@ mod tests {
 
     #[test]
     fn a_quiet_row_needs_no_note_and_a_disturbed_one_gets_its_own() {
-        let (machine, mut measured) = (sample::result().machine, sample::measured(10.0));
+        let (machine, mut measured) = (sample::result().machine, sample::measured(60.0));
         assert_eq!(of_row(&measured, 2, &machine), Vec::<String>::new());
         measured.step_ms.cv = 0.04;
         measured.threads_busy = 1.1;

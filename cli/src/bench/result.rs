@@ -179,6 +179,8 @@ pub struct Measured {
     pub run_p50_ms: Vec<f64>,
     /// The mean step of each run, in order.
     pub run_mean_ms: Vec<f64>,
+    /// The processor time of a step in each run, in order.
+    pub run_cpu_ms: Vec<f64>,
     /// All percentiles of a step, from the smallest (0) to the largest (100).
     pub step_percentiles_ms: Vec<f64>,
 }

@@ -69,6 +69,7 @@ fn measured(
         roofline: roofline(case, predictions, step_ms.p50, cpu_ms_per_step, limits),
         run_p50_ms: runs.iter().map(|run| Some(rounded(times(run)?.p50))).collect::<Option<_>>()?,
         run_mean_ms: runs.iter().map(|run| Some(rounded(times(run)?.mean))).collect::<Option<_>>()?,
+        run_cpu_ms: runs.iter().map(|run| rounded(run.cpu_s * 1e3 / run.steps.len() as f64)).collect(),
         step_percentiles_ms: percentiles(steps().map(wall).collect()),
         step_ms,
         opened,

@@ -156,6 +156,7 @@ pub fn measured(ms: f64) -> Measured {
         }),
         run_p50_ms: runs.clone(),
         run_mean_ms: runs.clone(),
+        run_cpu_ms: runs.iter().map(|run| run * 1.95).collect(),
         step_percentiles_ms: (0..=100).map(|p| sorted[(p * 19) / 100]).collect(),
     }
 }

@@ -20,7 +20,7 @@ pub fn run(args: &CompareArgs) -> Result<()> {
         );
         bail!(Coded::bad_input(text));
     }
-    let comparison = compare((&a_name, &a), (&b_name, &b), args.max_regression);
+    let comparison = compare((&a_name, &a), (&b_name, &b), args.by, args.max_regression);
     match args.json {
         true => say_json(&comparison)?,
         false => say_comparison(&comparison),
@@ -40,7 +40,7 @@ pub fn run(args: &CompareArgs) -> Result<()> {
 fn say_comparison(comparison: &Comparison) {
     say(format!("A: {}\nB: {}", comparison.a, comparison.b));
     let table = Table {
-        title: "Median step, B over A with its 95 % interval over runs".into(),
+        title: format!("B over A by the {}, with a 95 % interval over runs", comparison.figure.words()),
         about: String::new(),
         head: ["case", "A", "B", "B/A", "verdict"].map(Into::into).into(),
         words: 1,

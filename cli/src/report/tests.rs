@@ -202,7 +202,7 @@ fn the_page_of_a_measurement_says_all_of_it_and_needs_nothing_from_outside() {
         "60.0 ms",
         "CPUExecutionProvider",
         "Against the machine",
-        "360 GFLOP/s",
+        "360 GFLOP",
         "prefers-color-scheme: dark",
         "width=device-width",
     ] {

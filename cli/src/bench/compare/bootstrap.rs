@@ -30,11 +30,15 @@ fn resampled(values: &[f64], random: &mut SplitMix) -> f64 {
     median((0..values.len()).map(|_| values[random.below(values.len())]).collect())
 }
 
-/// The mean of the two in the middle where there are two.
-fn median(mut values: Vec<f64>) -> f64 {
+/// The mean of the two in the middle where there are two; NaN of none.
+pub(super) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_unstable_by(f64::total_cmp);
     let middle = values.len() / 2;
-    if values.len() % 2 == 1 { values[middle] } else { (values[middle - 1] + values[middle]) / 2.0 }
+    match values.len() {
+        0 => f64::NAN,
+        n if n % 2 == 1 => values[middle],
+        _ => (values[middle - 1] + values[middle]) / 2.0,
+    }
 }
 
 /// SplitMix64 (Steele et al. 2014).

@@ -11,7 +11,7 @@ fn with(ms: &[(&str, Option<f64>)]) -> BenchResult {
 }
 
 fn compared(a: &BenchResult, b: &BenchResult, most: Option<f64>) -> Comparison {
-    compare(("a.json", a), ("b.json", b), most)
+    compare(("a.json", a), ("b.json", b), Figure::P50, most)
 }
 
 #[test]
@@ -36,6 +36,19 @@ fn a_case_that_became_slower_fails_the_gate_that_does_not_allow_it() {
     let back = compared(&b, &a, Some(0.0)).rows[0].clone();
     assert_eq!((back.verdict, back.regressed), (Verdict::Faster, false));
     assert!((back.ratio.unwrap().estimate - 80.0 / 84.0).abs() < 1e-9);
+}
+
+#[test]
+fn processor_time_is_compared_where_that_is_asked_for() {
+    let (a, mut b) = (with(&[("tract", Some(80.0))]), with(&[("tract", Some(80.0))]));
+    let measured = b.rows[0].measured.as_mut().unwrap();
+    measured.run_cpu_ms.iter_mut().for_each(|ms| *ms *= 1.1);
+    let of = |figure| compare(("a", &a), ("b", &b), figure, Some(0.05)).rows[0].clone();
+    assert_eq!(of(Figure::P50).verdict, Verdict::NoDifferenceShown);
+    assert_eq!(of(Figure::Mean).verdict, Verdict::NoDifferenceShown);
+    let cpu = of(Figure::Cpu);
+    assert_eq!((cpu.verdict, cpu.regressed), (Verdict::Slower, true));
+    assert!((cpu.b_ms.unwrap() / cpu.a_ms.unwrap() - 1.1).abs() < 1e-9);
 }
 
 #[test]

@@ -174,7 +174,8 @@ fn memory(rows: &[Row]) -> Table {
 
 fn against_the_machine(rows: &[Row]) -> Table {
     let about = "What the median step reaches of the engine's own 2048 × 2048 matrix product on as many threads, and of \
-        the bound that the product and the bandwidth of memory set together (roofline). Matrix products alone are counted.";
+        the bound that the product and the bandwidth of memory set together (roofline); rates in GFLOP/s. Matrix products \
+        alone are counted. Processor time is what other work on the machine disturbs least.";
     let head = [
         "case",
         "GFLOP",
@@ -189,7 +190,7 @@ fn against_the_machine(rows: &[Row]) -> Table {
     let mut table = Table::new("Against the machine", about, &head, 1);
     for (row, label) in rows.iter().zip(labels(rows)) {
         let Some(r) = row.measured.as_ref().and_then(|m| m.roofline) else { continue };
-        let rate = |value: f64| format!("{} GFLOP/s", significant(value, 3));
+        let rate = |value: f64| significant(value, 3);
         let of_cpu = r.share_of_matmul_cpu.map_or_else(dash, percent);
         let shares = [percent(r.share_of_matmul), of_cpu, percent(r.share_of_bound)];
         let rates = [r.reached_gflop_per_s, r.matmul_gflop_per_s, r.bound_gflop_per_s].map(rate);

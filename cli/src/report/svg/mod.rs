@@ -12,7 +12,7 @@ pub(super) use cells::{cells_chart, cells_in_words};
 pub(super) use latency::latency_chart;
 pub(super) use loss::loss_chart;
 
-use super::format::significant;
+use super::format::{count, significant};
 use std::fmt::Write;
 
 fn escape(text: &str) -> String {
@@ -162,7 +162,8 @@ impl Drawing {
         for tick in x.ticks().into_iter().filter(|tick| !whole || (tick - tick.round()).abs() < 1e-6) {
             if let Some(at) = x.at(tick) {
                 self.line("axis", (at, bottom), (at, bottom + 5.0));
-                self.text(at, bottom + 19.0, "tick", "middle", &tick_label(tick, x));
+                let label = if whole { count(tick.round() as u64) } else { tick_label(tick, x) };
+                self.text(at, bottom + 19.0, "tick", "middle", &label);
             }
         }
         self.text((x.from + x.to) / 2.0, bottom + 38.0, "title", "middle", x_title);

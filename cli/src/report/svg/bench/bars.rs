@@ -1,7 +1,7 @@
 //! The median step of each case as a bar, with whiskers to the 90th and 99th percentile.
 
 use super::super::super::format::milliseconds;
-use super::super::{Drawing, Scale};
+use super::super::{Drawing, Scale, escape};
 use super::{LEFT, RIGHT, series_class};
 
 const ROW: f64 = 46.0;
@@ -28,7 +28,12 @@ pub(in super::super::super) fn bars_chart(bars: &[Bar]) -> String {
     let mut words = Vec::new();
     for (i, bar) in bars.iter().enumerate() {
         let top = i as f64 * ROW;
-        drawing.text(LEFT, top + 15.0, "task", "start", &bar.label);
+        // The value stands beside the name, where a narrow screen shows it too.
+        let (label, value) = (escape(&bar.label), milliseconds(bar.p50));
+        drawing.add(format_args!(
+            "<text x=\"{LEFT:.1}\" y=\"{:.1}\" class=\"task\">{label}<tspan class=\"beside\" dx=\"10\">{value}</tspan></text>",
+            top + 15.0
+        ));
         let y = top + 21.0;
         if let Some(at) = x.at(bar.p50) {
             let (width, class) = ((at - x.from).max(1.0), series_class(bar.index));
@@ -42,7 +47,6 @@ pub(in super::super::super) fn bars_chart(bars: &[Bar]) -> String {
             drawing.line("whisker", (p50, middle), (p99, middle));
             drawing.line("whisker", (p90, middle - 5.0), (p90, middle + 5.0));
             drawing.line("whisker", (p99, middle - 8.0), (p99, middle + 8.0));
-            drawing.text(p99.max(p50) + 8.0, middle + 4.0, "value", "start", &milliseconds(bar.p50));
         }
         words.push(format!("{} {}", bar.label, milliseconds(bar.p50)));
     }

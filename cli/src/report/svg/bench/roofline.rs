@@ -53,7 +53,7 @@ pub(in super::super::super) fn roofline_chart(roofs: &[Roof], points: &[Point]) 
     let mut last = f64::INFINITY;
     for (at, name) in names {
         last = (at - 6.0).min(last - 15.0);
-        drawing.text(x.to, last, "tick", "end", &name);
+        drawing.text(x.to, last, "tick over", "end", &name);
     }
     for point in points {
         if let (Some(cx), Some(cy)) = (x.at(point.intensity), y.at(point.gflop_per_s)) {
