@@ -7,6 +7,7 @@
     reason = "a test fails by panicking, and has no interface"
 )]
 
+mod account;
 mod bad_input;
 mod bench;
 mod engines;

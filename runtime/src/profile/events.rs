@@ -28,12 +28,12 @@ pub struct Event {
     pub duration_us: f64,
 }
 
-/// Bytes that an engine's arena had in use behind operations.
+/// Bytes that an engine's arena had in use around its operations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct ArenaUse {
-    /// The least: weights, and what is kept from run to run.
+    /// The least of all runs, the first included: weights.
     pub least_bytes: u64,
-    /// The most, at any time.
+    /// The most in the runs that count; the first may need more, where the engine learns in it what it will need.
     pub most_bytes: u64,
 }
 
@@ -83,9 +83,9 @@ fn parse(text: &[u8], runs: usize) -> Result<Recorded, String> {
     };
     let in_use = |e: &Raw| e.args.mem_bytes_in_use.as_ref()?.parse::<u64>().ok();
     let nodes = || raw.iter().filter(|e| e.cat == "Node" && e.name.ends_with(KERNEL));
-    let bytes = || nodes().filter_map(in_use);
-    let arena = bytes().min().zip(bytes().max());
     let spans = &spans[first..];
+    let counted = nodes().filter(|e| spans[0].0 <= e.ts).filter_map(in_use).max();
+    let arena = nodes().filter_map(in_use).min().zip(counted);
     let mut numbers: HashMap<&str, usize> = HashMap::new();
     let mut events = Vec::new();
     for e in nodes() {
@@ -119,10 +119,10 @@ mod tests {
 
     const FILE: &str = r#"[
         {"cat":"Session","name":"session_initialization","ts":0,"dur":9,"ph":"X","args":{}},
-        {"cat":"Node","name":"/a/Add_kernel_time","ts":11,"dur":3,"args":{"op_name":"Add","provider":"CPU","node_index":"4","mem_bytes_in_use":"100"}},
+        {"cat":"Node","name":"/a/Add_kernel_time","ts":11,"dur":3,"args":{"op_name":"Add","provider":"CPU","node_index":"4","mem_bytes_in_use":"900"}},
         {"cat":"Session","name":"model_run","ts":10,"dur":10,"args":{}},
         {"cat":"Node","name":"Gelu_kernel_time","ts":36,"dur":2,"args":{"op_name":"Gelu","provider":"CPU","node_index":"9","mem_bytes_in_use":"400"}},
-        {"cat":"Node","name":"/a/Add_kernel_time","ts":32,"dur":4,"args":{"op_name":"Add","provider":"CPU","node_index":"4"}},
+        {"cat":"Node","name":"/a/Add_kernel_time","ts":32,"dur":4,"args":{"op_name":"Add","provider":"CPU","node_index":"4","mem_bytes_in_use":"100"}},
         {"cat":"Node","name":"/a/Add_fence_before","ts":31,"dur":1,"args":{"op_name":"Add"}},
         {"cat":"Session","name":"model_run","ts":30,"dur":10,"args":{}}
     ]"#;

@@ -53,7 +53,11 @@ pub struct MemoryForecast {
     live_bytes: u64,
     /// What they take in one block.
     arena_bytes: u64,
+    /// Weights and that block.
     peak_bytes: u64,
+    /// And a second one: ONNX Runtime learns in its first run what values take, plans one block for them in the
+    /// second, and keeps what the first has taken.
+    with_first_run_bytes: u64,
     /// Where most is alive.
     at: String,
     residents: Vec<(String, u64)>,
@@ -176,6 +180,7 @@ fn memory(analysis: &Analysis) -> MemoryForecast {
         live_bytes: memory.live_bytes,
         arena_bytes: memory.arena_bytes,
         peak_bytes: memory.peak_bytes(),
+        with_first_run_bytes: memory.peak_bytes() + memory.arena_bytes,
         at: memory.at.clone(),
         residents: memory.residents.iter().map(|r| (r.value.clone(), r.bytes)).collect(),
     }

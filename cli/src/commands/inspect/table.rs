@@ -59,25 +59,36 @@ fn facts(x: &Inspection) {
             say(format!("{:<12} {} {}", if i == 0 { what } else { "" }, port.name, port.r#type));
         }
     }
-    let weights: Vec<_> = x
-        .weights
-        .iter()
-        .map(|w| format!("{} {} ({}, {} tensors)", count(w.numbers), w.r#type, bytes(w.bytes), w.tensors))
-        .collect();
-    let learned = x.parameters.map_or(String::new(), |n| format!("{} learned; ", count(n as u64)));
-    say(format!("weights      {learned}in the graph {}", weights.join(", ")));
+    let learned = x.parameters.map(|n| format!("{} learned values by export.json", count(n as u64)));
+    let held = x.weights.iter().map(|w| {
+        format!(
+            "{} of {} in the graph: {}, {} tensors",
+            count(w.numbers),
+            w.r#type,
+            bytes(w.bytes),
+            w.tensors
+        )
+    });
+    for (i, line) in learned.into_iter().chain(held).enumerate() {
+        say(format!("{:<12} {line}", if i == 0 { "weights" } else { "" }));
+    }
     say(format!("attention    {}", attention(x.attention)));
 }
 
 fn totals(x: &Inspection) {
     let (total, memory) = (&x.total, &x.memory);
     say(format!(
-        "\nbatch {}: {} multiply-adds and {} other operations ({} in all), {} moved, {:.1} operations a byte",
+        "\nbatch {}      {} multiply-adds, {} other operations: {} in all",
         x.batch,
         count(total.multiply_adds),
         count(total.other_operations),
-        operations(total.operations),
+        operations(total.operations)
+    ));
+    say(format!(
+        "             {} moved (weights {}, activations {}): {:.1} operations a byte",
         bytes(total.bytes),
+        bytes(total.weight_read_bytes),
+        bytes(total.activation_read_bytes + total.written_bytes),
         total.operations_per_byte
     ));
     say(format!(
@@ -88,8 +99,9 @@ fn totals(x: &Inspection) {
         memory.at
     ));
     say(format!(
-        "             ({} of activations live there; without the engine's own copies and code)",
-        bytes(memory.live_bytes)
+        "             ({} is alive there; an ONNX Runtime that keeps its first run's memory: {})",
+        bytes(memory.live_bytes),
+        bytes(memory.with_first_run_bytes)
     ));
 }
 

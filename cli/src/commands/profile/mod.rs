@@ -51,6 +51,8 @@ pub struct Report {
     operators: Vec<Row>,
     providers: Vec<ProviderTime>,
     arena: Option<ArenaUse>,
+    /// What values were foretold to take at once, from the graph.
+    foretold_arena_bytes: u64,
     operations: Vec<Operation>,
 }
 
@@ -126,6 +128,7 @@ fn report(args: &ProfileArgs, profile: Profile, parts: &[(crate::parts::Part, bo
         facts: profile.facts,
         providers: profile.providers,
         arena: profile.arena,
+        foretold_arena_bytes: analysis.memory.arena_bytes,
     })
 }
 

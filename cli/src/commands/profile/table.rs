@@ -19,8 +19,8 @@ pub fn say_report(x: &Report, top: usize) {
     ));
     say("what follows has that clock on: shares, no latency; the first run of the model is left out");
     say(format!(
-        "operations cover {:.1} % of the time inside the engine; {:.1} % of theirs is of operations without a path, \
-         taken to\nbelong where their neighbours do, and {:.1} % unattributed",
+        "operations cover {:.1} % of the time inside the engine; of theirs, {:.1} % has no path and is taken to\n\
+         belong where its neighbours do, {:.1} % is unattributed",
         x.coverage * 100.0,
         x.taken_from_neighbours * 100.0,
         x.unattributed * 100.0
@@ -46,9 +46,11 @@ pub fn say_report(x: &Report, top: usize) {
     if let Some(arena) = x.arena {
         let mb = |bytes: u64| bytes as f64 * 1e-6;
         say(format!(
-            "\nthe engine's arena held {:.1} MB at most, {:.1} MB of it throughout",
+            "\nthe engine's arena: {:.1} MB, {:.1} MB of it weights; {:.1} MB of activations, {:.1} MB foretold",
             mb(arena.most_bytes),
-            mb(arena.least_bytes)
+            mb(arena.least_bytes),
+            mb(arena.most_bytes - arena.least_bytes),
+            mb(x.foretold_arena_bytes)
         ));
     }
 }
