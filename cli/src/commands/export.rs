@@ -6,8 +6,8 @@ use crate::output::{say, say_json};
 use anyhow::{Context, Result, bail};
 use avdit_core::{Denoiser, DenoiserSpec};
 use avdit_export::{
-    ExportOptions, ExportRecord, ModelConfig, ModelFolder, ParityReport, Provenance, Tolerance, export_avdit,
-    validate_batches, weight_map,
+    ExportOptions, ExportRecord, Lowering, ModelConfig, ModelFolder, ParityReport, Provenance, Tolerance,
+    export_avdit, validate_batches, weight_map,
 };
 use avdit_media::codec::{Codec, LinearCodec};
 use avdit_onnx::ExternalData;
@@ -24,6 +24,7 @@ pub fn run(args: &ExportArgs) -> Result<()> {
     let options = ExportOptions {
         batch: args.batch,
         opset: args.opset,
+        lowering: args.target,
         external_data: match args.external_data {
             ExternalChoice::Auto => ExternalData::Auto,
             ExternalChoice::Always => ExternalData::Always,
@@ -35,7 +36,8 @@ pub fn run(args: &ExportArgs) -> Result<()> {
     if args.json {
         return say_json(&record);
     }
-    say(format!("{}: {} parameters, opset {}", args.out.display(), record.parameters, record.opset));
+    let (parameters, opset, target) = (record.parameters, record.opset, record.lowering);
+    say(format!("{}: {parameters} parameters, opset {opset}, for {target}", args.out.display()));
     for report in &record.parity {
         let worst = report.worst().and_then(|case| case.relative_error).unwrap_or(f64::INFINITY);
         say(format!(
@@ -68,7 +70,7 @@ pub fn export(run: &Path, out: &Path, ema: bool, options: &ExportOptions) -> Res
     let bytes = std::fs::read(&codec).with_context(|| codec.display().to_string())?;
     avdit_media::atomic::write_bytes_atomically(&staged.path().join("codec.safetensors"), &bytes)?;
     let mut reference = CandleDenoiser::new(&config.network, &weights, config.spec.clone())?;
-    for kind in [EngineKind::Tract, EngineKind::OrtCpu] {
+    for &kind in checked_on(options.lowering) {
         match check(&mut reference, staged.path(), kind, options.batch.unwrap_or(2)) {
             Ok(report) => record.parity.push(report),
             Err(error) if kind == EngineKind::OrtCpu && no_runtime(&error) && !runtime_named() => {
@@ -88,6 +90,11 @@ pub fn export(run: &Path, out: &Path, ema: bool, options: &ExportOptions) -> Res
     }
     staged.commit(&record)?;
     Ok(record)
+}
+
+/// The engines that a graph for a target is compared on: ONNX Runtime's own operators are for it alone.
+fn checked_on(target: Lowering) -> &'static [EngineKind] {
+    if target.is_plain_onnx() { &[EngineKind::Tract, EngineKind::OrtCpu] } else { &[EngineKind::OrtCpu] }
 }
 
 fn check(

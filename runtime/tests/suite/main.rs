@@ -6,3 +6,4 @@ mod engines;
 mod libraries;
 mod sampling;
 mod support;
+mod targets;

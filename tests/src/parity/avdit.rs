@@ -4,7 +4,7 @@ use super::golden::{Golden, Tensor};
 use super::row::Row;
 use anyhow::{Context, Result, anyhow};
 use avdit_core::{DenoiserSpec, Latents, Levels, ScheduleKind, Target};
-use avdit_export::{ExportOptions, ModelConfig, ModelFolder, Provenance, export_avdit, weight_map};
+use avdit_export::{ExportOptions, Lowering, ModelConfig, ModelFolder, Provenance, export_avdit, weight_map};
 use avdit_nets::AvditConfig;
 use avdit_runtime::{EngineKind, EngineOptions};
 use avdit_trainer::objective::{NoisyBatch, Objective, Weighting};
@@ -15,6 +15,17 @@ use serde::Deserialize;
 
 /// Relative error of ᾱ in f64: a product of up to a thousand factors in another order; 5e-16 was measured.
 const SAME_TABLE: f64 = 1e-11;
+
+/// The graphs that engines are given. CUDA and TensorRT are not here; their graphs compute the same on the CPU.
+const RUNS: [(EngineKind, Lowering); 7] = [
+    (EngineKind::Tract, Lowering::Portable),
+    (EngineKind::Tract, Lowering::OrtCpu),
+    (EngineKind::Tract, Lowering::TensorRt),
+    (EngineKind::OrtCpu, Lowering::Portable),
+    (EngineKind::OrtCpu, Lowering::OrtCpu),
+    (EngineKind::OrtCpu, Lowering::OrtCuda),
+    (EngineKind::OrtCpu, Lowering::TensorRt),
+];
 
 /// One row per quantity and engine.
 pub(super) fn cases(golden: &Golden) -> Vec<Row> {
@@ -34,15 +45,20 @@ pub(super) fn cases(golden: &Golden) -> Vec<Row> {
             }
         }
     }
-    let runs = [
-        ("candle", case.candle()),
-        ("tract", case.engine(EngineKind::Tract)),
-        ("ort-cpu", case.engine(EngineKind::OrtCpu)),
-    ];
+    let mut runs = vec![("candle".to_owned(), case.candle())];
+    for (kind, target) in RUNS {
+        // The portable graph is what an engine is given unless told otherwise.
+        let name = match target {
+            Lowering::Portable => kind.name().to_owned(),
+            target => format!("{kind}, for {target}"),
+        };
+        let run = case.engine(&name, kind, target);
+        runs.push((name, run));
+    }
     for (engine, run) in runs {
         match run {
             Ok(found) => rows.extend(found),
-            Err(error) => rows.push(Row::failed(&golden.name, "all", engine, &error)),
+            Err(error) => rows.push(Row::failed(&golden.name, "all", &engine, &error)),
         }
     }
     rows
@@ -161,9 +177,9 @@ impl<'a> Case<'a> {
     }
 
     /// The exported graph, with its taps, on an engine.
-    fn engine(&self, kind: EngineKind) -> Result<Vec<Row>> {
+    fn engine(&self, name: &str, kind: EngineKind, target: Lowering) -> Result<Vec<Row>> {
         let weights = weight_map(self.config.parameters(), self.weights.clone())?;
-        let options = ExportOptions { taps: true, ..ExportOptions::default() };
+        let options = ExportOptions { taps: true, lowering: target, ..ExportOptions::default() };
         let model = export_avdit(&self.config, &weights, &self.spec, &options)?;
         let folder = tempfile::tempdir()?;
         let target = folder.path().join("model");
@@ -176,7 +192,7 @@ impl<'a> Case<'a> {
         let mut out = Latents::zeros(&self.spec.layout, self.batch);
         let extras = engine.predict_with_extras(&self.latents("noisy")?, &self.levels()?, &mut out)?;
         let taps: Vec<_> = extras.into_iter().map(|extra| (extra.name, extra.values)).collect();
-        self.forward_rows(engine.name(), &out, &taps)
+        self.forward_rows(name, &out, &taps)
     }
 
     /// Forward, gradients and training.
