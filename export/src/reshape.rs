@@ -18,9 +18,9 @@ pub(crate) fn merge_reshapes(model: &mut Model) -> Result<()> {
     loop {
         let types = model.infer_shapes()?;
         let graph = model.graph_mut();
-        let step = (0..graph.node.len())
-            .filter(|&i| is_reshape(&graph.node[i]))
-            .find_map(|i| Step::of(graph, &Links::of(graph), &types, i));
+        let links = Links::of(graph);
+        let mut reshapes = (0..graph.node.len()).filter(|&i| is_reshape(&graph.node[i]));
+        let step = reshapes.find_map(|i| Step::of(graph, &links, &types, i));
         match step {
             Some(step) => step.take(graph)?,
             None => return Ok(()),

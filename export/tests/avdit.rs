@@ -90,8 +90,8 @@ fn the_scale_of_attention_is_in_q_alone_and_weights_are_transposed() {
     assert_eq!(get("blocks.1.attn.v.weight")[d + 2], qkv[(2 * d + 2) * d + 1]);
     let bias = &weights["blocks.1.attn.qkv.bias"].1;
     assert_eq!(
-        (get("blocks.1.attn.q.bias")[2], get("blocks.1.attn.v.bias")[2]),
-        (bias[2] / 2.0, bias[2 * d + 2])
+        (get("blocks.1.attn.q.bias")[2], get("blocks.1.attn.k.bias")[2]),
+        (bias[2] / 2.0, bias[d + 2])
     );
     let doc = model.initializer("blocks.1.attn.q.weight").unwrap().doc_string();
     assert_eq!(doc, "rows 0..8 of blocks.1.attn.qkv.weight, transposed, times 0.5");

@@ -1,6 +1,7 @@
 //! What can be typed behind `export`.
 
 use crate::commands::export::Check;
+use avdit_export::Lowering;
 use clap::{Args as ClapArgs, ValueEnum};
 use std::path::PathBuf;
 
@@ -25,6 +26,9 @@ pub struct ExportArgs {
     /// The trained parameters in place of their moving average
     #[arg(long)]
     pub raw: bool,
+    /// What the graph is written for: portable (every engine), ort-cpu, ort-cuda or tensorrt
+    #[arg(long, default_value_t)]
+    pub target: Lowering,
     /// A fixed batch in place of any
     #[arg(long)]
     pub batch: Option<usize>,

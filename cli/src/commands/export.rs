@@ -41,6 +41,7 @@ pub fn run(args: &ExportArgs) -> Result<()> {
     let options = ExportOptions {
         batch: args.batch,
         opset: args.opset,
+        lowering: args.target,
         external_data: match args.external_data {
             ExternalChoice::Auto => ExternalData::Auto,
             ExternalChoice::Always => ExternalData::Always,
@@ -73,7 +74,8 @@ pub fn run(args: &ExportArgs) -> Result<()> {
     if args.json {
         return say_json(&Said { record: &record, costs: &costs });
     }
-    say(format!("{}: {} parameters, opset {}", args.out.display(), record.parameters, record.opset));
+    let (parameters, opset, target) = (record.parameters, record.opset, record.lowering);
+    say(format!("{}: {parameters} parameters, opset {opset}, for {target}", args.out.display()));
     for report in &record.parity {
         let worst = report.worst().and_then(|case| case.relative_error).unwrap_or(f64::INFINITY);
         say(format!(

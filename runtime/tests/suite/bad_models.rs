@@ -171,6 +171,8 @@ fn an_operator_that_an_engine_does_not_have_is_named() {
                 Err(Error::Engine { engine, path, reason, .. }) => {
                     assert_eq!((engine, path), (kind.name(), folder.path().join("model.onnx")));
                     assert!(reason.contains(op), "{kind}: {reason}");
+                    let hinted = reason.contains("hint: `avdit export --target portable`");
+                    assert_eq!(hinted, kind == EngineKind::Tract && !domain.is_empty(), "{kind}: {reason}");
                 }
                 Err(other) => panic!("{kind}: {other}"),
                 Ok(_) => panic!("{kind} opened a graph with {domain} {op}"),

@@ -18,3 +18,4 @@ mod sampling;
 #[cfg(target_os = "linux")]
 mod silent;
 mod support;
+mod targets;

@@ -4,7 +4,7 @@ use super::golden::{Golden, Tensor};
 use super::row::Row;
 use anyhow::{Context, Result, anyhow};
 use avdit_core::{DenoiserSpec, Latents, Levels, ScheduleKind, Target};
-use avdit_export::{ExportOptions, ModelConfig, ModelFolder, Provenance, export_avdit, weight_map};
+use avdit_export::{ExportOptions, Lowering, ModelConfig, ModelFolder, Provenance, export_avdit, weight_map};
 use avdit_nets::AvditConfig;
 use avdit_runtime::{EngineKind, EngineOptions};
 use avdit_trainer::objective::{NoisyBatch, Objective, Weighting};
@@ -15,6 +15,18 @@ use serde::Deserialize;
 
 /// Relative error of ᾱ in f64: a product of up to a thousand factors in another order; 5e-16 was measured.
 const SAME_TABLE: f64 = 1e-11;
+
+/// The graphs that an engine is given: its own, the portable one, and, on the CPU, those for engines that are not
+/// here, which compute the same.
+fn targets(engine: EngineKind) -> &'static [Lowering] {
+    use Lowering::{OrtCpu, OrtCuda, Portable, TensorRt};
+    match engine {
+        EngineKind::Tract => &[Portable, OrtCpu, TensorRt],
+        EngineKind::OrtCuda => &[Portable, OrtCuda],
+        EngineKind::OrtTensorRt => &[TensorRt],
+        _ => &[Portable, OrtCpu, OrtCuda, TensorRt],
+    }
+}
 
 /// One row per quantity and engine.
 pub(super) fn cases(golden: &Golden, engines: &[EngineKind]) -> Vec<Row> {
@@ -34,11 +46,24 @@ pub(super) fn cases(golden: &Golden, engines: &[EngineKind]) -> Vec<Row> {
             }
         }
     }
-    for &engine in engines {
-        let run = if engine == EngineKind::Candle { case.candle() } else { case.engine(engine) };
-        match run {
-            Ok(found) => rows.extend(found),
-            Err(error) => rows.push(Row::failed(&golden.name, "all", engine.name(), &error)),
+    for &kind in engines {
+        if kind == EngineKind::Candle {
+            match case.candle() {
+                Ok(found) => rows.extend(found),
+                Err(error) => rows.push(Row::failed(&golden.name, "all", kind.name(), &error)),
+            }
+            continue;
+        }
+        for &target in targets(kind) {
+            // The portable graph is what an engine is given unless told otherwise.
+            let engine = match target {
+                Lowering::Portable => kind.name().to_owned(),
+                target => format!("{kind}, for {target}"),
+            };
+            match case.engine(&engine, kind, target) {
+                Ok(found) => rows.extend(found),
+                Err(error) => rows.push(Row::failed(&golden.name, "all", &engine, &error)),
+            }
         }
     }
     rows
@@ -157,9 +182,9 @@ impl<'a> Case<'a> {
     }
 
     /// The exported graph, with its taps, on an engine.
-    fn engine(&self, kind: EngineKind) -> Result<Vec<Row>> {
+    fn engine(&self, name: &str, kind: EngineKind, target: Lowering) -> Result<Vec<Row>> {
         let weights = weight_map(self.config.parameters(), self.weights.clone())?;
-        let options = ExportOptions { taps: true, ..ExportOptions::default() };
+        let options = ExportOptions { taps: true, lowering: target, ..ExportOptions::default() };
         let model = export_avdit(&self.config, &weights, &self.spec, &options)?;
         let folder = tempfile::tempdir()?;
         let target = folder.path().join("model");
@@ -172,7 +197,7 @@ impl<'a> Case<'a> {
         let mut out = Latents::zeros(&self.spec.layout, self.batch);
         let extras = engine.predict_with_extras(&self.latents("noisy")?, &self.levels()?, &mut out)?;
         let taps: Vec<_> = extras.into_iter().map(|extra| (extra.name, extra.values)).collect();
-        self.forward_rows(engine.name(), &out, &taps)
+        self.forward_rows(name, &out, &taps)
     }
 
     /// Forward, gradients and training.

@@ -64,13 +64,15 @@ struct Plan {
 }
 
 impl Plan {
-    fn of(check: &Check, weight_bytes: u64, batch: Option<usize>) -> Self {
+    fn of(check: &Check, weight_bytes: u64, &ExportOptions { batch, lowering, .. }: &ExportOptions) -> Self {
         let small = weight_bytes <= SMALL;
         let (cases, batch) =
             if small { (2 * KINDS, batch.unwrap_or(2)) } else { (KINDS, batch.unwrap_or(1)) };
         let (tract, ort) = (EngineKind::Tract, EngineKind::OrtCpu);
         let engines = match check {
             Check::None => vec![],
+            // Its own operators are for ONNX Runtime alone.
+            Check::Auto | Check::All if !lowering.is_plain_onnx() => vec![ort],
             Check::Auto if !small => vec![ort, tract],
             Check::Auto | Check::All => vec![tract, ort],
             Check::On(engines) => engines.clone(),
@@ -90,7 +92,7 @@ pub fn run(
     options: &ExportOptions,
     record: &mut ExportRecord,
 ) -> Result<()> {
-    let plan = Plan::of(check, record.parameters as u64 * 4, options.batch);
+    let plan = Plan::of(check, record.parameters as u64 * 4, options);
     let mut leave_out = |kind: EngineKind, reason: &str| {
         let engine = kind.name().to_owned();
         record.not_checked.push(NotChecked { engine, reason: reason.to_owned() });
@@ -148,16 +150,20 @@ fn no_runtime(error: &anyhow::Error) -> bool {
 mod tests {
     use super::*;
     use EngineKind::{OrtCpu, OrtCuda, Tract};
+    use avdit_export::Lowering;
 
     #[test]
     fn large_weights_are_checked_on_one_engine_unless_more_are_asked_for() {
-        let plan = |check: &str, bytes| Plan::of(&check.parse().unwrap(), bytes, None);
+        let options = ExportOptions::default();
+        let plan = |check: &str, bytes| Plan::of(&check.parse().unwrap(), bytes, &options);
         let small = plan("auto", SMALL);
         assert_eq!((small.engines, small.first_suffices, small.cases), (vec![Tract, OrtCpu], false, 14));
         let large = plan("auto", SMALL + 1);
         assert_eq!((large.engines, large.first_suffices, large.cases), (vec![OrtCpu, Tract], true, 7));
         let all = plan("all", SMALL + 1);
         assert_eq!((all.engines, all.first_suffices), (vec![Tract, OrtCpu], false));
+        let for_ort = ExportOptions { lowering: Lowering::OrtCpu, ..options.clone() };
+        assert_eq!(Plan::of(&Check::All, 1, &for_ort).engines, [OrtCpu]);
         assert_eq!(plan("none", 1).engines, []);
         assert_eq!(plan("ort-cuda,tract", 1).engines, [OrtCuda, Tract]);
         for wrong in ["", "auto,tract", "candle", "torch"] {

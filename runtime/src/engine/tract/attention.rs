@@ -165,3 +165,81 @@ impl<'a> View<'a> {
         Some(Attention { inputs: [q, k, v], heads: *heads, last, replaced })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use avdit_core::{DenoiserSpec, ScheduleKind, Target};
+    use avdit_export::{ExportOptions, WeightMap, export_avdit};
+    use avdit_nets::AvditConfig;
+    use avdit_onnx::WriteOptions;
+    use tract_onnx::prelude::Framework;
+
+    /// The portable graph of a network, as tract reads it.
+    fn portable(config: &AvditConfig) -> pb::GraphProto {
+        let (layout, folder) = (config.layout(), tempfile::tempdir().unwrap());
+        let (target, schedule) = (Target::Epsilon, ScheduleKind::Linear);
+        let spec = DenoiserSpec { layout, target, schedule, timesteps: 1000 };
+        let ones = |parameter: avdit_nets::Parameter| {
+            let values = vec![1.0; parameter.len()];
+            (parameter.name, (parameter.shape, values))
+        };
+        let weights: WeightMap = config.parameters().into_iter().map(ones).collect();
+        let model = export_avdit(config, &weights, &spec, &ExportOptions::default()).unwrap();
+        let path = folder.path().join("model.onnx");
+        model.write(&path, &WriteOptions::default()).unwrap();
+        tract_onnx::onnx().proto_model_for_path(&path).unwrap().graph.unwrap()
+    }
+
+    fn count(graph: &pb::GraphProto, op: &str) -> usize {
+        graph.node.iter().filter(|node| node.op_type == op).count()
+    }
+
+    fn network(qk_norm: bool) -> AvditConfig {
+        AvditConfig { width: 16, depth: 3, heads: 2, qk_norm, ..AvditConfig::preset("tiny").unwrap() }
+    }
+
+    #[test]
+    fn every_attention_becomes_one_operator() {
+        for qk_norm in [true, false] {
+            let mut graph = portable(&network(qk_norm));
+            fuse(&mut graph);
+            assert_eq!(count(&graph, "MultiHeadAttention"), 3);
+            // Those of the patches of the video are left.
+            assert_eq!((count(&graph, "Softmax"), count(&graph, "Transpose")), (0, 2));
+            let heads = graph.node.iter().find(|node| node.op_type == "MultiHeadAttention").unwrap();
+            assert_eq!(heads.attribute[0].i, 2);
+        }
+    }
+
+    #[test]
+    fn what_is_another_operation_stays_as_it_is() {
+        type Edit = fn(&mut pb::GraphProto, usize);
+        let edits: [Edit; 4] = [
+            |graph, softmax| graph.node[softmax].attribute[0].i = 2,
+            |graph, softmax| graph.node[softmax].op_type = "Sigmoid".into(),
+            |graph, softmax| {
+                let scores = graph.node[softmax].input[0].clone();
+                graph.output.push(pb::ValueInfoProto { name: scores, ..Default::default() });
+            },
+            |graph, softmax| {
+                let output = graph.node[softmax].output[0].clone();
+                graph.node.push(pb::NodeProto { input: vec![output], ..Default::default() });
+            },
+        ];
+        for (i, edit) in edits.into_iter().enumerate() {
+            let mut graph = portable(&network(true));
+            let softmax = graph.node.iter().position(|node| node.op_type == "Softmax").unwrap();
+            edit(&mut graph, softmax);
+            fuse(&mut graph);
+            assert_eq!(count(&graph, "MultiHeadAttention"), 2, "edit {i}");
+        }
+        let mut graph = portable(&network(true));
+        for node in graph.node.iter_mut().filter(|node| node.op_type == "Transpose") {
+            node.attribute[0].ints.reverse();
+        }
+        let nodes = graph.node.len();
+        fuse(&mut graph);
+        assert_eq!(graph.node.len(), nodes);
+    }
+}

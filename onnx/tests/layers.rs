@@ -1,0 +1,86 @@
+//! The types of operators that are whole layers, and of the reshapes around them.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use avdit_onnx::{DataType, Dim, GraphBuilder, attribute};
+
+/// The domain and name of an operator, the dimensions of its inputs, integers of one more, attributes.
+type Case = (
+    (&'static str, &'static str),
+    &'static [&'static [&'static str]],
+    &'static [i64],
+    &'static [(&'static str, i64)],
+);
+
+/// The shape of what an operator makes; a dimension that is no number is a symbol.
+fn shape_of(((domain, op), inputs, constant, attributes): Case) -> Result<String, String> {
+    let mut graph = GraphBuilder::new("layer");
+    let mut names = Vec::new();
+    for (i, dims) in inputs.iter().enumerate() {
+        let dim = |text: &&str| text.parse().map_or_else(|_| Dim::Symbol((*text).to_owned()), Dim::Known);
+        let shape = dims.iter().map(dim).collect();
+        names.push(graph.input(&format!("x{i}"), DataType::Float, shape).unwrap());
+    }
+    if !constant.is_empty() {
+        names.push(graph.integers(constant).unwrap());
+    }
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let attributes = attributes.iter().map(|(name, value)| attribute::int(name, *value)).collect();
+    let made = graph.node_in(domain, op, "", &names, 1, attributes).map_err(|error| error.to_string())?;
+    Ok(graph.value_type(&made[0]).unwrap().to_string())
+}
+
+const TOKENS: &[&str] = &["b", "5", "4"];
+const MATRIX: &[&str] = &["5", "4"];
+
+const GEMM: (&str, &str) = ("", "Gemm");
+const NORM: (&str, &str) = ("", "LayerNormalization");
+const RESHAPE: (&str, &str) = ("", "Reshape");
+const ATTENTION: (&str, &str) = ("com.microsoft", "MultiHeadAttention");
+
+#[test]
+fn layers_have_the_shapes_that_follow_from_their_inputs() {
+    let cases: [(Case, &str); 11] = [
+        ((GEMM, &[&["5*b", "4"], &["4", "3"], &["3"]], &[], &[]), "(5*b, 3)"),
+        ((GEMM, &[&["5", "4"], &["4", "3"]], &[], &[]), "(5, 3)"),
+        ((NORM, &[&["b", "5", "4"], &["4"]], &[], &[]), "(b, 5, 4)"),
+        ((NORM, &[&["b", "5", "4"], &["b", "5", "4"], &["b", "5", "4"]], &[], &[]), "(b, 5, 4)"),
+        ((ATTENTION, &[TOKENS; 3], &[], &[("num_heads", 2)]), "(b, 5, 4)"),
+        (
+            (ATTENTION, &[&["b", "5", "4"], &["b", "7", "4"], &["b", "7", "6"]], &[], &[("num_heads", 2)]),
+            "(b, 5, 6)",
+        ),
+        ((RESHAPE, &[&["b", "5", "4"]], &[-1, 4], &[]), "(5*b, 4)"),
+        ((RESHAPE, &[&["b", "5", "4"]], &[-1], &[]), "(20*b)"),
+        ((RESHAPE, &[&["5*b", "6"]], &[-1, 5, 2, 3], &[]), "(b, 5, 2, 3)"),
+        ((RESHAPE, &[&["5*b", "6"]], &[-1, 15, 2], &[]), "(b, 15, 2)"),
+        ((RESHAPE, &[&["2", "5", "4"]], &[-1, 4], &[]), "(10, 4)"),
+    ];
+    for (case, expected) in cases {
+        assert_eq!(shape_of(case), Ok(format!("float {expected}")), "{case:?}");
+    }
+}
+
+#[test]
+fn layers_whose_inputs_do_not_belong_together_are_refused() {
+    let cases: [(Case, &str); 12] = [
+        ((GEMM, &[&["b", "5", "4"], &["4", "3"]], &[], &[]), "(b, 5, 4) and (4, 3) are not two matrices"),
+        ((GEMM, &[&["5", "4"], &["5", "3"]], &[], &[]), "shapes (5, 4) and (5, 3) cannot be multiplied"),
+        ((GEMM, &[&["5", "4"], &["4", "3"], &["4"]], &[], &[]), "shapes (5, 3) and (4) do not broadcast"),
+        ((GEMM, &[&["1", "4"], &["4", "3"], &["5", "3"]], &[], &[]), "(5, 3) does not broadcast to (1, 3)"),
+        ((GEMM, &[&["5", "4"], &["3", "4"]], &[], &[("transB", 1)]), "transB is not supported"),
+        ((NORM, &[&["b", "5", "4"], &["3"]], &[], &[]), "shapes (b, 5, 4) and (3) do not broadcast"),
+        ((NORM, &[&["5", "4"], &["2", "5", "4"]], &[], &[]), "(2, 5, 4) does not broadcast to (5, 4)"),
+        ((ATTENTION, &[TOKENS; 3], &[], &[("num_heads", 3)]), "3 heads do not divide the widths 4"),
+        ((ATTENTION, &[TOKENS; 3], &[], &[]), "0 heads do not divide the widths 4 and 4"),
+        (
+            (ATTENTION, &[&["b", "5", "4"], &["b", "7", "4"], &["b", "5", "4"]], &[], &[("num_heads", 2)]),
+            "q (b, 5, 4), k (b, 7, 4) and v (b, 5, 4) do not belong together",
+        ),
+        ((ATTENTION, &[MATRIX; 3], &[], &[("num_heads", 2)]), "are not all (batch, tokens, width)"),
+        ((RESHAPE, &[&["5*b", "6"]], &[-1, 4, 2], &[]), "shape (5*b, 6) cannot become [-1, 4, 2]"),
+    ];
+    for (case, expected) in cases {
+        let message = shape_of(case).unwrap_err();
+        assert!(message.contains(expected), "{message}");
+    }
+}
