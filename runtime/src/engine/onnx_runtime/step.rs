@@ -89,9 +89,12 @@ impl Buffers {
         let (fed, mut sets) = (fed.collect::<ort::Result<Vec<_>>>()?, [set()?, set()?]);
         let mut bind = |turn: usize| {
             let mut binding = session.create_binding()?;
-            for i in 0..2 {
-                binding.bind_input(&ports.inputs[i].name, &sets[turn][i])?;
-                binding.bind_output(&ports.outputs[i].name, &mut sets[1 - turn][i])?;
+            let [first, second] = &mut sets;
+            let (present, next) = if turn == 0 { (first, second) } else { (second, first) };
+            let names = ports.inputs.iter().zip(&ports.outputs);
+            for (((input, output), present), next) in names.zip(present).zip(next) {
+                binding.bind_input(&input.name, present)?;
+                binding.bind_output(&output.name, next)?;
             }
             for (port, fed) in ports.inputs[2..].iter().zip(&fed) {
                 binding.bind_input(&port.name, fed.bound())?;
