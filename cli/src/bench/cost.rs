@@ -1,47 +1,43 @@
-//! What a step of a network must multiply, from the network's own description.
+//! What a step of a model must multiply, by the graph's own account.
 
-use avdit_export::ModelConfig;
-use avdit_nets::AvditConfig;
+use avdit_onnx::{Model, cost};
 use std::path::Path;
 
-/// Features of a level before the network's embedding of it.
-const LEVEL_FEATURES: usize = 256;
-
-/// Multiplications and additions (two for each multiply-add) of one prediction for `batch` clips; `None` if the
-/// network of the folder is not known. Matrix products alone: norms, activations and sums are not counted.
+/// Multiplications and additions (two for each multiply-add) of one run of the graph for `batch` clips; `None` if the
+/// folder holds no graph that can be accounted for. Matrix products alone: norms, activations and sums are not
+/// counted.
 pub fn prediction_flop(folder: &Path, batch: usize) -> Option<f64> {
-    let config = ModelConfig::read(folder).ok()?;
-    (config.architecture == "avdit").then(|| 2.0 * avdit_multiply_adds(&config.network) * batch as f64)
-}
-
-fn avdit_multiply_adds(config: &AvditConfig) -> f64 {
-    let (d, tokens, cells) = (config.width, config.tokens(), 2 * config.video.segments.len());
-    let (video, audio) = (config.video_tokens(), config.audio.frames);
-    let patch = config.video.channels * config.video.patch * config.video.patch;
-    let ends = video * patch * d + audio * config.audio.channels * d; // in, and the same out
-    let levels = cells * (LEVEL_FEATURES * d + d * d);
-    let (shared, modulation) = match config.adaln_rank {
-        Some(rank) => (cells * d * 6 * d, cells * (d * rank + rank * 6 * d)),
-        None => (0, cells * d * 6 * d),
-    };
-    let attention = 2 * tokens * tokens * d; // q·kᵀ and its product with v
-    let hidden = (d as f64 * config.mlp_ratio) as usize;
-    let block = modulation + tokens * d * (4 * d + 2 * hidden) + attention; // qkv and proj; fc1 and fc2
-    let last = 2 * cells * d * 2 * d; // shift and scale of either modality
-    (2 * ends + levels + shared + config.depth * block + last) as f64
+    let model = Model::read_graph(folder.join("model.onnx")).ok()?;
+    let nodes = cost::of(&model, &[("batch", batch)]).ok()?;
+    let multiply_adds: u64 = nodes.iter().map(|node| node.cost.multiply_adds).sum();
+    Some(2.0 * multiply_adds as f64)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use avdit_core::{DenoiserSpec, ScheduleKind, Target};
+    use avdit_export::{ExportOptions, RandomWeights, export_avdit};
+    use avdit_nets::AvditConfig;
+    use avdit_onnx::WriteOptions;
 
     #[test]
-    fn the_small_network_takes_twenty_one_gigaflop_a_step() {
-        let small = AvditConfig::preset("small").unwrap();
-        // 12 blocks: 426 tokens × 12 · 384² and attention 2 · 426² · 384; the rest is 1 %.
-        let blocks = 12.0 * (426.0 * 12.0 * 384.0 * 384.0 + 2.0 * 426.0 * 426.0 * 384.0);
-        let all = avdit_multiply_adds(&small);
-        assert!(all > blocks && all < 1.02 * blocks, "{all} {blocks}");
-        assert!((2e-9 * blocks - 21.4).abs() < 0.1);
+    fn the_products_of_a_network_are_counted_for_every_clip() {
+        let config = AvditConfig::preset("tiny").unwrap();
+        let (target, schedule) = (Target::V, ScheduleKind::Cosine);
+        let spec = DenoiserSpec { layout: config.layout(), target, schedule, timesteps: 1000 };
+        let weights = RandomWeights::new(&config, 0);
+        let model = export_avdit(&config, &weights, &spec, &ExportOptions::default()).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        model.write(folder.path().join("model.onnx"), &WriteOptions::default()).unwrap();
+        // 4 blocks of width 128 over 46 tokens, adaLN of 10 cells, attention; embeddings and ends.
+        let (d, tokens, cells) = (128.0, 46.0, 10.0);
+        let block = tokens * 12.0 * d * d + 2.0 * tokens * tokens * d + cells * 6.0 * d * d;
+        let ends =
+            2.0 * d * (20.0 * 64.0 + 26.0 * 32.0) + cells * d * (256.0 + d) + 2.0 * cells * 2.0 * d * d;
+        let flop = prediction_flop(folder.path(), 1).unwrap();
+        assert_eq!(flop, 2.0 * (4.0 * block + ends));
+        assert_eq!(prediction_flop(folder.path(), 3), Some(3.0 * flop));
+        assert_eq!(prediction_flop(&folder.path().join("none"), 1), None);
     }
 }

@@ -9,6 +9,7 @@ mod child;
 pub mod compare;
 mod cost;
 mod limits;
+pub mod meter;
 mod notes;
 pub mod protocol;
 pub mod result;

@@ -119,7 +119,7 @@ fn case(job: &CaseJob, input: &Stdin, mut meter: Option<Box<dyn Meter>>) -> Resu
         library_load_ms,
         load_ms: facts.load_ms,
         session_ms: facts.session_ms,
-        engine_build_ms: None,
+        engine_build_ms: facts.build_ms,
         first_step_ms: first.timings.steps.first().context("a run of no steps")?.wall_ms,
         nodes: facts.graph.nodes,
         placement: serde_json::to_value(&facts.placement)?,

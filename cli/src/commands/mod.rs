@@ -28,8 +28,7 @@ pub fn run(args: Args) -> Result<()> {
         Command::Inspect(args) => inspect::run(&args),
         Command::Profile(args) => profile::run(&args),
         Command::Compare(args) => compare::run(&args),
-        // The engines of the CPU have no device that counts for itself.
-        Command::BenchWorker => crate::bench::worker::run(&|_| None),
+        Command::BenchWorker => crate::bench::worker::run(&crate::bench::meter::of_case),
         Command::Doctor(args) => doctor::run(&args),
     }
 }

@@ -52,6 +52,7 @@ impl CandleEngine {
             threads: options.threads,
             load_ms,
             session_ms: opening.elapsed().as_secs_f64() * 1e3,
+            build_ms: None,
             // Candle's products have one thread (see `main`); the threads run the trainer's own operations.
             placement: vec![Placement { device: "CPU, matrix products on 1 thread".into(), nodes: None }],
             graph: GraphFacts {

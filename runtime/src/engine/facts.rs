@@ -20,6 +20,8 @@ pub struct EngineFacts {
     pub load_ms: f64,
     /// From there to the first graph being ready to run.
     pub session_ms: f64,
+    /// Building an engine for the graph, where that was done now.
+    pub build_ms: Option<f64>,
     /// What ran where.
     pub placement: Vec<Placement>,
     /// The graph.

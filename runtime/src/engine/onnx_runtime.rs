@@ -71,6 +71,7 @@ impl OrtEngine {
             threads: options.threads,
             load_ms,
             session_ms: milliseconds(begin.elapsed()),
+            build_ms: Some(built).filter(|built| !built.is_zero()).map(milliseconds),
             placement,
             graph,
         };

@@ -68,6 +68,7 @@ impl TractEngine {
             threads: options.threads,
             load_ms,
             session_ms: 0.0,
+            build_ms: None,
             placement: Vec::new(),
             graph,
         };
