@@ -2,6 +2,7 @@
 
 use crate::fixture::{avdit, command, fixture, text, write_clips};
 use avdit_core::{Latents, Levels, Modality, Noise, Purpose, Stream};
+use avdit_export::ExportRecord;
 use avdit_media::tensors::{TensorRef, write_tensors};
 use avdit_media::{Preference, decode, read_recipe};
 use avdit_runtime::{EngineKind, EngineOptions};
@@ -137,18 +138,23 @@ fn the_exported_graph_is_accepted_by_onnx_and_gives_python_the_same_numbers() {
     let (fixture, elsewhere) = (fixture(), tempfile::tempdir().unwrap());
     let model = elsewhere.path().join("external");
     let (run, out) = (text(&fixture.at("run")), text(&model));
-    avdit(&["export", &run, "-o", &out, "--external-data", "always"]).ok();
-    assert!(model.join("model.onnx_data").is_file());
     let io = elsewhere.path().join("io.safetensors");
-    write_inputs_and_outputs(&model, &io);
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/python/check_onnx.py");
     let foreign = tempfile::tempdir().unwrap();
     let check = |io: &Path| {
         let mut command = std::process::Command::new(&python);
         command.arg(script).arg(&model).arg(io).current_dir(foreign.path()).output().unwrap()
     };
-    let output = check(&io);
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    for target in ["ort-cpu", "ort-cuda", "tensorrt", "portable"] {
+        let said =
+            avdit(&["export", &run, "-o", &out, "--external-data", "always", "--target", target]).ok().out;
+        assert!(said.contains(&format!("for {target}\n")), "{said}");
+        assert!(model.join("model.onnx_data").is_file());
+        assert_eq!(ExportRecord::read(&model).unwrap().lowering.name(), target);
+        write_inputs_and_outputs(&model, &io);
+        let output = check(&io);
+        assert!(output.status.success(), "{target}: {}", String::from_utf8_lossy(&output.stderr));
+    }
     // The check must be able to fail: one output that is a little off.
     let mut bytes = std::fs::read(&io).unwrap();
     let end = bytes.len();
