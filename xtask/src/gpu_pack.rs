@@ -146,7 +146,7 @@ fn split(file: &Path, most: u64) -> Result<Vec<PathBuf>> {
     while left > 0 {
         let part = file.with_file_name(format!("{}.{:02}", name(file), parts.len()));
         let mut to = File::create(&part).with_context(what)?;
-        left -= std::io::copy(&mut Read::by_ref(&mut from).take(most), &mut to).with_context(what)?;
+        left -= std::io::copy(&mut Read::take(&mut from, most), &mut to).with_context(what)?;
         to.flush().with_context(what)?;
         parts.push(part);
     }

@@ -8,9 +8,16 @@ use avdit_nets::avdit::VideoConfig;
 pub(super) struct Network {
     /// The name of its folder.
     pub(super) name: &'static str,
-    /// What it is, in words.
-    pub(super) what: &'static str,
     pub(super) config: AvditConfig,
+}
+
+impl Network {
+    /// What it is, in words.
+    pub(super) fn what(&self) -> String {
+        let AvditConfig { width, depth, video, audio, .. } = &self.config;
+        let tokens = video.frames * (video.height / video.patch) * (video.width / video.patch) + audio.frames;
+        format!("width {width}, depth {depth}, {tokens} tokens")
+    }
 }
 
 /// The size of AV-DiT's backbone, DiT-XL/2 (Peebles & Xie 2023), over 16 frames of 256 tokens and 160 tokens of sound.
@@ -42,13 +49,9 @@ pub(super) fn networks(dry_run: bool) -> Vec<Network> {
     };
     let xl = if dry_run { dit_xl(32, 1, 2) } else { dit_xl(1152, 28, 16) };
     vec![
-        Network { name: "small", what: "width 384, depth 12, 426 tokens", config: preset("small", 64, 2, 2) },
-        Network {
-            name: "avdit-420m",
-            what: "width 1024, depth 24, 426 tokens",
-            config: preset("avdit-420m", 64, 3, 4),
-        },
-        Network { name: "dit-xl-2", what: "width 1152, depth 28, 4256 tokens", config: xl },
+        Network { name: "small", config: preset("small", 64, 2, 2) },
+        Network { name: "avdit-420m", config: preset("avdit-420m", 64, 3, 4) },
+        Network { name: "dit-xl-2", config: xl },
     ]
 }
 
@@ -63,14 +66,12 @@ mod tests {
                 network.config.check().unwrap();
             }
         }
-        let tokens = |config: &AvditConfig| {
-            let (video, patch) = (&config.video, config.video.patch);
-            video.frames * (video.height / patch) * (video.width / patch) + config.audio.frames
-        };
-        for network in networks(false) {
-            let AvditConfig { width, depth, .. } = network.config;
-            let said = format!("width {width}, depth {depth}, {} tokens", tokens(&network.config));
-            assert_eq!(network.what, said);
-        }
+        let said = networks(false).iter().map(Network::what).collect::<Vec<_>>();
+        let expected = [
+            "width 384, depth 12, 426 tokens",
+            "width 1024, depth 24, 426 tokens",
+            "width 1152, depth 28, 4256 tokens",
+        ];
+        assert_eq!(said, expected);
     }
 }
