@@ -184,6 +184,30 @@ fn the_memory_of_a_diamond_is_that_drawn_by_hand() {
 }
 
 #[test]
+fn an_operation_on_single_elements_is_written_over_its_input() {
+    let nodes = vec![node("Transpose", "", &["x"], &["a"], vec![]), node("Sqrt", "", &["a"], &["y"], vec![])];
+    let memory = cost::memory(&graph(&[("x", &[10, 1])], nodes, &[("y", &[1, 10])]), &[]).unwrap();
+    assert_eq!((memory.live_bytes, memory.arena_bytes), (40, 40));
+    // what the caller gave is not written over
+    let nodes = vec![node("Sqrt", "", &["x"], &["y"], vec![]), node("Sqrt", "", &["x"], &["z"], vec![])];
+    let memory = cost::memory(&graph(&[("x", &[10])], nodes, &[("y", &[10]), ("z", &[10])]), &[]).unwrap();
+    assert_eq!(memory.live_bytes, 80);
+}
+
+#[test]
+fn a_place_waits_for_the_next_value_of_its_shape() {
+    // a (80 bytes) → its mean; c (40) → its mean; e (80) is made where a was, which nothing takes in between:
+    // 80, then 4, 40 and 4 bytes beside it
+    let turn = |from: &str, to: &str| node("Transpose", "", &[from], &[to], vec![]);
+    let mean = |from: &str, to: &str| node("ReduceMean", "", &[from], &[to], vec![]);
+    let nodes = vec![turn("x", "a"), mean("a", "m"), turn("u", "c"), mean("c", "n"), turn("x", "e")];
+    let one: &[usize] = &[1, 1];
+    let outputs = [("m", one), ("n", one), ("e", &[1, 20])];
+    let memory = cost::memory(&graph(&[("x", &[20, 1]), ("u", &[10, 1])], nodes, &outputs), &[]).unwrap();
+    assert_eq!((memory.live_bytes, memory.arena_bytes), (88, 128));
+}
+
+#[test]
 fn weights_that_lie_elsewhere_are_not_read() {
     let (folder, model) = (tempfile::tempdir().unwrap(), support::model());
     let path = folder.path().join("model.onnx");

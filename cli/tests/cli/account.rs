@@ -130,3 +130,26 @@ fn profile_groups_time_and_leaves_a_trace() {
         assert!(said.out.contains(word), "no '{word}' in: {}", said.out);
     }
 }
+
+#[test]
+fn operations_that_onnx_runtime_has_merged_are_attributed_or_told() {
+    if std::env::var_os("AVDIT_REQUIRE_ORT").is_none() {
+        return;
+    }
+    let model = text(&fixture().at("model"));
+    let said =
+        avdit(&["profile", &model, "--engine", "ort-cpu", "--threads", "1", "--steps", "2", "--json"]).ok();
+    let profile = json(&said);
+    let operations = profile["operations"].as_array().unwrap();
+    let merged: Vec<_> =
+        operations.iter().filter(|operation| operation["is_taken_from_neighbours"] == true).collect();
+    // The activation of the MLP with the bias in front of it, under a name of ONNX Runtime's own.
+    assert!(merged.iter().any(|operation| operation["op"] == "FastGelu"), "{merged:?}");
+    assert!(
+        merged.iter().all(|operation| operation["block"] == "blocks.0" && operation["kind"] == "mlp"),
+        "{merged:?}"
+    );
+    let (taken, left) = (&profile["taken_from_neighbours"], &profile["unattributed"]);
+    assert!(taken.as_f64().unwrap() > 0.0 && left.as_f64().unwrap() < 0.05, "{taken} {left}");
+    assert_eq!(profile["providers"][0]["provider"], "CPUExecutionProvider");
+}

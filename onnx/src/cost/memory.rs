@@ -61,7 +61,7 @@ struct Buffer<'a> {
 /// As [`super::of`].
 pub fn memory(model: &Model, sizes: &[(&str, usize)]) -> Result<Memory> {
     let bound = Bound::of(model, sizes)?;
-    let weights = model.graph().initializer.iter().map(|tensor| tensor::byte_len(tensor));
+    let weights = model.graph().initializer.iter().map(tensor::byte_len);
     let weight_bytes = weights.sum::<Result<usize>>()? as u64;
     let buffers = buffers(model, &bound);
     let live = |node: usize| buffers.iter().filter(move |b| b.from <= node && node <= b.to);

@@ -65,7 +65,7 @@ pub(super) fn in_place(node: &NodeProto) -> bool {
 pub(super) fn read_bytes(site: &Site<'_>, place: usize) -> u64 {
     match (site.node.op_type(), place) {
         _ if is_view(site) => 0,
-        ("Gather" | "Slice" | "Embed", 0) => site.output_bytes(),
+        ("Gather" | "Slice", 0) => site.output_bytes(),
         // Shapes and axes.
         ("Slice" | "Split" | "Expand" | "Tile" | "Pad" | "ReduceMean" | "ReduceSum", 1..) => 0,
         _ => site.input(place).map_or(0, Value::bytes),
