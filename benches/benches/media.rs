@@ -29,7 +29,7 @@ fn spectra(criterion: &mut Criterion) {
     group.bench_function("Griffin-Lim, 8 iterations", |bencher| {
         bencher.iter(|| griffin_lim(&stft, black_box(&magnitudes), 8, 0.9));
     });
-    group.bench_function("picture of its mel spectrogram", |bencher| {
+    group.bench_function("picture of its spectrogram", |bencher| {
         bencher.iter(|| spectrogram(black_box(&audio), 256, 96));
     });
     group.finish();

@@ -1,5 +1,6 @@
 //! One prediction of a network with random weights, on one thread of every engine that is here.
 #![allow(missing_docs)]
+#![allow(clippy::print_stderr, reason = "an engine that is not here is told")]
 
 use avdit_core::{
     Denoiser, DenoiserSpec, Latents, Levels, Modality, Noise, Purpose, ScheduleKind, Stream, Target,

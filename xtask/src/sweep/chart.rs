@@ -9,7 +9,7 @@ pub(super) struct Curve {
     pub(super) expected: Vec<(f64, f64)>,
 }
 
-const SIZE: (f64, f64) = (640.0, 400.0);
+const SIZE: (f64, f64) = (640.0, 424.0);
 /// Left, top, right and bottom of the plot.
 const PLOT: [f64; 4] = [64.0, 48.0, 616.0, 348.0];
 const COLORS: [&str; 4] = ["#0072b2", "#d55e00", "#009e73", "#cc79a7"];

@@ -182,7 +182,8 @@ fn csv(rows: &[Row]) -> String {
 
 fn markdown(rows: &[Row]) -> String {
     let mut text = format!(
-        "Base: {} tokens, width {}, depth {}, batch {}, {} thread. GFLOP counts a multiply-add as two.\n",
+        "Base: {} tokens, width {}, depth {}, batch {}, {} thread. GFLOP counts a multiply-add as two; \
+         GFLOP/s are those of wall time, which other work on the machine lengthens.\n",
         BASE.tokens(),
         BASE.width,
         BASE.depth,
@@ -191,19 +192,21 @@ fn markdown(rows: &[Row]) -> String {
     );
     for axis in Axis::ALL {
         let of_axis: Vec<&Row> = rows.iter().filter(|row| row.axis == axis).collect();
-        let heads = ENGINES.map(|engine| format!(" {engine} ms | GFLOP/s |")).concat();
+        let heads = ENGINES.map(|engine| format!(" {engine} ms | CPU ms | GFLOP/s |")).concat();
         let _ = writeln!(
             text,
             "\n| {} | GFLOP |{heads}\n|---:|---:|{}",
             axis.name(),
-            "---:|---:|".repeat(ENGINES.len())
+            "---:|---:|---:|".repeat(ENGINES.len())
         );
         for group in of_axis.chunks(ENGINES.len()) {
             let point = group[0].point;
             let gflop = 2e-9 * point.multiply_adds() as f64;
             let cell = |row: &&Row| match &row.result {
-                Ok(figures) => format!(" {:.2} | {:.0} |", figures.p50_ms, gflop / figures.p50_ms * 1e3),
-                Err(_) => " not run | |".to_owned(),
+                Ok(Figures { p50_ms, cpu_ms, .. }) => {
+                    format!(" {p50_ms:.2} | {cpu_ms:.2} | {:.0} |", gflop / p50_ms * 1e3)
+                }
+                Err(_) => " not run | | |".to_owned(),
             };
             let cells: String = group.iter().map(cell).collect();
             let _ = writeln!(text, "| {} | {gflop:.2} |{cells}", axis.value(&point));
@@ -259,7 +262,7 @@ mod tests {
         assert_eq!(lines.len(), 5);
         assert!(lines.iter().all(|line| columns(line) == columns(lines[0])), "{csv}");
         assert!(lines[2].ends_with("\"no 'library' here\""), "{csv}");
-        assert!(markdown.contains(" not run | |"), "{markdown}");
+        assert!(markdown.contains(" not run | | |"), "{markdown}");
         assert!(markdown.lines().any(|line| line.starts_with("| 12 | 21.")), "{markdown}");
     }
 }
