@@ -84,7 +84,10 @@ fn measure(args: &BenchArgs) -> Result<BenchResult> {
         let mut seen = 0;
         let outcomes = bench::measure(&cases, order, amount, &mut |share, case| {
             seen = seen.max((share * 1000.0) as usize);
-            stage.set(seen, &case.label());
+            // While the first cases open, there is nothing to tell the time left from.
+            if seen > 0 {
+                stage.set(seen, &case.label());
+            }
         });
         stage.finish("");
         outcomes
