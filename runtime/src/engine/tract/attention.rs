@@ -1,7 +1,7 @@
 //! Attention written out in plain operators, given to tract as the one operator that it computes by tiles.
 //!
 //! tract has that operator and recognises no attention that is written out; as matrix products with a softmax between
-//! them it takes a fifth of a step longer.
+//! them, a step of 426 tokens takes a quarter longer.
 
 use std::collections::HashMap;
 use tract_onnx::pb;
