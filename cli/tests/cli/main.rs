@@ -9,5 +9,6 @@
 
 mod bad_input;
 mod fixture;
+mod forms;
 mod interrupted;
 mod pipeline;
