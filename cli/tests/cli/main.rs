@@ -14,6 +14,7 @@ mod engines;
 mod fixture;
 #[cfg(target_os = "linux")]
 mod gpu;
+mod forms;
 mod interrupted;
 mod pipeline;
 mod random;

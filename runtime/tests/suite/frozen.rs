@@ -64,7 +64,7 @@ fn a_level_off_the_schedule_is_refused_before_anything_runs() {
 fn the_weights_of_adaln_are_not_in_the_graph() {
     let bytes = |options: &ExportOptions| {
         let folder = exported(options);
-        let model = avdit_onnx::Model::read(&folder.path().join("model.onnx")).unwrap();
+        let model = avdit_onnx::Model::read(folder.path().join("model.onnx")).unwrap();
         let names: Vec<_> = model.graph().initializer.iter().map(|tensor| tensor.name().to_owned()).collect();
         (model.data_bytes(), names)
     };
