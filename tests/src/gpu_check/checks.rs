@@ -115,9 +115,8 @@ impl Run<'_> {
         let rows = data["rows"].as_array().into_iter().flatten();
         let rows: Vec<&Value> = rows.filter(|row| row["engine"] == engine).collect();
         let failed = rows.iter().filter(|row| row["ok"] != true).count();
-        let error = |row: &&&Value| row["error"].as_f64().zip(row["tolerance"].as_f64());
-        let worst =
-            rows.iter().filter_map(|row| error(&row)).max_by(|a, b| (a.0 / a.1).total_cmp(&(b.0 / b.1)));
+        let error = |row: &&Value| row["error"].as_f64().zip(row["tolerance"].as_f64());
+        let worst = rows.iter().filter_map(error).max_by(|a, b| (a.0 / a.1).total_cmp(&(b.0 / b.1)));
         let outcome = if said.ok() && failed == 0 && !rows.is_empty() {
             Outcome::Passed
         } else if rows.is_empty() {
@@ -127,8 +126,8 @@ impl Run<'_> {
             let reason = first.and_then(|row| row["failure"].as_str()).unwrap_or("out of tolerance");
             Outcome::Failed(format!("{failed} of {} rows: {reason}", rows.len()))
         };
-        let figures =
-            vec![format!("{} rows, the worst at {:.0} % of its tolerance", rows.len(), worst * 100.0)];
+        let mut figures = vec![format!("{} rows", rows.len())];
+        figures.extend(worst.map(|(error, tolerance)| format!("worst error {error:.1e} of {tolerance:.0e}")));
         self.record(name, outcome, Some(said), figures, data);
     }
 
