@@ -7,7 +7,7 @@ use avdit_onnx::cost::{self, Cost, NodeCost};
 use avdit_onnx::proto::{
     AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, ValueInfoProto,
 };
-use avdit_onnx::{DataType, ExternalData, Model, ValueType, WriteOptions, attribute, tensor};
+use avdit_onnx::{DataType, Dim, ExternalData, Model, ValueType, WriteOptions, attribute, tensor};
 
 fn declare(name: &str, shape: &[usize]) -> ValueInfoProto {
     ValueType::known(DataType::Float, shape).declare(name)
@@ -147,6 +147,14 @@ fn a_view_moves_nothing_and_a_gather_reads_what_it_writes() {
     model.graph_mut().initializer.push(tensor::i64s("rows", &[4, 4, 9]).unwrap());
     let gather = cost::of(&model, &[]).unwrap().remove(0).cost;
     assert_eq!((gather.activation_read_bytes, gather.weight_read_bytes, gather.written_bytes), (96, 24, 96));
+}
+
+#[test]
+fn a_dimension_may_be_a_product() {
+    let mut model = graph(&[("x", &[1])], vec![node("Sqrt", "", &["x"], &["y"], vec![])], &[("y", &[1])]);
+    let shape = vec![Dim::Symbol("106*batch".to_owned())];
+    model.graph_mut().input[0] = ValueType { data_type: DataType::Float, shape }.declare("x");
+    assert_eq!(cost::of(&model, &[("batch", 3)]).unwrap()[0].cost.other_operations, 318);
 }
 
 #[test]

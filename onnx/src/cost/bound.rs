@@ -36,7 +36,7 @@ impl Bound {
         let sizes: HashMap<&str, usize> = sizes.iter().copied().collect();
         let size = |value: &str, dim: &Dim| match dim {
             Dim::Known(size) => Ok(*size),
-            Dim::Symbol(name) => sizes.get(name.as_str()).copied().ok_or_else(|| {
+            Dim::Symbol(name) => product(name, &sizes).ok_or_else(|| {
                 let known: Vec<_> = sizes.keys().copied().collect();
                 let known = known.join(", ");
                 Error::model(format!(
@@ -58,6 +58,15 @@ impl Bound {
     pub(super) fn bytes(&self, name: &str) -> u64 {
         self.values.get(name).map_or(0, Value::bytes)
     }
+}
+
+/// The size of `batch`, or of a product such as `106*batch`.
+fn product(symbol: &str, sizes: &HashMap<&str, usize>) -> Option<usize> {
+    let factor = |text: &str| sizes.get(text).copied().or_else(|| text.parse().ok());
+    symbol
+        .split('*')
+        .map(|text| factor(text.trim()))
+        .try_fold(1usize, |product, size| product.checked_mul(size?))
 }
 
 /// As [`Model::infer_shapes`], but a node of an unknown operator is taken at its word.
