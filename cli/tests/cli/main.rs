@@ -12,9 +12,9 @@ mod bad_input;
 mod bench;
 mod engines;
 mod fixture;
+mod forms;
 #[cfg(target_os = "linux")]
 mod gpu;
-mod forms;
 mod interrupted;
 mod pipeline;
 mod random;

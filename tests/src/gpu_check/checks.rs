@@ -109,11 +109,11 @@ impl Run<'_> {
         self.record(name, Outcome::NotRun(why.to_owned()), None, Vec::new(), Value::Null);
     }
 
-    /// A command of `parity`, judged by its rows on an engine.
+    /// A command of `parity`, judged by its rows on an engine, with whichever graph.
     fn rows(&mut self, name: &str, said: &Said, engine: &str) {
         let data = said.json().unwrap_or(Value::Null);
         let rows = data["rows"].as_array().into_iter().flatten();
-        let rows: Vec<&Value> = rows.filter(|row| row["engine"] == engine).collect();
+        let rows: Vec<&Value> = rows.filter(|row| is_of(row, engine)).collect();
         let failed = rows.iter().filter(|row| row["ok"] != true).count();
         let error = |row: &&Value| row["error"].as_f64().zip(row["tolerance"].as_f64());
         let worst = rows.iter().filter_map(error).max_by(|a, b| (a.0 / a.1).total_cmp(&(b.0 / b.1)));
@@ -276,4 +276,10 @@ impl Run<'_> {
         )?;
         self.latency(name, engine, &small.what())
     }
+}
+
+/// Whether a row is an engine's: `ort-cuda`, or `ort-cuda, for ort-cuda`.
+fn is_of(row: &Value, engine: &str) -> bool {
+    let rest = row["engine"].as_str().and_then(|name| name.strip_prefix(engine));
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(", "))
 }

@@ -15,8 +15,8 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Engines that every point is measured on.
-const ENGINES: [&str; 2] = ["ort-cpu", "tract"];
+/// Engines that every point is measured on, each with a graph written for it.
+const ENGINES: [(&str, &str); 2] = [("ort-cpu", "ort-cpu"), ("tract", "portable")];
 
 /// What was measured at a point.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -47,13 +47,13 @@ pub(crate) fn sweep(out: &Path, quick: bool, avdit: Option<PathBuf>) -> Result<(
     let (mut rows, mut done): (Vec<Row>, Vec<(Point, &str)>) = (Vec::new(), Vec::new());
     for axis in Axis::ALL {
         for point in axis.points(quick, processors) {
-            let model = export(&avdit, &models, &point)?;
-            for engine in ENGINES {
+            for (engine, target) in ENGINES {
                 // The base lies on every axis and is measured once.
                 let known = done.iter().position(|seen| *seen == (point, engine));
                 let result = match known {
                     Some(place) => rows[place].result.clone(),
                     None => {
+                        let model = export(&avdit, &models, &point, target)?;
                         measure(&avdit, &model, &point, engine, quick).map_err(|error| format!("{error:#}"))
                     }
                 };
@@ -93,14 +93,14 @@ fn build() -> Result<PathBuf> {
 }
 
 /// Exports the network of a point, unless it is there.
-fn export(avdit: &Path, models: &Path, point: &Point) -> Result<PathBuf> {
-    let model = models.join(point.model());
+fn export(avdit: &Path, models: &Path, point: &Point, target: &str) -> Result<PathBuf> {
+    let model = models.join(format!("{}-{target}", point.model()));
     if !model.exists() {
         let config = models.join("network.toml");
         std::fs::write(&config, point.toml()).with_context(|| config.display().to_string())?;
         let mut command = Command::new(avdit);
         command
-            .args(["export", "--random", "0", "--check", "none", "--config"])
+            .args(["export", "--random", "0", "--check", "none", "--target", target, "--config"])
             .arg(&config)
             .arg("-o")
             .arg(&model);
@@ -112,7 +112,7 @@ fn export(avdit: &Path, models: &Path, point: &Point) -> Result<PathBuf> {
 fn measure(avdit: &Path, model: &Path, point: &Point, engine: &str, quick: bool) -> Result<Figures> {
     let (runs, seconds) = if quick { ("2", "0.3") } else { ("5", "3") };
     let mut command = Command::new(avdit);
-    command.arg("bench").arg(model).args(["--json", "--steps", "2", "--engine", engine]);
+    command.arg("bench").arg(model).args(["--json", "--no-limits", "--steps", "2", "--engine", engine]);
     command.args(["--min-runs", runs, "--duration-s", seconds]);
     command.args(["--threads", &point.threads.to_string(), "--batch", &point.batch.to_string()]);
     let text = output(&mut command)?;
@@ -120,16 +120,15 @@ fn measure(avdit: &Path, model: &Path, point: &Point, engine: &str, quick: bool)
     figures(&json).with_context(|| format!("`{}`", shown(&command)))
 }
 
-/// The figures in what `avdit bench --json` writes: the report of its only row, or the report alone.
+/// The figures of the only row in what `avdit bench --json` writes.
 fn figures(json: &Value) -> Result<Figures> {
-    let report = json.pointer("/rows/0/report").unwrap_or(json);
-    let number = |path: &str| report.pointer(path).and_then(Value::as_f64);
+    let number = |path: &str| json.pointer(&format!("/rows/0/measured{path}")).and_then(Value::as_f64);
     let needed = |path: &str| number(path).with_context(|| format!("its result has no number at {path}"));
     Ok(Figures {
         p50_ms: needed("/step_ms/p50")?,
         p90_ms: needed("/step_ms/p90")?,
-        cpu_ms: needed("/cpu/ms_per_step")?,
-        peak_bytes: number("/peak_memory_bytes"),
+        cpu_ms: needed("/cpu_ms_per_step")?,
+        peak_bytes: number("/memory/run_peak_bytes"),
     })
 }
 
@@ -233,14 +232,13 @@ mod tests {
     }
 
     #[test]
-    fn figures_are_read_from_a_row_or_a_report() {
-        let report = json!({
-            "step_ms": { "p50": 2.0, "p90": 3.0 }, "cpu": { "ms_per_step": 4.0 }, "peak_memory_bytes": 5,
+    fn figures_are_those_of_the_row() {
+        let measured = json!({
+            "step_ms": { "p50": 2.0, "p90": 3.0 }, "cpu_ms_per_step": 4.0, "memory": { "run_peak_bytes": 5 },
         });
         let expected = Figures { p50_ms: 2.0, p90_ms: 3.0, cpu_ms: 4.0, peak_bytes: Some(5.0) };
-        assert_eq!(figures(&report).unwrap(), expected);
-        assert_eq!(figures(&json!({ "rows": [{ "report": report }] })).unwrap(), expected);
-        let error = figures(&json!({ "rows": [{ "error": "no" }] })).unwrap_err().to_string();
+        assert_eq!(figures(&json!({ "rows": [{ "measured": measured }] })).unwrap(), expected);
+        let error = figures(&json!({ "rows": [{ "measured": null }] })).unwrap_err().to_string();
         assert_eq!(error, "its result has no number at /step_ms/p50");
     }
 
