@@ -134,8 +134,7 @@ fn figures(json: &Value) -> Result<Figures> {
 
 /// For each engine what was measured along an axis, and what it would be if it grew from the base as the work does.
 fn curves(rows: &[Row], axis: Axis) -> Vec<Curve> {
-    let of_engine = |engine: &&'static str| {
-        let engine: &'static str = engine;
+    let of_engine = |&(engine, _): &(&'static str, &str)| {
         let measured = rows.iter().filter(|row| row.axis == axis && row.engine == engine);
         let measured: Vec<(Point, f64)> =
             measured.filter_map(|row| Some((row.point, row.result.as_ref().ok()?.p50_ms))).collect();
@@ -191,7 +190,7 @@ fn markdown(rows: &[Row]) -> String {
     );
     for axis in Axis::ALL {
         let of_axis: Vec<&Row> = rows.iter().filter(|row| row.axis == axis).collect();
-        let heads = ENGINES.map(|engine| format!(" {engine} ms | CPU ms | GFLOP/s |")).concat();
+        let heads = ENGINES.map(|(engine, _)| format!(" {engine} ms | CPU ms | GFLOP/s |")).concat();
         let _ = writeln!(
             text,
             "\n| {} | GFLOP |{heads}\n|---:|---:|{}",
@@ -224,10 +223,10 @@ mod tests {
         let row = |point: Point, engine, result| Row { axis: Axis::Depth, point, engine, result };
         let deeper = Point { depth: 12, ..BASE };
         vec![
-            row(BASE, ENGINES[0], Ok(figures(10.0))),
-            row(BASE, ENGINES[1], Err("no \"library\"\nhere".into())),
-            row(deeper, ENGINES[0], Ok(figures(25.0))),
-            row(deeper, ENGINES[1], Ok(figures(30.0))),
+            row(BASE, ENGINES[0].0, Ok(figures(10.0))),
+            row(BASE, ENGINES[1].0, Err("no \"library\"\nhere".into())),
+            row(deeper, ENGINES[0].0, Ok(figures(25.0))),
+            row(deeper, ENGINES[1].0, Ok(figures(30.0))),
         ]
     }
 
