@@ -192,6 +192,8 @@ pub struct Opened {
     pub version: String,
     /// The library it was loaded from; none if it is part of this program.
     pub library: Option<PathBuf>,
+    /// The file of the network that ran: the graph, or a checkpoint on Candle.
+    pub network: PathBuf,
     /// Threads that it was given.
     pub threads: usize,
     /// Loading that library.

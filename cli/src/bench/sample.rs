@@ -111,6 +111,7 @@ pub fn measured(ms: f64) -> Measured {
         opened: Opened {
             version: "1.31.1".into(),
             library: Some("lib/libonnxruntime.so.1.31.1".into()),
+            network: "model/model.onnx".into(),
             threads: 2,
             library_load_ms: Some(20.0),
             load_ms: 80.0,

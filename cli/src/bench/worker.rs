@@ -115,6 +115,7 @@ fn case(job: &CaseJob, input: &Stdin, mut meter: Option<Box<dyn Meter>>) -> Resu
     tell(&Reply::Opened(Box::new(Opened {
         version: facts.version.clone(),
         library: facts.library.clone(),
+        network: facts.graph.path.clone(),
         threads: facts.threads,
         library_load_ms,
         load_ms: facts.load_ms,

@@ -33,6 +33,8 @@ pub fn run(args: &BenchArgs) -> Result<()> {
     }
     match args.json {
         true => say_json(&result)?,
+        // The error tells what failed.
+        false if result.rows.iter().all(|row| row.measured.is_none()) => {}
         false => say_result(&result),
     }
     failed(&result.rows)
@@ -96,6 +98,8 @@ fn measure(args: &BenchArgs) -> Result<BenchResult> {
         true => (Vec::new(), run()),
         false => bench::measure_limits(&cases, run),
     };
+    // What the machine can do is no answer where nothing ran.
+    let limits = if outcomes.iter().any(|outcome| outcome.failure.is_none()) { limits } else { Vec::new() };
     let rows = cases.iter().zip(outcomes).map(|(case, outcome)| bench::row(case, outcome, &limits, &machine));
     Ok(BenchResult {
         schema: SCHEMA.to_owned(),

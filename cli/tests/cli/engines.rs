@@ -24,7 +24,14 @@ fn a_gpu_engine_on_a_machine_without_one_is_an_error_and_no_number() {
         for extra in [&[][..], &["--allow-fallback"], &["--json"]] {
             let args = [&["bench", &model, "--engine", engine, "--steps", "1"], extra].concat();
             let said = avdit(&args).refused(NO_PROVIDER, &[engine, "cannot run here", "hint: ", "ort-cpu"]);
-            assert_eq!(said.out, "");
+            if extra == ["--json"] {
+                let result: serde_json::Value = serde_json::from_str(&said.out).unwrap();
+                let row = &result["rows"][0];
+                assert!(row["measured"].is_null() && row["failed"]["exit_code"] == NO_PROVIDER, "{row}");
+                assert_eq!(result["limits"], serde_json::json!([]));
+            } else {
+                assert_eq!(said.out, "");
+            }
         }
     }
 }

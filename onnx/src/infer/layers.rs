@@ -8,15 +8,14 @@ use crate::types::{Dim, show};
 pub(crate) fn gemm(site: &Site<'_>) -> Inferred {
     let (x, weight) = (site.input(0)?, site.input(1)?);
     same_type(x, weight)?;
-    for name in ["transA", "transB"] {
-        if attribute::int_or(site.node, name, 0) != 0 {
-            return Err(format!("{name} is not supported"));
-        }
-    }
     if [x, weight].iter().any(|value| value.shape.len() != 2) {
         return Err(format!("{} and {} are not two matrices", show(&x.shape), show(&weight.shape)));
     }
-    let shape = product(&x.shape, &weight.shape)?;
+    let matrix = |shape: &[Dim], transposed: &str| match attribute::int_or(site.node, transposed, 0) {
+        0 => shape.to_vec(),
+        _ => shape.iter().rev().cloned().collect(),
+    };
+    let shape = product(&matrix(&x.shape, "transA"), &matrix(&weight.shape, "transB"))?;
     if site.node.input.len() > 2 {
         let c = site.input(2)?;
         same_type(x, c)?;

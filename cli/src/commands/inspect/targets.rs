@@ -7,9 +7,6 @@ use avdit_nets::AvditConfig;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// The names of targets; a version that lacks one says so.
-const NAMES: [&str; 4] = ["portable", "ort-cpu", "ort-cuda", "tensorrt"];
-
 /// This model and the plain network at every target.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
@@ -101,19 +98,17 @@ impl Target {
 
 /// The network as a graph for every target.
 pub fn all(config: &ModelConfig, batch: usize) -> Result<Vec<Target>> {
-    NAMES.into_iter().map(|name| target(name, config, batch)).collect()
+    Lowering::ALL.into_iter().map(|lowering| target(lowering, config, batch)).collect()
 }
 
-fn target(name: &str, config: &ModelConfig, batch: usize) -> Result<Target> {
+fn target(lowering: Lowering, config: &ModelConfig, batch: usize) -> Result<Target> {
+    let name = lowering.name();
     let unknown =
         |problem: String| Target { target: name.to_owned(), problem: Some(problem), ..Target::default() };
-    let Ok(lowering) = serde_json::from_value::<Lowering>(name.into()) else {
-        return Ok(unknown("this version does not export for it".to_owned()));
-    };
     let options = ExportOptions { lowering, ..ExportOptions::default() };
     let at = |depth: usize| -> Result<Target> {
         let network = AvditConfig { depth, ..config.network.clone() };
-        let model = export_avdit(&network, &Zeros::of(&network), &config.spec, &options)?;
+        let model = export_avdit(&network, &Plain::of(&network), &config.spec, &options)?;
         Ok(Target::of(name, &Analysis::of(&model, batch)?))
     };
     match at(1).and_then(|one| Ok((one, at(2)?))) {
@@ -122,16 +117,16 @@ fn target(name: &str, config: &ModelConfig, batch: usize) -> Result<Target> {
     }
 }
 
-/// Weights that cost nothing to make.
-struct Zeros(BTreeMap<String, Vec<usize>>);
+/// Weights that cost nothing to make. Zeros would not do: the exporter leaves out a bias that is zero.
+struct Plain(BTreeMap<String, Vec<usize>>);
 
-impl Zeros {
+impl Plain {
     fn of(network: &AvditConfig) -> Self {
         Self(network.parameters().into_iter().map(|parameter| (parameter.name, parameter.shape)).collect())
     }
 }
 
-impl WeightSource for Zeros {
+impl WeightSource for Plain {
     fn names(&self) -> Vec<String> {
         self.0.keys().cloned().collect()
     }
@@ -142,7 +137,7 @@ impl WeightSource for Zeros {
 
     fn load(&self, name: &str) -> Result<Vec<f32>, Box<dyn std::error::Error + Send + Sync>> {
         let shape = self.0.get(name).ok_or_else(|| format!("there is no tensor {name}"))?;
-        Ok(vec![0.0; shape.iter().product()])
+        Ok(vec![0.01; shape.iter().product()])
     }
 }
 
@@ -164,7 +159,7 @@ mod tests {
         for foretold in all(&config, 2).unwrap().into_iter().filter(|target| target.problem.is_none()) {
             let lowering = serde_json::from_value(foretold.target.clone().into()).unwrap();
             let options = ExportOptions { lowering, ..ExportOptions::default() };
-            let model = export_avdit(&network, &Zeros::of(&network), &spec, &options).unwrap();
+            let model = export_avdit(&network, &Plain::of(&network), &spec, &options).unwrap();
             let whole = Target::of(&foretold.target, &Analysis::of(&model, 2).unwrap());
             assert_eq!(format!("{foretold:?}"), format!("{whole:?}"));
         }
