@@ -1,6 +1,5 @@
 //! tract: one plan per batch, made for concrete shapes.
 
-mod attention;
 mod operators;
 mod record;
 mod step;
@@ -244,12 +243,11 @@ fn values(tensor: &Tensor) -> TractResult<&[f32]> {
 }
 
 /// The graph with its weights, as tract reads it.
-fn parse(graph: &GraphFacts, mut proto: ModelProto) -> Result<InferenceModel> {
+fn parse(graph: &GraphFacts, proto: ModelProto) -> Result<InferenceModel> {
     let onnx = tract_onnx::onnx().with_ignore_value_info(true);
     if let Some(reason) = proto.graph.as_ref().and_then(|proto| operators::refusal(&onnx, proto)) {
         return Err(engine_error("read", graph, reason));
     }
-    proto.graph.iter_mut().for_each(attention::fuse);
     guarded("read", graph, || {
         let folder = graph.path.parent().and_then(Path::to_str);
         let parsed = onnx.parse(&proto, folder)?;

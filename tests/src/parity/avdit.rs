@@ -21,7 +21,7 @@ const SAME_TABLE: f64 = 1e-11;
 fn targets(engine: EngineKind) -> &'static [Lowering] {
     use Lowering::{OrtCpu, OrtCuda, Portable, TensorRt};
     match engine {
-        EngineKind::Tract => &[Portable, OrtCpu, TensorRt],
+        EngineKind::Tract => &[Portable, TensorRt],
         EngineKind::OrtCuda => &[Portable, OrtCuda],
         EngineKind::OrtTensorRt => &[TensorRt],
         _ => &[Portable, OrtCpu, OrtCuda, TensorRt],

@@ -6,17 +6,22 @@ use tract_onnx::pb;
 /// Operators of other domains that tract would take for ONNX's operator of the same name, whose inputs differ.
 const MISTAKEN: [(&str, &str); 1] = [("com.microsoft", "Attention")];
 
+const HINT: &str = "\n\nhint: `avdit export --target portable` writes a graph that it runs";
+
 /// More axes than any tensor has.
 const MAX_RANK: u64 = 64;
 
 /// Why tract cannot take a graph, if that can be seen in its nodes.
 pub(super) fn refusal(onnx: &tract_onnx::Onnx, graph: &pb::GraphProto) -> Option<String> {
     if let Some(names) = missing(onnx, graph) {
-        let hint = match names.contains("com.microsoft") {
-            true => "\n\nhint: `avdit export --target portable` writes a graph that it runs",
-            false => "",
-        };
+        let hint = if names.contains("com.microsoft") { HINT } else { "" };
         return Some(format!("it does not have the operators {names}{hint}"));
+    }
+    let own_threads = ("com.microsoft", "MultiHeadAttention");
+    if graph.node.iter().any(|node| (node.domain.as_str(), node.op_type.as_str()) == own_threads) {
+        let reason =
+            "its com.microsoft.MultiHeadAttention takes threads that it was not given, and twice the time";
+        return Some(format!("{reason}{HINT}"));
     }
     graph.node.iter().find_map(|node| {
         let wrong = node.attribute.iter().find(|attribute| is_endless(&node.op_type, attribute))?;
