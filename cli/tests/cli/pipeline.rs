@@ -151,7 +151,8 @@ fn the_exported_graph_is_accepted_by_onnx_and_gives_python_the_same_numbers() {
         assert!(said.contains(&format!("for {target}\n")), "{said}");
         assert!(model.join("model.onnx_data").is_file());
         assert_eq!(ExportRecord::read(&model).unwrap().lowering.name(), target);
-        write_inputs_and_outputs(&model, &io);
+        let plain = ["portable", "tensorrt"].contains(&target);
+        write_inputs_and_outputs(&model, if plain { EngineKind::Tract } else { EngineKind::OrtCpu }, &io);
         let output = check(&io);
         assert!(output.status.success(), "{target}: {}", String::from_utf8_lossy(&output.stderr));
     }
@@ -163,10 +164,10 @@ fn the_exported_graph_is_accepted_by_onnx_and_gives_python_the_same_numbers() {
     assert!(!check(&io).status.success());
 }
 
-/// Random inputs of a model and what tract makes of them.
-fn write_inputs_and_outputs(model: &Path, path: &Path) {
+/// Random inputs of a model and what an engine makes of them.
+fn write_inputs_and_outputs(model: &Path, kind: EngineKind, path: &Path) {
     let options = EngineOptions { threads: 1, batch: 2, ..EngineOptions::default() };
-    let mut engine = avdit_runtime::open(model, EngineKind::Tract, &options).unwrap();
+    let mut engine = avdit_runtime::open(model, kind, &options).unwrap();
     let layout = engine.spec().layout.clone();
     let (mut noisy, mut out) = (Latents::zeros(&layout, 2), Latents::zeros(&layout, 2));
     for modality in Modality::ALL {

@@ -18,7 +18,9 @@ fn at_every_level_of_the_schedule_the_prediction_is_the_same() {
         let mut engine = open(folder.path(), kind, &one_thread()).unwrap();
         assert_eq!(engine.facts().graph.frozen.as_ref(), Some(&schedule));
         for batch in [1, 3] {
-            let (tolerance, levels) = (Tolerance::SAME_MATH, Some(schedule.levels.as_slice()));
+            // Both sides round, each within SAME_MATH of the exact network: 2.03e-5 was measured.
+            let tolerance = Tolerance { relative: 2.0 * Tolerance::SAME_MATH.relative };
+            let levels = Some(schedule.levels.as_slice());
             let cases = Cases { count: 21, seed: 3, batch, levels };
             let report = validate_levels(reference.as_mut(), engine.as_mut(), &cases, tolerance).unwrap();
             assert!(report.passed, "{kind} {:?}", report.worst());
