@@ -89,7 +89,7 @@ pub fn validate(
 /// level for each cell, for each segment, and for all.
 ///
 /// # Errors
-/// [`Error::Mismatch`] if they are not denoisers of the same thing or there is nothing to compare; [`Error::Core`]
+/// [`Error::Mismatch`](crate::Error::Mismatch) if they are not denoisers of the same thing or there is nothing to compare; [`Error::Core`](crate::Error::Core)
 /// if one of them fails.
 pub fn validate_batches(
     reference: &mut dyn Denoiser,

@@ -163,7 +163,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("a.tar.gz");
         std::fs::write(&file, b"0123456789").unwrap();
-        assert_eq!(split(&file, 10).unwrap(), [file.clone()]);
+        assert_eq!(split(&file, 10).unwrap(), std::slice::from_ref(&file));
         let parts = split(&file, 4).unwrap();
         assert_eq!(
             parts.iter().map(|part| name(part)).collect::<Vec<_>>(),
