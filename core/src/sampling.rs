@@ -83,7 +83,8 @@ pub enum Event {
 /// `given`, result: `(B, F, C, H, W)` and `(B, A, Ca)`; of `given` only the given cells are read.
 /// # Errors
 /// [`Error::Count`] or [`Error::Value`] for a request that does not fit the network or its schedule;
-/// [`Error::NotFinite`] naming the given latents, or the step and modality whose prediction is not finite; the
+/// [`Error::NotFinite`] naming the given latents, or the step and modality whose prediction is not finite (of a fused step on a
+/// device: the latents after the last); the
 /// network's own.
 pub fn sample(
     denoiser: &mut dyn Denoiser,

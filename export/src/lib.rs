@@ -37,7 +37,5 @@ pub use random::RandomWeights;
 pub use recorder::{Recorder, Value};
 pub use records::{ExportRecord, FileRecord, ModelConfig, NotChecked, Provenance};
 pub use reference::Reference;
-pub use validate::{
-    CaseParity, ParityReport, Tolerance, validate, validate_batches, validate_levels, validate_samples,
-};
+pub use validate::{CaseParity, ParityReport, Tolerance, validate, validate_batches, validate_levels};
 pub use weights::{WeightMap, WeightSource, weight_map};

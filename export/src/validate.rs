@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::expected::{Cases, Expected};
-use avdit_core::{Denoiser, SampleRequest};
+use avdit_core::Denoiser;
 use serde::{Deserialize, Serialize};
 
 /// How two denoisers are compared.
@@ -114,20 +114,6 @@ pub fn validate_levels(
     tolerance: Tolerance,
 ) -> Result<ParityReport> {
     Expected::predictions(reference, cases)?.compare(candidate, tolerance)
-}
-
-/// Samples with both by the same requests, and compares the latents: whether a graph that moves latents by itself
-/// samples what the network and the sampler do.
-///
-/// # Errors
-/// As [`validate_batches`], and as [`sample`](avdit_core::sampling::sample).
-pub fn validate_samples(
-    reference: &mut dyn Denoiser,
-    candidate: &mut dyn Denoiser,
-    requests: &[SampleRequest],
-    tolerance: Tolerance,
-) -> Result<ParityReport> {
-    Expected::samples(reference, requests)?.compare(candidate, tolerance)
 }
 
 pub(crate) fn compare(

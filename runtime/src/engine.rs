@@ -35,7 +35,8 @@ pub trait Engine: Denoiser + Send {
     /// What runs, on what, and how long it took to get there.
     fn facts(&self) -> &EngineFacts;
 
-    /// Time inside the graph during the last prediction or step, without the copies in and out.
+    /// Time inside the graph during the last prediction or step, without the copies in and out; where the engine has a
+    /// device, a prediction's copies to it and back are inside, a fused step's are not.
     fn last_run(&self) -> Duration;
 
     /// Ends profiling, where it was asked for, and returns the file with the profile of what ran until now.
@@ -109,6 +110,14 @@ fn check_step(
     noise: Option<&Latents>,
 ) -> avdit_core::Result<()> {
     avdit_core::Error::check_count("batch of the coefficients", batch, coefficients.batch())?;
+    if graph.step != Some(coefficients.form()) {
+        let expected = format!("{:?}", graph.step);
+        return Err(avdit_core::Error::value(
+            "form of the coefficients",
+            expected,
+            format!("{:?}", coefficients.form()),
+        ));
+    }
     check_levels(spec, graph, levels, batch)?;
     match noise {
         Some(noise) => {

@@ -110,6 +110,7 @@ impl Wanted {
                 profile,
                 workspace: options.tensorrt.workspace,
                 builder_level: options.tensorrt.builder_level,
+                tf32_override: std::env::var("NVIDIA_TF32_OVERRIDE").ok(),
                 fallback: options.allow_fallback,
                 gpu: facts.name,
                 sm: facts.sm,

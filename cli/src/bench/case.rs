@@ -55,6 +55,23 @@ impl Case {
         Sampling { sampler, steps, batch: self.job.options.batch, task, guidance }
     }
 
+    /// How the graph was written and the engine set up, where that is not the default.
+    pub fn setup(&self) -> Vec<String> {
+        let options = &self.job.options;
+        let is_gpu = matches!(self.job.engine, EngineKind::OrtCuda | EngineKind::OrtTensorRt);
+        let forbids_tf32 = std::env::var("NVIDIA_TF32_OVERRIDE").is_ok_and(|value| value == "0");
+        let said = [
+            (options.spin, "spinning"),
+            (is_gpu && options.allow_fallback, "fallback allowed"),
+            (self.job.engine == EngineKind::OrtCuda && options.cuda.tf32, "TF32"),
+            (is_gpu && options.cuda.graph, "captured"),
+            // TensorRT takes it unless the environment forbids it.
+            (self.job.engine == EngineKind::OrtTensorRt && !forbids_tf32, "TF32"),
+        ];
+        let said = said.into_iter().filter(|(yes, _)| *yes).map(|(_, words)| words.to_owned());
+        self.model.form.iter().cloned().chain(said).collect()
+    }
+
     /// In a word or two, for progress.
     pub fn label(&self) -> String {
         let CaseJob { engine, options, .. } = &self.job;
@@ -82,9 +99,24 @@ fn facts(folder: &Path) -> ModelFacts {
     ModelFacts {
         name: name.into_owned(),
         precision: precision(folder).ok().flatten(),
+        form: form(folder),
         bytes,
         path: folder.to_owned(),
     }
+}
+
+/// What `export.json` and `config.json` say of a graph beyond the plain, portable network.
+fn form(folder: &Path) -> Vec<String> {
+    let json = |name: &str| -> serde_json::Value {
+        let text = std::fs::read_to_string(folder.join(name)).unwrap_or_default();
+        serde_json::from_str(&text).unwrap_or_default()
+    };
+    let (record, config) = (json("export.json"), json("config.json"));
+    let target = record["lowering"].as_str().filter(|target| *target != "portable");
+    let target = target.map(|target| format!("for {target}"));
+    let frozen = config["frozen"]["steps"].as_u64().map(|steps| format!("frozen for {steps} steps"));
+    let step = config["step"].is_object().then(|| "fused step".to_owned());
+    target.into_iter().chain(frozen).chain(step).collect()
 }
 
 /// The precision of a model: what `export.json` says its weights are.
@@ -132,5 +164,10 @@ mod tests {
             std::fs::write(folder.path().join("export.json"), format!("{{\"dtype\":\"{dtype}\"}}")).unwrap();
             assert_eq!(facts(folder.path()).precision, precision, "{dtype}");
         }
+        assert!(facts(folder.path()).form.is_empty());
+        std::fs::write(folder.path().join("export.json"), "{\"lowering\":\"ort-cpu\"}").unwrap();
+        let config = "{\"frozen\":{\"steps\":20},\"step\":{\"history\":3}}";
+        std::fs::write(folder.path().join("config.json"), config).unwrap();
+        assert_eq!(facts(folder.path()).form, ["for ort-cpu", "frozen for 20 steps", "fused step"]);
     }
 }

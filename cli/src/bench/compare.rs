@@ -6,7 +6,7 @@
 
 mod bootstrap;
 
-use super::result::{BenchResult, Measured, Row};
+use super::result::{BenchResult, Limit, Measured, Row};
 use anyhow::{Context, Result, bail};
 use bootstrap::Interval;
 use serde::Serialize;
@@ -14,6 +14,9 @@ use std::path::Path;
 
 /// Runs of a case, at least, for a verdict.
 const MIN_RUNS: usize = 5;
+
+/// Limits of one machine in one state, read in processor time, differ by less.
+const SAME_LIMIT: f64 = 0.25;
 
 /// A comparison, schema `avdit-compare/1`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -94,7 +97,7 @@ pub struct Pair {
     pub verdict: Verdict,
     /// Whether the gate fails for it.
     pub regressed: bool,
-    /// Versions of the engine, where they differ: A's, B's.
+    /// Engine's version, graph's form and set-up, where they differ: A's, B's.
     pub versions: Option<(String, String)>,
 }
 
@@ -181,11 +184,26 @@ pub fn differences(a: &BenchResult, b: &BenchResult) -> Vec<Difference> {
         devices.join("; ")
     };
     let (first, second) = (devices(a), devices(b));
-    if !first.is_empty() && !second.is_empty() {
-        pairs.push(("device", first, second));
-    }
+    pairs.push(("device", first, second));
+    pairs.extend(limits(a, b));
     let differing = pairs.into_iter().filter(|(_, a, b)| a != b);
     differing.map(|(what, a, b)| Difference { what: what.to_owned(), a, b }).collect()
+}
+
+/// Limits that both have read and that are further apart than one machine's in one state are.
+fn limits(a: &BenchResult, b: &BenchResult) -> Vec<(&'static str, String, String)> {
+    let same = |x: &&Limit, y: &Limit| {
+        (&x.engine, x.precision, x.threads, &x.unit) == (&y.engine, y.precision, y.threads, &y.unit)
+    };
+    let pairs = a.limits.iter().filter_map(|x| Some((x, b.limits.iter().find(|y| same(y, x))?)));
+    let apart = pairs.filter_map(|(x, y)| {
+        let (u, v) = (x.per_cpu_second?, y.per_cpu_second?);
+        let what =
+            if x.engine.is_some() { "matrix products in processor time" } else { "bandwidth of memory" };
+        let text = |value: f64| format!("{value:.1} {}", x.unit);
+        ((u - v).abs() > SAME_LIMIT * u.max(v)).then(|| (what, text(u), text(v)))
+    });
+    apart.collect()
 }
 
 /// Sets two results beside each other.
@@ -209,6 +227,12 @@ pub fn compare(
         rows,
         notes: notes(a, b),
     }
+}
+
+/// A case that is twice in a result, so that nothing tells which of the rows is meant.
+pub fn repeated(result: &BenchResult) -> Option<String> {
+    let keys: Vec<_> = result.rows.iter().map(key).collect();
+    keys.iter().enumerate().find(|(i, key)| keys[..*i].contains(key)).map(|(_, key)| key.clone())
 }
 
 /// What must be the same for two rows to be the same case.
@@ -246,7 +270,11 @@ fn pair(a: Option<&Row>, b: Option<&Row>, figure: Figure, max_regression: Option
         (Some(ratio), Verdict::Slower) => ratio.estimate > 1.0 + most,
         (_, verdict) => verdict == Verdict::FailedInB,
     });
-    let version = |m: &Option<Measured>| m.as_ref().map(|m| m.opened.version.clone());
+    let version = |row: Option<&Row>| {
+        let row = row?;
+        let version = row.measured.as_ref()?.opened.version.clone();
+        Some(std::iter::once(version).chain(row.setup.iter().cloned()).collect::<Vec<_>>().join(", "))
+    };
     let middle = |m: &Option<Measured>| {
         m.as_ref().map(|m| bootstrap::median(figure.of(m).to_vec())).filter(|ms| ms.is_finite())
     };
@@ -257,7 +285,7 @@ fn pair(a: Option<&Row>, b: Option<&Row>, figure: Figure, max_regression: Option
         ratio,
         verdict,
         regressed,
-        versions: version(&of_a).zip(version(&of_b)).filter(|(a, b)| a != b),
+        versions: version(a).zip(version(b)).filter(|(a, b)| a != b),
     }
 }
 

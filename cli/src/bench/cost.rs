@@ -4,11 +4,14 @@ use avdit_onnx::{Model, cost};
 use std::path::Path;
 
 /// Multiplications and additions (two for each multiply-add) of one run of the graph for `batch` clips; `None` if the
-/// folder holds no graph that can be accounted for. Matrix products alone: norms, activations and sums are not
+/// folder holds no graph, or one with operators that cannot be accounted for. Matrix products alone: norms, activations and sums are not
 /// counted.
 pub fn prediction_flop(folder: &Path, batch: usize) -> Option<f64> {
     let model = Model::read_graph(folder.join("model.onnx")).ok()?;
     let nodes = cost::of(&model, &[("batch", batch)]).ok()?;
+    if nodes.iter().any(|node| !node.is_counted) {
+        return None;
+    }
     let multiply_adds: u64 = nodes.iter().map(|node| node.cost.multiply_adds).sum();
     Some(2.0 * multiply_adds as f64)
 }

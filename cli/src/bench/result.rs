@@ -83,6 +83,8 @@ pub struct Row {
     pub threads: usize,
     /// What was sampled.
     pub sampling: Sampling,
+    /// How the graph was written and the engine set up, where that is not the default.
+    pub setup: Vec<String>,
     /// What came of it; none if it failed.
     pub measured: Option<Measured>,
     /// Why there is nothing.
@@ -102,6 +104,8 @@ pub struct ModelFacts {
     pub path: PathBuf,
     /// The precision of its weights, where it can be read.
     pub precision: Option<Precision>,
+    /// The target, frozen schedule and fused step of its graph, as far as it has them.
+    pub form: Vec<String>,
     /// Its graph and the weights beside it.
     pub bytes: Option<u64>,
 }

@@ -22,6 +22,7 @@ pub fn row(case: &Case, outcome: Outcome, limits: &[Limit], machine: &Machine) -
         engine: case.job.engine.name().to_owned(),
         threads: case.job.options.threads,
         sampling: case.sampling(),
+        setup: case.setup(),
         measured,
         failed: failure,
         notes,

@@ -103,7 +103,7 @@ fn case(job: &CaseJob, input: &Stdin, mut meter: Option<Box<dyn Meter>>) -> Resu
     };
     let engine = engines::open(&job.model, job.engine, &job.options)?;
     let open_peak_bytes = peak_memory_bytes();
-    reset_peak_memory();
+    let is_reset = reset_peak_memory();
     let mut sampler = Sampler { engine, request, given };
 
     let (warming, warm_up) = (Instant::now(), Duration::from_millis(job.warm_up_ms));
@@ -145,7 +145,7 @@ fn case(job: &CaseJob, input: &Stdin, mut meter: Option<Box<dyn Meter>>) -> Resu
                 latents = sample.latents;
             }
             Command::Finish => {
-                let memory = memory(start_bytes, open_peak_bytes, weights);
+                let memory = memory(start_bytes.filter(|_| is_reset), open_peak_bytes, weights);
                 let clips = runs * sampler.request.batch;
                 let device = meter.as_mut().map(|meter| meter.finish(clips));
                 let (clip_seconds, decode) = decode(job, &latents)?;

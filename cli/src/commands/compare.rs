@@ -1,7 +1,7 @@
 //! `avdit compare`: two results of `bench` side by side.
 
 use crate::args::CompareArgs;
-use crate::bench::compare::{Comparison, Pair, compare, differences, read};
+use crate::bench::compare::{Comparison, Pair, compare, differences, read, repeated};
 use crate::bench::tables::{Table, text};
 use crate::exit::Coded;
 use crate::output::{say, say_json};
@@ -11,6 +11,12 @@ use anyhow::{Result, bail};
 pub fn run(args: &CompareArgs) -> Result<()> {
     let (a, b) = (read(&args.a)?, read(&args.b)?);
     let (a_name, b_name) = (args.a.display().to_string(), args.b.display().to_string());
+    for (name, result) in [(&a_name, &a), (&b_name, &b)] {
+        if let Some(case) = repeated(result) {
+            let hint = "give model folders names of their own and measure again";
+            bail!(Coded::bad_input(format!("{name}: two rows are '{case}'\n\nhint: {hint}")));
+        }
+    }
     let differing = differences(&a, &b);
     if !differing.is_empty() && !args.force {
         let list: String = differing.iter().map(|d| format!("\n  {}: {} / {}", d.what, d.a, d.b)).collect();
@@ -26,6 +32,10 @@ pub fn run(args: &CompareArgs) -> Result<()> {
         false => say_comparison(&comparison),
     }
     let regressed: Vec<&Pair> = comparison.rows.iter().filter(|pair| pair.regressed).collect();
+    if args.max_regression.is_some() && comparison.rows.iter().all(|pair| pair.ratio.is_none()) {
+        let text = format!("nothing to judge: no case ran often enough in both {a_name} and {b_name}");
+        bail!(Coded::bad_input(text));
+    }
     match args.max_regression {
         Some(most) if !regressed.is_empty() => {
             let list: String =
@@ -52,7 +62,7 @@ fn say_comparison(comparison: &Comparison) {
     }
     for pair in &comparison.rows {
         if let Some((a, b)) = &pair.versions {
-            say(format!("differs: version of the engine, {}: {a} / {b}", pair.case));
+            say(format!("differs: engine or graph, {}: {a} / {b}", pair.case));
         }
     }
     for note in &comparison.notes {

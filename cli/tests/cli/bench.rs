@@ -171,6 +171,15 @@ fn two_results_of_one_machine_are_compared_and_a_gate_can_fail() {
     change(&|result| result["machine"]["cpu"] = "Another".into());
     compare(&[]).refused(3, &["processor", "Another", "a.json", "b.json", "hint: ", "--force"]);
     assert!(compare(&["--force"]).ok().out.contains("differs: processor"));
+
+    // Too few runs judge nothing; a case that is twice is no case.
+    change(&|result| result["rows"][0]["measured"]["run_p50_ms"] = serde_json::json!([1.0]));
+    compare(&["--max-regression", "3%"]).refused(3, &["nothing to judge", "a.json", "b.json"]);
+    change(&|result| {
+        let row = result["rows"][0].clone();
+        result["rows"].as_array_mut().unwrap().push(row);
+    });
+    compare(&[]).refused(3, &["b.json: two rows are", "hint: "]);
     std::fs::write(&b, "{}").unwrap();
     compare(&[]).refused(3, &["b.json", "avdit-bench/2"]);
 }

@@ -11,6 +11,8 @@ fn testable() -> bool {
     let report: Value = serde_json::from_str(&avdit(&["doctor", "--json"]).ok().out).unwrap();
     let engines = report["engines"].as_array().unwrap();
     let usable = |name: &str| engines.iter().any(|e| e["engine"] == name && e["usable"] == true);
+    let is_required = std::env::var_os("AVDIT_REQUIRE_ORT").is_some();
+    assert!(usable("ort-cpu") || !is_required, "AVDIT_REQUIRE_ORT is set, and ort-cpu is not usable");
     usable("ort-cpu") && !usable("ort-cuda")
 }
 

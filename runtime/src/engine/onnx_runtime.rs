@@ -30,6 +30,8 @@ pub(super) struct OrtEngine {
     /// Of a fused step, for the batch of the present run.
     buffers: Option<Buffers>,
     last_run: Duration,
+    /// The next number of a recorded run.
+    records: usize,
     profiling: bool,
     /// The TensorRT engine that runs.
     prepared: Option<Prepared>,
@@ -87,6 +89,7 @@ impl OrtEngine {
             memory,
             buffers: None,
             last_run: Duration::ZERO,
+            records: 1,
             profiling,
             prepared,
         };

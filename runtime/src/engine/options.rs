@@ -70,7 +70,8 @@ pub enum ArenaGrowth {
     SameAsRequested,
 }
 
-/// Options of ONNX Runtime's TensorRT provider. Precision is that of the graph: no option changes it.
+/// Options of ONNX Runtime's TensorRT provider. Precision is that of the graph: no option changes it. float32 products may
+/// be rounded to TF32 unless `NVIDIA_TF32_OVERRIDE=0` is in the environment.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TensorRtOptions {

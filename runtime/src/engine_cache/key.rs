@@ -23,6 +23,8 @@ pub struct EngineKey {
     pub builder_level: Option<u8>,
     /// Whether nodes might be left to CUDA or the CPU, which divides the graph otherwise.
     pub fallback: bool,
+    /// `NVIDIA_TF32_OVERRIDE`: without 0, TensorRT may round float32 products to TF32.
+    pub tf32_override: Option<String>,
     /// The GPU's name.
     pub gpu: Option<String>,
     /// Its architecture.
@@ -64,6 +66,7 @@ impl EngineKey {
                 "builder level",
                 self.builder_level.map_or("TensorRT's own".to_owned(), |level| level.to_string()),
             ),
+            ("NVIDIA_TF32_OVERRIDE", self.tf32_override.clone().unwrap_or_else(|| "not set".to_owned())),
             ("fallback", if self.fallback { "allowed" } else { "refused" }.to_owned()),
         ]
     }

@@ -48,6 +48,7 @@ fn exported(batch: Option<usize>) -> TempDir {
 
 fn key() -> EngineKey {
     EngineKey {
+        tf32_override: None,
         graph_sha256: "ab".repeat(32),
         profile: BatchProfile { min: 1, opt: 2, max: 4 },
         workspace: None,
@@ -95,6 +96,7 @@ fn every_field_of_a_key_changes_its_name() {
         EngineKey { workspace: Some(crate::engine::ByteSize(1 << 30)), ..base.clone() },
         EngineKey { builder_level: Some(5), ..base.clone() },
         EngineKey { fallback: true, ..base.clone() },
+        EngineKey { tf32_override: Some("0".to_owned()), ..base.clone() },
         EngineKey { gpu: text("NVIDIA L4"), ..base.clone() },
         EngineKey { sm: text("8.9"), ..base.clone() },
         EngineKey { driver: text("580.95.05"), ..base.clone() },

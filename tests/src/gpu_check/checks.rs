@@ -203,7 +203,12 @@ impl Run<'_> {
             self.not_run(captured, "a dry run on the CPU has no CUDA");
             return Ok(());
         }
-        self.same(captured, "same-graph", [("small", engine), ("small", "ort-cuda+graph")], CAPTURED)
+        if !self.is_fused("small-fused") {
+            self.not_run(captured, "there is no fused step, and nothing else can be captured");
+            return Ok(());
+        }
+        let sides = [("small-fused", engine), ("small-fused", "ort-cuda+graph")];
+        self.same(captured, "same-graph", sides, CAPTURED)
     }
 
     fn latency(&mut self, model: &str, engine: EngineKind, what: &str) -> Result<()> {

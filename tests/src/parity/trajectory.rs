@@ -27,7 +27,11 @@ impl FromStr for Side {
             Some(engine) => (engine, true),
             None => (engine, false),
         };
-        Ok(Self { folder: folder.into(), engine: engine.parse()?, graph })
+        let engine = engine.parse()?;
+        if graph && engine != EngineKind::OrtCuda {
+            bail!("'{text}': only a graph on ort-cuda can be captured");
+        }
+        Ok(Self { folder: folder.into(), engine, graph })
     }
 }
 

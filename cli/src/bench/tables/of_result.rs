@@ -139,13 +139,33 @@ fn throughput(rows: &[Row]) -> Table {
 }
 
 fn opening(rows: &[Row]) -> Table {
-    let head = ["case", "library", "model", "session", "engine build", "first step", "version"];
-    of_measured(Table::new("Opening, before anything counts", "", &head, 1), rows, |_, m| {
+    let head = [
+        "case",
+        "library",
+        "model",
+        "session",
+        "engine build",
+        "first step",
+        "version",
+        "nodes ran on",
+        "graph and set-up",
+    ];
+    of_measured(Table::new("Opening, before anything counts", "", &head, 1), rows, |row, m| {
         let o = &m.opened;
         let times = [o.library_load_ms, Some(o.load_ms), Some(o.session_ms), o.engine_build_ms];
-        let rest = [milliseconds(o.first_step_ms), o.version.clone()];
+        let setup = if row.setup.is_empty() { "portable".to_owned() } else { row.setup.join(", ") };
+        let rest = [milliseconds(o.first_step_ms), o.version.clone(), placement(&o.placement), setup];
         times.into_iter().map(ms).chain(rest).collect()
     })
+}
+
+/// `CPUExecutionProvider 577`.
+fn placement(placement: &serde_json::Value) -> String {
+    let one = |place: &serde_json::Value| {
+        let nodes = place["nodes"].as_u64().map_or(String::new(), |nodes| format!(" {nodes}"));
+        format!("{}{nodes}", place["device"].as_str().unwrap_or("?"))
+    };
+    placement.as_array().into_iter().flatten().map(one).collect::<Vec<_>>().join(", ")
 }
 
 fn memory(rows: &[Row]) -> Table {

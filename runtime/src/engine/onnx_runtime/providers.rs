@@ -23,7 +23,8 @@ pub(super) fn cuda(options: &CudaOptions) -> ExecutionProviderDispatch {
 
 /// Without `prepared` only to see whether the provider can be had at all.
 ///
-/// Nothing here touches precision: the graph's own types decide.
+/// Nothing here touches precision: the graph's own types decide. But for TF32: TensorRT uses it for float32 products
+/// unless `NVIDIA_TF32_OVERRIDE=0` is set before the program starts; no option of ONNX Runtime's turns it off.
 pub(super) fn tensorrt(options: &TensorRtOptions, prepared: Option<&Prepared>) -> ExecutionProviderDispatch {
     let mut provider =
         ep::TensorRT::default().with_device_id(device(options.device)).with_cuda_graph(options.graph);

@@ -75,7 +75,14 @@ pub(super) struct Buffers {
 }
 
 impl Buffers {
-    fn new(session: &Session, ports: &Ports, memory: Memory, batch: usize) -> ort::Result<Self> {
+    /// `record` is the first of two numbers of recorded runs that no other buffers of the session have used.
+    fn new(
+        session: &Session,
+        ports: &Ports,
+        memory: Memory,
+        batch: usize,
+        record: usize,
+    ) -> ort::Result<Self> {
         let (allocator, host) = (memory.allocator(session)?, Allocator::default());
         let (states, fed) = ports.inputs.split_at(2);
         let make = |allocator: &Allocator, port: &Port| Tensor::<f32>::new(allocator, port.shape(batch));
@@ -105,7 +112,7 @@ impl Buffers {
         // A recorded run knows its buffers by their addresses: one record for each turn.
         let options = |turn: usize| {
             let mut options = RunOptions::new()?;
-            options.set("gpu_graph_id", (turn + 1).to_string())?;
+            options.set("gpu_graph_id", (record + turn).to_string())?;
             Ok::<_, ort::Error>(options)
         };
         let options = if memory.replays { [Some(options(0)?), Some(options(1)?)] } else { [None, None] };
@@ -193,7 +200,9 @@ impl StepDenoiser for OrtEngine {
         self.check_batch(x.batch)?;
         x.check(&self.spec.layout)?;
         if self.buffers.as_ref().is_none_or(|buffers| buffers.batch != x.batch) {
-            let buffers = Buffers::new(&self.session, &self.ports, self.memory, x.batch);
+            let buffers = Buffers::new(&self.session, &self.ports, self.memory, x.batch, self.records);
+            // A number used again would replay a run on buffers that are gone.
+            self.records += 2;
             self.buffers = Some(buffers.map_err(|error| self.step_failed(&error))?);
         }
         let Some(buffers) = &mut self.buffers else { unreachable!("made above") };
