@@ -118,7 +118,6 @@ mod tests {
         };
         assert_eq!(samplers("unipc:3"), ["unipc:3", "ddim"]);
         assert_eq!(samplers("dpm++2m"), ["dpm++2m", "ddim"]);
-        assert_eq!(samplers("heun"), ["unipc:1", "ddim"]);
         assert_eq!(samplers("ddpm"), ["ddim", "ddpm"]);
         assert_eq!(requests(StepForm::EVERY, None, 1, 2).unwrap()[1].sampler, SamplerKind::Ddpm);
     }

@@ -11,6 +11,17 @@ use std::path::Path;
 /// [`Error::Io`] naming `path`, also when the disk is full, or whatever `fill` returns.
 pub fn write_atomically<T>(path: &Path, fill: impl FnOnce(&mut BufWriter<&File>) -> Result<T>) -> Result<T> {
     let io = |source| Error::io(path, source);
+    if std::fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir()) {
+        // A device or a pipe is written to, not replaced.
+        let file = File::options().write(true).open(path).map_err(io)?;
+        let mut writer = BufWriter::new(&file);
+        let value = fill(&mut writer)?;
+        writer.flush().map_err(io)?;
+        return Ok(value);
+    }
+    // A link stays one: what it points to is replaced.
+    let target = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let path = target.as_path();
     let folder = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),

@@ -1,5 +1,6 @@
 //! What can be typed about how a model is run.
 
+use crate::exit::Usage;
 use avdit_runtime::engine::{ArenaGrowth, BatchProfile, ByteSize};
 use avdit_runtime::{CudaOptions, EngineKind, EngineOptions, TensorRtOptions};
 use clap::{Args as ClapArgs, ValueEnum};
@@ -105,6 +106,32 @@ impl EngineArgs {
 }
 
 impl SetupArgs {
+    /// Refuses what none of the engines would take notice of.
+    pub fn check(&self, engines: &[EngineKind]) -> Result<(), Usage> {
+        let is_any = |kinds: &[EngineKind]| engines.iter().any(|engine| kinds.contains(engine));
+        let (cuda, trt) = (&self.cuda, &self.tensorrt);
+        let on_cuda = [EngineKind::OrtCuda];
+        let on_gpu = [EngineKind::OrtCuda, EngineKind::OrtTensorRt];
+        let on_trt = [EngineKind::OrtTensorRt];
+        let given: [(bool, &str, &[EngineKind]); 7] = [
+            (cuda.cuda_graph, "--cuda-graph", &on_gpu),
+            (cuda.tf32, "--tf32", &on_cuda),
+            (cuda.cuda_memory.is_some(), "--cuda-memory", &on_cuda),
+            (self.allow_fallback, "--allow-fallback", &on_gpu),
+            (self.build_engine, "--build-engine", &on_trt),
+            (trt.opt_batch.is_some(), "--opt-batch", &on_trt),
+            (trt.trt_workspace.is_some(), "--trt-workspace", &on_trt),
+        ];
+        match given.into_iter().find(|(given, _, kinds)| *given && !is_any(kinds)) {
+            None => Ok(()),
+            Some((_, flag, kinds)) => {
+                let names: Vec<_> = kinds.iter().map(|kind| kind.name()).collect();
+                let engines: Vec<_> = engines.iter().map(|kind| kind.name()).collect();
+                Err(Usage(format!("{flag} is for {}, not for {}", names.join(" and "), engines.join(", "))))
+            }
+        }
+    }
+
     /// What that means for the runtime, on all cores.
     pub fn options(&self) -> EngineOptions {
         EngineOptions {

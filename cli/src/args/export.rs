@@ -30,8 +30,8 @@ pub struct ExportArgs {
     #[arg(long, default_value_t)]
     pub target: Lowering,
     /// A fixed batch in place of any
-    #[arg(long)]
-    pub batch: Option<usize>,
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub batch: Option<u16>,
     /// Version of ONNX's operator set, 20 to 22
     #[arg(long, default_value_t = 20)]
     pub opset: i64,

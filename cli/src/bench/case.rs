@@ -32,7 +32,10 @@ impl Axes<'_> {
     pub fn cases(&self, options: &EngineOptions, sampling: &SamplingJob, warm_up_ms: u64) -> Vec<Case> {
         let mut cases = Vec::new();
         for model in unique(self.models) {
-            let facts = facts(model);
+            let mut facts = facts(model);
+            if unique(self.models).any(|other| other != model && other.file_name() == model.file_name()) {
+                facts.name = model.display().to_string();
+            }
             for &engine in unique(self.engines) {
                 for &batch in unique(self.batches) {
                     for &threads in unique(self.threads) {

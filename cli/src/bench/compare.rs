@@ -265,10 +265,10 @@ fn pair(a: Option<&Row>, b: Option<&Row>, figure: Figure, max_regression: Option
         (.., Some(ratio)) if ratio.low > 1.0 => Verdict::Slower,
         _ => Verdict::NoDifferenceShown,
     };
-    // Slower by more than is allowed, and shown to be slower; or it ran before and does not run now.
+    // Slower by more than is allowed, and shown to be slower; or it was there before and is not now.
     let regressed = max_regression.is_some_and(|most| match (&ratio, verdict) {
         (Some(ratio), Verdict::Slower) => ratio.estimate > 1.0 + most,
-        (_, verdict) => verdict == Verdict::FailedInB,
+        (_, verdict) => matches!(verdict, Verdict::FailedInB | Verdict::OnlyInA),
     });
     let version = |row: Option<&Row>| {
         let row = row?;

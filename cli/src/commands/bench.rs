@@ -41,13 +41,25 @@ pub fn run(args: &BenchArgs) -> Result<()> {
 }
 
 fn check(args: &BenchArgs) -> Result<()> {
+    args.setup.check(&args.engine)?;
     if args.min_runs == 0 || args.sampler.steps == 0 {
         bail!(Usage("--min-runs and --steps: at least 1".to_owned()));
     }
     if !(args.duration_s >= 0.0 && args.duration_s.is_finite()) {
         bail!(Usage(format!("--duration-s {}: not a duration in seconds", args.duration_s)));
     }
-    for path in [&args.json_out, &args.markdown, &args.csv, &args.html].into_iter().flatten() {
+    let outputs: Vec<_> =
+        [&args.json_out, &args.markdown, &args.csv, &args.html].into_iter().flatten().collect();
+    for (i, path) in outputs.iter().enumerate() {
+        if outputs[..i].contains(path) {
+            bail!(Usage(format!("{}: two results cannot lie in one file", path.display())));
+        }
+        let inside = |model: &std::path::PathBuf| {
+            path.canonicalize().ok().zip(model.canonicalize().ok()).is_some_and(|(a, b)| a.starts_with(b))
+        };
+        if args.models.iter().any(inside) {
+            bail!(Usage(format!("{}: is a file of a model that is to be measured", path.display())));
+        }
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
         if path.is_dir() || folder.is_some_and(|folder| !folder.is_dir()) {
             let what = if path.is_dir() { "is a folder" } else { "lies in a folder that does not exist" };

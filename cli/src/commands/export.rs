@@ -38,8 +38,12 @@ struct Said<'a> {
 }
 
 pub fn run(args: &ExportArgs) -> Result<()> {
+    if let Some(Some(sampler)) = args.fused_step {
+        let method = sampler.method(false);
+        StepForm::of(method).check_method(method)?;
+    }
     let options = ExportOptions {
-        batch: args.batch,
+        batch: args.batch.map(usize::from),
         opset: args.opset,
         lowering: args.target,
         external_data: match args.external_data {

@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
 pub fn run(args: &SampleArgs) -> Result<()> {
+    args.engine.setup.check(&[args.engine.engine])?;
     let inputs: Vec<&Path> = args.video.iter().chain(&args.audio).map(PathBuf::as_path).collect();
     check_outputs(&args.out, &args.also, &inputs)?;
     let path = args.model.join("codec.safetensors");

@@ -58,7 +58,7 @@ fn every_sampler_task_and_plan_gives_the_latents_of_the_plain_loop() {
 #[test]
 fn a_graph_for_one_sampler_holds_no_more_than_that_needs() {
     let plain = exported(&ExportOptions::default());
-    for name in ["ddim", "ddpm", "dpm++2m", "dpm++3m", "unipc", "unipc:3", "heun"] {
+    for name in ["ddim", "ddpm", "dpm++2m", "dpm++3m", "unipc", "unipc:3"] {
         let sampler: SamplerKind = name.parse().unwrap();
         let form = StepForm::of(sampler.method(false));
         let folder = exported(&ExportOptions { freeze: Some(10), ..fused(form) });
@@ -74,7 +74,7 @@ fn a_graph_for_one_sampler_holds_no_more_than_that_needs() {
             if name == "ddim" {
                 let request = SampleRequest { sampler: SamplerKind::Heun, ..request };
                 let refused = sample_timed(engine.as_mut(), &request, Some(&given), &mut |_| {});
-                assert!(refused.unwrap_err().to_string().starts_with("sampler on this fused step"));
+                assert!(refused.unwrap_err().to_string().starts_with("sampler on a fused step: 'heun'"));
             }
         }
     }
@@ -133,9 +133,9 @@ fn the_parts_of_a_fused_step_are_the_whole() {
     for kind in engines() {
         let mut engine = open(folder.path(), kind, &EngineOptions { batch: 2, ..one_thread() }).unwrap();
         let timings =
-            sample_timed(engine.as_mut(), &request(SamplerKind::Heun), None, &mut |_| {}).unwrap().timings;
+            sample_timed(engine.as_mut(), &request(SamplerKind::Ddpm), None, &mut |_| {}).unwrap().timings;
         let runs: Vec<_> = timings.steps.iter().map(|step| step.predictions).collect();
-        assert_eq!(runs, [2, 2, 2, 2, 2, 2, 2, 2, 2, 1]);
+        assert_eq!(runs, [1; 10]);
         for step in &timings.steps {
             let parts = step.network_ms + step.copies_ms + step.sampler_ms;
             assert!((parts - step.wall_ms).abs() < 1e-6 && step.network_ms > 0.0, "{step:?}");
