@@ -185,7 +185,8 @@ fn given() -> Latents {
 
 fn samplers() -> Vec<SamplerKind> {
     let more = ["ddim:0.5", "unipc:1", "unipc:3"].map(|name| name.parse().unwrap());
-    SamplerKind::all().into_iter().chain(more).collect()
+    // Heun's method has no fused step.
+    SamplerKind::all().into_iter().filter(|kind| *kind != SamplerKind::Heun).chain(more).collect()
 }
 
 #[test]

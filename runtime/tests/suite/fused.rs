@@ -31,7 +31,7 @@ fn every_sampler_task_and_plan_gives_the_latents_of_the_plain_loop() {
         let mut engine = open(folder.path(), kind, &options).unwrap();
         let given = latents(engine.spec(), 2);
         let mut worst = (0.0, String::new());
-        for sampler in SamplerKind::all() {
+        for sampler in SamplerKind::all().into_iter().filter(|kind| *kind != SamplerKind::Heun) {
             let tasks = Task::named().into_iter().filter(|task| *task != Task::Inpaint);
             for (task, plan) in tasks.flat_map(|task| plans.map(|plan| (task.clone(), plan))) {
                 let mask = task.given(2).unwrap();
@@ -74,7 +74,8 @@ fn a_graph_for_one_sampler_holds_no_more_than_that_needs() {
             if name == "ddim" {
                 let request = SampleRequest { sampler: SamplerKind::Heun, ..request };
                 let refused = sample_timed(engine.as_mut(), &request, Some(&given), &mut |_| {});
-                assert!(refused.unwrap_err().to_string().starts_with("sampler on a fused step: 'heun'"));
+                let message = refused.unwrap_err().to_string();
+                assert!(message.starts_with("sampler on a fused step: heun"), "{message}");
             }
         }
     }
