@@ -1,18 +1,23 @@
 //! What an exported network costs, against the formula of its architecture.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use avdit_core::sampler::StepForm;
 use avdit_core::{DenoiserSpec, ScheduleKind, Target};
-use avdit_export::{ExportOptions, WeightMap, export_avdit};
+use avdit_export::{ExportOptions, Lowering, WeightMap, export_avdit};
 use avdit_nets::AvditConfig;
 use avdit_onnx::{Model, cost};
 
 /// The network with zeros for weights.
 fn exported(config: &AvditConfig) -> Model {
+    exported_as(config, &ExportOptions::default())
+}
+
+fn exported_as(config: &AvditConfig, options: &ExportOptions) -> Model {
     let layout = config.layout();
     let spec = DenoiserSpec { layout, target: Target::V, schedule: ScheduleKind::Cosine, timesteps: 1000 };
     let zeros = |p: avdit_nets::Parameter| (p.name.clone(), (p.shape.clone(), vec![0.0; p.len()]));
     let weights: WeightMap = config.parameters().into_iter().map(zeros).collect();
-    export_avdit(config, &weights, &spec, &ExportOptions::default()).unwrap()
+    export_avdit(config, &weights, &spec, options).unwrap()
 }
 
 /// Multiply-adds of one example: every linear layer on its rows, and q·kᵀ and its product with v.
@@ -50,4 +55,19 @@ fn a_step_of_small_takes_21_4_gflop_in_its_blocks() {
     // the embeddings, the levels, adaLN on the cells and the final layers make 1.2 % more
     let all = 2.0 * multiply_adds(&config) as f64;
     assert!((all / blocks - 1.0117).abs() < 1e-3, "{}", all / blocks);
+}
+
+#[test]
+fn every_operator_of_every_form_and_target_is_counted() {
+    let config = AvditConfig::preset("tiny").unwrap();
+    for lowering in Lowering::ALL {
+        for (freeze, step) in
+            [(None, None), (Some(4), None), (None, Some(StepForm::EVERY)), (Some(4), Some(StepForm::EVERY))]
+        {
+            let options = ExportOptions { lowering, freeze, step, ..ExportOptions::default() };
+            let nodes = cost::of(&exported_as(&config, &options), &[("batch", 1)]).unwrap();
+            let left: Vec<_> = nodes.iter().filter(|node| !node.is_counted).map(|node| &node.op).collect();
+            assert!(left.is_empty(), "{lowering}, {freeze:?}, {step:?}: {left:?}");
+        }
+    }
 }

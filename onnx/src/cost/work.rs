@@ -79,7 +79,8 @@ fn per_element(op: &str) -> Option<u64> {
         | "Split" | "Squeeze" | "Tile" | "Transpose" | "Unsqueeze" | "Shape" | "Constant"
         | "ConstantOfShape" => 0,
         "Abs" | "Add" | "Clip" | "Cos" | "Div" | "Erf" | "Exp" | "Log" | "Max" | "Min" | "Mul" | "Neg"
-        | "Pow" | "Reciprocal" | "Relu" | "Sin" | "Sqrt" | "Sub" | "Tanh" | "Where" => 1,
+        | "Pow" | "Reciprocal" | "Relu" | "Sin" | "Sqrt" | "Sub" | "Tanh" | "Where" | "And" | "Equal"
+        | "Greater" | "GreaterOrEqual" | "Less" | "LessOrEqual" | "Not" | "Or" => 1,
         // Negation, exponential, addition, division.
         "Sigmoid" => 4,
         _ => return None,
