@@ -9,7 +9,7 @@ mod report;
 
 pub use report::{BenchReport, CpuTime, Sampling};
 
-use crate::engine::{Engine, EngineKind, EngineOptions, open};
+use crate::engine::{EngineKind, EngineOptions, open};
 use crate::error::{Error, Result};
 use crate::machine::{Machine, cpu_seconds, peak_memory_bytes};
 use crate::timing::{StepTiming, Summary, overhead, sample_timed};
@@ -75,24 +75,13 @@ pub fn bench(
     options: &BenchOptions,
     on_progress: &mut dyn FnMut(Progress),
 ) -> Result<BenchReport> {
-    let engine_options = EngineOptions { batch: options.request.batch, ..engine.clone() };
-    bench_engine(open(folder, kind, &engine_options)?, options, on_progress)
-}
-
-/// Measures an engine that is open.
-///
-/// # Errors
-/// As [`sample_timed`]; [`Error::Value`] if there is nothing to measure.
-pub fn bench_engine(
-    mut engine: Box<dyn Engine>,
-    options: &BenchOptions,
-    on_progress: &mut dyn FnMut(Progress),
-) -> Result<BenchReport> {
     if options.min_runs == 0 || options.request.steps == 0 {
         let what = "runs and steps of a measurement".to_owned();
         return Err(Error::Value { what, expected: "at least 1".to_owned(), got: "0".to_owned() });
     }
     let machine = Machine::this();
+    let engine_options = EngineOptions { batch: options.request.batch, ..engine.clone() };
+    let mut engine = open(folder, kind, &engine_options)?;
     on_progress(Progress::Opened);
     let mut run = || sample_timed(engine.as_mut(), &options.request, options.given.as_ref(), &mut |_| {});
 
