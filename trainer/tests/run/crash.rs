@@ -60,6 +60,16 @@ fn half_written(folder: &Path) -> bool {
     entries.flatten().any(|entry| entry.file_name().to_string_lossy().ends_with(".part"))
 }
 
+/// Lines of the log, 0 before there is one.
+fn log_lines(folder: &Path) -> usize {
+    std::fs::read_to_string(folder.join("metrics.jsonl")).unwrap_or_default().lines().count()
+}
+
+/// The step of the newest checkpoint, 0 before there is one.
+fn step_of(folder: &Path) -> usize {
+    checkpoint::latest(folder).map_or(0, |path| Checkpoint::read(&path).unwrap().state.step)
+}
+
 /// The log without what a clock said.
 fn without_times(folder: &Path) -> Vec<StepMetrics> {
     let text = std::fs::read_to_string(folder.join("metrics.jsonl")).unwrap();
@@ -104,26 +114,31 @@ fn a_run_that_is_killed_at_twenty_moments_ends_with_the_same_bits() {
     for kill in 0..KILLS {
         let mut child = spawn(&run);
         let uniform = |element| noise.uniform(Stream::new(Purpose::Check, 0, kill), element);
+        // Every other time after some steps more, else while a checkpoint is being written; a little later by chance.
+        let done = log_lines(&run).max(step_of(&run));
+        let more = noise.below(Stream::new(Purpose::Check, 0, kill), 1, 9) as usize;
+        // What the kill before left half written does not count.
+        let mut cleared = !half_written(&run);
+        let mut ripe = || {
+            cleared |= !half_written(&run);
+            if kill % 2 == 0 { log_lines(&run) > done + more } else { cleared && half_written(&run) }
+        };
         let start = Instant::now();
-        // At a moment of its own, every other time as soon after that as a checkpoint is being written.
-        std::thread::sleep(Duration::from_secs_f64(0.03 + 0.2 * uniform(0)));
-        while kill % 2 == 1 && !half_written(&run) && start.elapsed() < Duration::from_secs(20) {
+        while !ripe() && start.elapsed() < Duration::from_secs(30) {
             std::thread::sleep(Duration::from_micros(50));
         }
-        if kill % 2 == 1 {
-            std::thread::sleep(Duration::from_secs_f64(0.01 * uniform(1)));
-        }
+        std::thread::sleep(Duration::from_secs_f64(0.008 * uniform(0)));
         child.kill().unwrap();
         let ended = child.wait_with_output().unwrap();
         let said = String::from_utf8_lossy(&ended.stderr).into_owned();
         assert!(ended.status.code().is_none(), "it ended by itself: {said}");
-        while_writing += usize::from(half_written(&run));
+        while_writing += usize::from(cleared && half_written(&run));
         for path in list(&run).unwrap() {
             Checkpoint::read(&path).unwrap();
         }
     }
     assert!(while_writing > 0, "no checkpoint was cut off");
-    let step = checkpoint::latest(&run).map_or(0, |path| Checkpoint::read(&path).unwrap().state.step) + 4;
+    let step = step_of(&run) + 4;
     eprintln!("{step} steps, {while_writing} of {KILLS} kills while a checkpoint was written");
     go_on(&crash_config(&run), Some(step)).unwrap();
     let mut config = crash_config(&whole);
