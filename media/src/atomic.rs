@@ -59,7 +59,7 @@ pub fn remove_leftovers(folder: &Path) -> Result<()> {
         let entry = entry.map_err(io)?;
         let leftover = entry.file_name().to_string_lossy().starts_with(TEMPORARY);
         if leftover && entry.file_type().map_err(io)?.is_file() {
-            std::fs::remove_file(entry.path()).map_err(|source| Error::io(&entry.path(), source))?;
+            std::fs::remove_file(entry.path()).map_err(|source| Error::io(entry.path(), source))?;
         }
     }
     Ok(())

@@ -41,16 +41,17 @@ fn numbers_that_are_not_finite_stop_the_run_name_the_clip_and_keep_the_batch() {
 #[test]
 fn the_audit_of_the_first_steps_knows_which_gradients_are_zero_and_that_all_others_are_not() {
     let folder = tempfile::tempdir().unwrap();
-    let variants: [(&str, &dyn Fn(&mut TrainConfig)); 6] = [
-        ("plain", &|_| {}),
-        ("low rank", &|config| config.model.adaln_rank = Some(4)),
-        ("no norm of queries and keys", &|config| config.model.qk_norm = Some(false)),
-        ("deeper", &|config| config.model.depth = Some(3)),
-        ("task", &|config| {
+    type Change = fn(&mut TrainConfig);
+    let variants: [(&str, Change); 6] = [
+        ("plain", |_| {}),
+        ("low rank", |config| config.model.adaln_rank = Some(4)),
+        ("no norm of queries and keys", |config| config.model.qk_norm = Some(false)),
+        ("deeper", |config| config.model.depth = Some(3)),
+        ("task", |config| {
             config.objective.strategy = avdit_trainer::config::StrategyName::Conditional;
             config.objective.task = Some("a2v".into());
         }),
-        ("one example", &|config| config.run.batch = 1),
+        ("one example", |config| config.run.batch = 1),
     ];
     for (name, set) in variants {
         let mut config = config(&folder.path().join(name), 8);
