@@ -23,6 +23,7 @@ pub mod optimizer;
 pub mod run_log;
 pub mod session;
 pub mod speed;
+pub mod tensorboard;
 pub mod train;
 pub mod weight_file;
 

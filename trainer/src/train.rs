@@ -11,6 +11,7 @@ use crate::observer::{Observer, RunFacts};
 use crate::run_log::RunLog;
 use crate::session::Session;
 use crate::speed::Speed;
+use crate::tensorboard::EventFile;
 use avdit_media::atomic::{FolderLock, write_bytes_atomically};
 use candle_core::Device;
 use std::path::PathBuf;
@@ -58,7 +59,7 @@ impl Overfit {
 }
 
 /// Trains, or goes on training, and leaves in the run's folder checkpoints, `metrics.jsonl`, `gradients.json`,
-/// `config.toml` and the codec.
+/// TensorBoard's event files, `config.toml` and the codec.
 ///
 /// Nothing is written or removed before configuration, data and checkpoint have been accepted.
 ///
@@ -87,6 +88,10 @@ pub fn train(
     };
     prepare_folder(config, examples, start)?;
     let mut log = RunLog::open(&config.out, session.step)?;
+    let mut events = match config.run.tensorboard {
+        true => Some(EventFile::begin(&config.out, session.step)?),
+        false => None,
+    };
     let last = start.until.unwrap_or(config.run.steps).min(config.run.steps);
     let (network, run) = (session.network(), &config.run);
     let multiply_adds = network.multiply_adds();
@@ -115,6 +120,9 @@ pub fn train(
             let mut metrics = outcome.map_err(|error| failure::keep(error, &batches, &batch, &config.out))?;
             speed.tell(&mut metrics, started.elapsed(), waited);
             log.write(&metrics)?;
+            if let Some(events) = &mut events {
+                events.write(&metrics)?;
+            }
             last_loss = Some(metrics.loss);
             observer.step(&metrics)?;
             if run.sample_every > 0 && session.step.is_multiple_of(run.sample_every) {
