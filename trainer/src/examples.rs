@@ -54,6 +54,6 @@ impl Examples for Dataset {
     }
 
     fn read(&self, index: usize) -> Result<Latents> {
-        Ok(self.get(index)?.latents)
+        Ok(self.latents(index)?)
     }
 }
