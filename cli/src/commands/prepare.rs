@@ -14,6 +14,14 @@ use serde_json::json;
 use std::path::{Path, PathBuf};
 
 pub fn run(args: &PrepareArgs) -> Result<()> {
+    if args.join {
+        let info = prepare::join(&args.clips, &args.out, args.overwrite)?;
+        if args.json {
+            return say_json(&json!({ "schema": "avdit-prepare-join/1", "dataset": info }));
+        }
+        say(format!("{} clips of {} datasets in {}", info.clips, args.clips.len(), args.out.display()));
+        return Ok(());
+    }
     let codec = match &args.codec {
         Some(path) => CodecChoice::File(path.clone()),
         None => CodecChoice::Fit(codec_config(&args.preset)?),

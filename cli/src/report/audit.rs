@@ -2,7 +2,7 @@
 //! from outside and no script: rows are filtered by the style alone.
 
 use super::environment;
-use super::format::{NO_NUMBER, count, percent, seconds, signed, significant};
+use super::format::{NO_NUMBER, count, percent, seconds, signed};
 use super::svg::outline;
 use avdit_media::audit::{AuditPage, Measured, PageRow, Reason};
 use avdit_media::shard::{LatentStats, ModalityStats};
@@ -85,9 +85,8 @@ fn table_row(row: &PageRow<'_>, folder: &str) -> Value {
     let frames = (!look.frames.is_empty())
         .then(|| Value::from_safe_string(format!("data:image/jpeg;base64,{}", base64(&look.frames))));
     let measured = audit.measured.unwrap_or_default();
-    let number = |of: fn(&Measured) -> Option<f64>, digits: usize| {
-        audit.measured.as_ref().and_then(of).map_or(NO_NUMBER.to_owned(), |x| significant(x, digits))
-    };
+    let number = |of: fn(&Measured) -> Option<f64>| audit.measured.as_ref().and_then(of);
+    let level = |db: f64| format!("{}{:.1}", if db < 0.0 { "−" } else { "+" }, db.abs());
     context! {
         class => class(audit.reason),
         words => audit.reason.map_or("kept", Reason::describe),
@@ -97,10 +96,10 @@ fn table_row(row: &PageRow<'_>, folder: &str) -> Value {
         frames,
         sound => (!look.sound.is_empty()).then(|| Value::from_safe_string(outline(&look.sound))),
         length => if audit.measured.is_some() { seconds(measured.seconds) } else { NO_NUMBER.to_owned() },
-        loudness => number(|m| m.loudness_db.filter(|db| *db > -199.0), 3),
-        peak => number(|m| m.peak_db.filter(|db| *db > -199.0), 3),
+        loudness => number(|m| m.loudness_db.filter(|db| *db > -199.0)).map_or(NO_NUMBER.to_owned(), level),
+        peak => number(|m| m.peak_db.filter(|db| *db > -199.0)).map(level),
         clipped => measured.clipped.filter(|share| *share > 0.0).map(percent),
-        change => number(|m| m.change, 2),
+        change => number(|m| m.change).map_or(NO_NUMBER.to_owned(), |change| format!("{change:.1}")),
     }
 }
 
@@ -108,10 +107,10 @@ fn stats_rows(stats: &LatentStats) -> Vec<Value> {
     let row = |name: &str, m: &ModalityStats| {
         let (low, high) = m.channel_stds();
         context! {
-            name => name, mean => signed(m.all.mean), std => significant(m.all.std, 3),
+            name => name, mean => signed(m.all.mean), std => format!("{:.2}", m.all.std),
             min => signed(m.all.min.into()), max => signed(m.all.max.into()),
-            channels => format!("{} to {}", significant(low, 2), significant(high, 2)),
-            segments => m.segments.iter().map(|s| format!("{} ± {}", signed(s.mean), significant(s.std, 2)))
+            channels => format!("{low:.2} to {high:.2}"),
+            segments => m.segments.iter().map(|s| format!("{} ± {:.2}", signed(s.mean), s.std))
                 .collect::<Vec<_>>(),
             beyond_3 => percent(m.beyond_3), beyond_5 => percent(m.beyond_5),
         }

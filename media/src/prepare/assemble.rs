@@ -14,7 +14,7 @@ use avdit_core::{Latents, Modality};
 use rayon::prelude::*;
 use std::path::Path;
 
-const CODEC_FILE: &str = "codec.safetensors";
+pub(super) const CODEC_FILE: &str = "codec.safetensors";
 const PAGE_FILE: &str = "audit.html";
 /// A shard has as many clips as fit, but at least one.
 const SHARD_BYTES: usize = 32 << 20;
@@ -155,7 +155,8 @@ fn write_dataset(
         };
         let file = Shard::file_name(number);
         shard.write(&folder.join(&file))?;
-        shards.push(ShardInfo { file, clips: kept.len() });
+        let sha256 = Some(file_sha256(&folder.join(&file))?);
+        shards.push(ShardInfo { file, clips: kept.len(), sha256 });
     }
     let stats = collect.stats(&layout);
     let text = serde_json::to_vec_pretty(&stats).expect("names and numbers are JSON");
@@ -182,7 +183,7 @@ fn origin(kept: &Kept) -> ClipOrigin {
 }
 
 /// Moves a whole dataset into its place: nothing there calls itself a dataset until all of it is.
-fn install(staged: &Path, out: &Path) -> Result<()> {
+pub(super) fn install(staged: &Path, out: &Path) -> Result<()> {
     let remove = |path: &Path| std::fs::remove_file(path).map_err(|source| Error::io(path, source));
     let names = |folder: &Path| -> Result<Vec<std::ffi::OsString>> {
         let entries = std::fs::read_dir(folder).map_err(|source| Error::io(folder, source))?;
@@ -194,7 +195,7 @@ fn install(staged: &Path, out: &Path) -> Result<()> {
     }
     for name in names(out)? {
         let text = name.to_string_lossy();
-        let of_a_dataset = [STATS_FILE, PAGE_FILE].contains(&&*text)
+        let of_a_dataset = [STATS_FILE, PAGE_FILE, "audit.md", "audit.jsonl"].contains(&&*text)
             || text.starts_with("latents-") && text.ends_with(".safetensors");
         if of_a_dataset {
             remove(&out.join(&name))?;

@@ -6,11 +6,13 @@
 //! not from stops in between.
 
 mod assemble;
+mod join;
 mod judge;
 mod list;
 mod parts;
 mod work;
 
+pub use join::join;
 pub use parts::Part;
 
 use crate::atomic::FolderLock;

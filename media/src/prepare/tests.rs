@@ -123,6 +123,8 @@ fn the_latents_are_those_of_the_decoded_clips_of_unit_scale() {
     let decoded = crate::decode(Path::new(&item.origin.source), crate::Preference::Auto).unwrap().clip;
     let clip = crate::fit_to_grid(&decoded, &GRID, &FitPolicy::default()).unwrap().remove(0);
     assert_eq!(codec.encode(&clip).unwrap(), item.latents);
+    let shard = &dataset.info().shards[0];
+    assert_eq!(shard.sha256, Some(file_sha256(&out.path().join(&shard.file)).unwrap()));
     let all = dataset.batch(&(0..6).collect::<Vec<_>>()).unwrap();
     for modality in Modality::ALL {
         let values = all.get(modality);
@@ -299,4 +301,39 @@ fn the_page_of_the_audit_has_every_row_of_a_small_dataset_with_its_look() {
     assert!(message.contains("audit.html)") && page() == "1 rows, 0 with pictures, 0 of 1", "{message}");
     run(inputs.path(), out.path(), &PrepareOptions { page: None, ..options }).unwrap();
     assert!(!out.path().join("audit.html").exists());
+}
+
+#[test]
+fn joined_datasets_are_read_where_they_are_and_must_share_their_codec() {
+    let (inputs, root) = (clips(4), tempfile::tempdir().unwrap());
+    let at = |name: &str| root.path().join(name);
+    run(inputs.path(), &at("a"), &options()).unwrap();
+    let known = PrepareOptions::new(CodecChoice::File(at("a/codec.safetensors")));
+    let more = clips(2);
+    run(more.path(), &at("deep/b"), &known).unwrap();
+    let info = join(&[at("a"), at("deep/b")], &at("deep/all"), false).unwrap();
+    assert_eq!(
+        (info.clips, info.left_out, info.shards[1].file.as_str()),
+        (6, 14, "../b/latents-00000.safetensors")
+    );
+    // Folders that are moved together stay together.
+    std::fs::create_dir(at("moved")).unwrap();
+    ["a", "deep"].iter().for_each(|name| std::fs::rename(at(name), at("moved").join(name)).unwrap());
+    let all = Dataset::open(&at("moved/deep/all")).unwrap();
+    let (a, b) = (Dataset::open(&at("moved/a")).unwrap(), Dataset::open(&at("moved/deep/b")).unwrap());
+    let items = |dataset: &Dataset| (0..dataset.len()).map(|i| dataset.get(i).unwrap()).collect::<Vec<_>>();
+    assert_eq!(items(&all), [items(&a), items(&b)].concat());
+
+    let again = [at("moved/a"), at("moved/deep/b")];
+    assert!(matches!(join(&again, &at("moved/deep/all"), false), Err(Error::Exists { .. })));
+    join(&again, &at("moved/deep/all"), true).unwrap();
+    let twice = join(&[at("moved/a"), at("moved/deep/../a")], &at("twice"), false).unwrap_err().to_string();
+    assert!(twice.contains("each once"), "{twice}");
+    run(more.path(), &at("own"), &options()).unwrap();
+    let message = join(&[at("moved/a"), at("own")], &at("none"), false).unwrap_err().to_string();
+    assert!(
+        message.contains("own/dataset.json: its codec is ") && message.contains("moved/a has "),
+        "{message}"
+    );
+    assert!(!at("none").join(DATASET_FILE).exists());
 }

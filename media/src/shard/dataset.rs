@@ -54,6 +54,10 @@ pub struct ShardInfo {
     pub file: String,
     /// Clips in it.
     pub clips: usize,
+    /// The SHA-256 of its file, so that what tells datasets apart tells their clips apart; `None` if it was made
+    /// before shards had one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
 }
 
 impl DatasetInfo {

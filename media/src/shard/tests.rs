@@ -40,7 +40,9 @@ fn dataset() -> (tempfile::TempDir, PathBuf) {
         clips: 5,
         left_out: 0,
         codec: CodecInfo { file: "codec.safetensors".to_owned(), kind: "linear".to_owned(), sha256 },
-        shards: [(0, 3), (1, 2)].map(|(i, clips)| ShardInfo { file: Shard::file_name(i), clips }).to_vec(),
+        shards: [(0, 3), (1, 2)]
+            .map(|(i, clips)| ShardInfo { file: Shard::file_name(i), clips, sha256: None })
+            .to_vec(),
     };
     std::fs::write(path.join(DATASET_FILE), serde_json::to_string_pretty(&info).unwrap()).unwrap();
     (folder, path)
@@ -163,7 +165,9 @@ fn reading_in_any_order_reads_each_clip_alone_and_opens_no_more_files_than_allow
     let (_old, template) = dataset();
     let mut info = Dataset::open(&template).unwrap().info().clone();
     info.clips = shards * per_shard;
-    info.shards = (0..shards).map(|i| ShardInfo { file: Shard::file_name(i), clips: per_shard }).collect();
+    info.shards = (0..shards)
+        .map(|i| ShardInfo { file: Shard::file_name(i), clips: per_shard, sha256: None })
+        .collect();
     std::fs::write(path.join(DATASET_FILE), serde_json::to_string(&info).unwrap()).unwrap();
 
     let dataset = Dataset::open_with(path, StreamOptions { open_files: 3 }).unwrap();
