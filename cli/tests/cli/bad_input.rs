@@ -51,7 +51,8 @@ fn a_number_in_a_shard_that_is_not_finite_names_shard_and_clip() {
     bytes[end - 4..].copy_from_slice(&f32::NAN.to_le_bytes());
     std::fs::write(&shard, bytes).unwrap();
     let config = folder.path().join("run.toml");
-    std::fs::write(&config, small_config(&data, &folder.path().join("run"), 5)).unwrap();
+    // Six batches of four are all 24 clips.
+    std::fs::write(&config, small_config(&data, &folder.path().join("run"), 6)).unwrap();
     avdit(&["train", &text(&config)]).refused(BAD_INPUT, &["latents-00000.safetensors", "NaN", "clip-"]);
 }
 

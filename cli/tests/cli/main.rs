@@ -17,4 +17,5 @@ mod forms;
 mod gpu;
 mod interrupted;
 mod pipeline;
+mod prepare;
 mod random;
