@@ -13,6 +13,7 @@ pub mod network;
 pub mod objective;
 pub mod ops;
 pub mod optimizer;
+pub mod parallel;
 pub mod session;
 pub mod train;
 pub mod weight_file;
