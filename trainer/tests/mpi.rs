@@ -72,7 +72,7 @@ fn training(mpi: Mpi, out: &Path, resume: bool, unreadable: Option<usize>) {
     let mut slow = |_: &StepMetrics| std::thread::sleep(Duration::from_millis(10));
     let start = StartOptions { resume, ..StartOptions::default() };
     let config = made_up::config(out);
-    let ended = train_on(Ranks::new(Box::new(mpi)), &config, &examples, start, &mut slow, &|| false);
+    let ended = train_on(&mut Ranks::new(Box::new(mpi)), &config, &examples, start, &mut slow, &|| false);
     if let Err(error) = ended {
         std::fs::write(out.join(format!("error-{rank}")), error.to_string()).unwrap();
         // As a program would, and not by a panic.
@@ -138,7 +138,7 @@ fn two_and_four_processes_train_as_one_does_and_twice_alike() {
     let folder = tempfile::tempdir().unwrap();
     let out = |name: &str| folder.path().join(name);
     let (config, examples) = (made_up::config(&out("one")), MadeUp::new());
-    train_on(Ranks::single(), &config, &examples, StartOptions::default(), &mut |_: &StepMetrics| {}, &|| false)
+    train_on(&mut Ranks::single(), &config, &examples, StartOptions::default(), &mut |_: &StepMetrics| {}, &|| false)
         .unwrap();
     let one = losses(&out("one"));
     for ranks in [2, 4] {

@@ -17,6 +17,7 @@ mod mpi;
 mod nccl;
 mod place;
 mod ranks;
+mod step;
 mod threads;
 #[cfg(any(feature = "mpi", feature = "nccl"))]
 mod worker;

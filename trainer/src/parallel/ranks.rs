@@ -15,6 +15,10 @@ pub struct Ranks {
     collective: Box<dyn Collective>,
     /// Whether the others know that this run is over.
     over: bool,
+    /// Whether they cannot be reached any more.
+    lost: bool,
+    /// Whether an earlier rank has told the same error.
+    repeated: bool,
     exchanging: Duration,
 }
 
@@ -32,7 +36,7 @@ impl Ranks {
 
     /// The ranks of an engine.
     pub fn new(collective: Box<dyn Collective>) -> Self {
-        Self { collective, over: false, exchanging: Duration::ZERO }
+        Self { collective, over: false, lost: false, repeated: false, exchanging: Duration::ZERO }
     }
 
     /// This rank, from 0.
@@ -96,30 +100,44 @@ impl Ranks {
         let started = Instant::now();
         let result = call(self.collective.as_mut());
         self.exchanging += started.elapsed();
-        self.over |= result.is_err();
+        self.lost |= result.is_err();
+        self.over |= self.lost;
         result
     }
 
-    /// Whether all ranks are well, and whether any of them says yes.
+    /// Whether all ranks are well, and to each of two questions, whether any of them says yes.
     ///
     /// # Errors
     /// This rank's own error, or [`Error::OtherRank`] with that of the first one that has one.
-    pub fn agree(&mut self, mine: Result<bool>) -> Result<bool> {
-        let yes = match mine {
-            Ok(yes) if self.count() == 1 => return Ok(yes),
-            Ok(yes) => yes,
+    pub fn agree(&mut self, mine: Result<[bool; 2]>) -> Result<[bool; 2]> {
+        let [a, b] = match mine {
+            Ok(answers) if self.count() == 1 => return Ok(answers),
+            Ok(answers) => answers.map(f64::from),
             Err(error) => return Err(self.announce(error)),
         };
-        let mut flags = [0.0, f64::from(yes)];
+        let mut flags = [0.0, a, b];
         self.sum_f64(&mut flags)?;
         if flags[0] == 0.0 {
-            return Ok(flags[1] > 0.0);
+            return Ok([flags[1] > 0.0, flags[2] > 0.0]);
         }
         let texts = self.gather(&[])?;
         self.over = true;
         let said = texts.iter().enumerate().find(|(_, text)| !text.is_empty());
         let (rank, what) = said.map_or((0, "".into()), |(rank, text)| (rank, String::from_utf8_lossy(text)));
         Err(Error::OtherRank { rank, of: self.count(), what: what.into_owned() })
+    }
+
+    /// What each rank has of its own, if none failed to get it.
+    ///
+    /// # Errors
+    /// As [`Ranks::agree`].
+    pub fn all<T>(&mut self, mine: Result<T>) -> Result<T> {
+        let (mine, well) = match mine {
+            Ok(mine) => (Some(mine), Ok([false; 2])),
+            Err(error) => (None, Err(error)),
+        };
+        self.agree(well)?;
+        mine.ok_or_else(|| Error::Collective("a failure was taken for agreement".into()))
     }
 
     /// Passes an outcome on, after telling the other ranks of an error that they do not know of.
@@ -132,11 +150,28 @@ impl Ranks {
 
     /// Answers the question that the others ask next with an error. If they cannot be reached, the error is what counts.
     fn announce(&mut self, error: Error) -> Error {
-        if self.count() > 1 && !self.over && self.sum_f64(&mut [1.0, 0.0]).is_ok() {
-            let _ = self.gather(error.to_string().as_bytes());
+        if self.count() > 1 && !self.over && self.sum_f64(&mut [1.0, 0.0, 0.0]).is_ok() {
+            let mine = error.to_string();
+            let texts = self.gather(mine.as_bytes()).unwrap_or_default();
+            self.repeated = texts.iter().take(self.rank()).any(|text| text == mine.as_bytes());
         }
         self.over = true;
         error
+    }
+
+    /// Whether this rank's error has been told by another, so that it needs not be told again.
+    pub fn is_told_by_another(&self, error: &Error) -> bool {
+        let shared = matches!(error, Error::OtherRank { .. } | Error::Unlike { .. });
+        self.repeated || (shared && !self.is_first())
+    }
+
+    /// Waits until all are through with what they keep of a run, however it ended: some launchers end all processes
+    /// with the first one.
+    pub fn part(&mut self) {
+        if self.count() > 1 && !self.lost {
+            // Who is gone now has nothing more to do here.
+            let _ = self.exchange(|collective| collective.barrier());
+        }
     }
 
     /// Checks that all ranks bring the same facts, such as the configuration.
@@ -207,10 +242,10 @@ mod tests {
     #[test]
     fn an_error_on_one_rank_is_an_error_on_all_that_names_it() {
         let ends = of_each(3, |mut ranks| {
-            assert!(!ranks.agree(Ok(false)).unwrap());
-            assert!(ranks.agree(Ok(ranks.rank() == 2)).unwrap(), "one says yes");
-            let mine = if ranks.rank() == 1 { Err(failure("shard 7 is cut off")) } else { Ok(false) };
-            let outcome = ranks.agree(mine);
+            assert_eq!(ranks.agree(Ok([false; 2])).unwrap(), [false; 2]);
+            assert_eq!(ranks.agree(Ok([false, ranks.rank() == 2])).unwrap(), [false, true], "one says yes");
+            let mine = if ranks.rank() == 1 { Err(failure("shard 7 is cut off")) } else { Ok(1) };
+            let outcome = ranks.all(mine);
             ranks.tell(outcome).unwrap_err().to_string()
         });
         assert_eq!(ends[1], "configuration: shard 7 is cut off");
@@ -222,10 +257,19 @@ mod tests {
     #[test]
     fn what_fails_between_two_questions_is_told_at_the_next() {
         let ends = of_each(2, |mut ranks| {
-            let outcome = if ranks.rank() == 0 { Err(failure("the disk is full")) } else { ranks.agree(Ok(false)) };
+            let outcome = if ranks.rank() == 0 { Err(failure("the disk is full")) } else { ranks.all(Ok(())) };
             ranks.tell(outcome).unwrap_err().to_string()
         });
         assert_eq!(ends, ["configuration: the disk is full", "rank 0 of 2 ranks: configuration: the disk is full"]);
+    }
+
+    #[test]
+    fn an_error_that_all_have_is_told_by_the_first() {
+        let told = of_each(3, |mut ranks| {
+            let error = ranks.tell::<()>(Err(failure("run.steps is 0"))).unwrap_err();
+            ranks.is_told_by_another(&error)
+        });
+        assert_eq!(told, [false, true, true]);
     }
 
     #[test]

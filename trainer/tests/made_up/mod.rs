@@ -6,18 +6,18 @@ use std::path::Path;
 use std::sync::Mutex;
 
 /// Clips whose sound repeats their picture; it remembers which were read.
-pub struct MadeUp {
-    layout: Layout,
+pub(crate) struct MadeUp {
+    pub(crate) layout: Layout,
     /// The one that cannot be read.
-    pub unreadable: Option<usize>,
+    pub(crate) unreadable: Option<usize>,
     /// The one that is not finite.
-    pub bad: Option<usize>,
+    pub(crate) bad: Option<usize>,
     /// What was read, in any order.
-    pub read: Mutex<Vec<usize>>,
+    pub(crate) read: Mutex<Vec<usize>>,
 }
 
 impl MadeUp {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let text = r#"{"video":{"frames":3,"channels":2,"height":2,"width":2,"segments":[1,2]},
             "audio":{"frames":5,"channels":4,"segments":[2,3]}}"#;
         let layout = serde_json::from_str(text).unwrap();
@@ -58,7 +58,7 @@ impl Examples for MadeUp {
 }
 
 /// A run of 40 steps with batches of 8.
-pub fn config(out: &Path) -> TrainConfig {
+pub(crate) fn config(out: &Path) -> TrainConfig {
     let text = format!(
         "data = 'unused'\nout = '{}'\nseed = 3\n[model]\nwidth = 16\ndepth = 1\nheads = 2\npatch = 1\n\
          [objective]\ntarget = 'v'\nschedule = 'cosine'\n[optimizer]\nlr = 3e-3\nwarmup_steps = 5\nema_decay = 0.9\n\
