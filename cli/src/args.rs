@@ -6,6 +6,7 @@ mod engine_command;
 mod export;
 mod inspect;
 mod profile;
+mod ranks;
 
 pub use bench::{BenchArgs, CompareArgs};
 pub use engine::{EngineArgs, SetupArgs};
@@ -13,6 +14,7 @@ pub use engine_command::{BuildArgs, EngineCommand, ExplainArgs, GcArgs, ListArgs
 pub use export::{ExportArgs, ExternalChoice};
 pub use inspect::InspectArgs;
 pub use profile::ProfileArgs;
+pub use ranks::{RankArgs, RanksBy};
 
 use crate::exit;
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
@@ -48,7 +50,8 @@ pub enum Command {
     Prepare(PrepareArgs),
     /// Train a MoNL AVDiT
     #[command(after_help = "Examples:\n  avdit train --example > run.toml\n  avdit train run.toml\n  \
-        avdit train run.toml --resume\n  avdit train run.toml --set optimizer.lr=3e-4 --set run.steps=20000")]
+        avdit train run.toml --resume\n  avdit train run.toml --set optimizer.lr=3e-4 --set run.steps=20000\n  mpirun -n 4 avdit train run.toml\n\n\
+        Under mpirun or srun every process trains on its part of each batch; the program must be built with --features mpi (or nccl).")]
     Train(TrainArgs),
     /// Write a run's network as an ONNX model, checked against the checkpoint
     #[command(
@@ -172,6 +175,9 @@ pub struct TrainArgs {
     /// Replace a setting, such as optimizer.lr=3e-4
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,
+    /// How ranks work together.
+    #[command(flatten)]
+    pub ranks: RankArgs,
     /// The result as JSON on stdout
     #[arg(long)]
     pub json: bool,

@@ -165,7 +165,8 @@ impl<'a> Session<'a> {
         let mut hash = 0xCBF2_9CE4_8422_2325u64;
         for (_, var) in self.model.parameters() {
             for value in var.flatten_all()?.to_vec1::<f32>()? {
-                hash = (hash ^ u64::from(value.to_bits())).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(29);
+                hash =
+                    (hash ^ u64::from(value.to_bits())).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(29);
             }
         }
         Ok(hash)

@@ -102,7 +102,8 @@ fn shown(output: &Output) -> String {
 
 fn losses(run: &Path) -> Vec<f64> {
     let text = std::fs::read_to_string(run.join("metrics.jsonl")).unwrap();
-    let loss = |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap()["loss"].as_f64().unwrap();
+    let loss =
+        |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap()["loss"].as_f64().unwrap();
     text.lines().map(loss).collect()
 }
 
@@ -138,8 +139,15 @@ fn two_and_four_processes_train_as_one_does_and_twice_alike() {
     let folder = tempfile::tempdir().unwrap();
     let out = |name: &str| folder.path().join(name);
     let (config, examples) = (made_up::config(&out("one")), MadeUp::new());
-    train_on(&mut Ranks::single(), &config, &examples, StartOptions::default(), &mut |_: &StepMetrics| {}, &|| false)
-        .unwrap();
+    train_on(
+        &mut Ranks::single(),
+        &config,
+        &examples,
+        StartOptions::default(),
+        &mut |_: &StepMetrics| {},
+        &|| false,
+    )
+    .unwrap();
     let one = losses(&out("one"));
     for ranks in [2, 4] {
         let names = ["a", "b"].map(|name| out(&format!("{ranks}{name}")));

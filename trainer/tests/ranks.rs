@@ -70,8 +70,11 @@ fn run(given: &[Given]) -> Vec<Option<Ended>> {
                 .map(|rank| Ranks::new(Box::new(rank)))
                 .collect(),
         };
-        let running: Vec<ScopedJoinHandle<'_, Ended>> =
-            ranks.into_iter().zip(given).map(|(ranks, given)| scope.spawn(move || work(ranks, given))).collect();
+        let running: Vec<ScopedJoinHandle<'_, Ended>> = ranks
+            .into_iter()
+            .zip(given)
+            .map(|(ranks, given)| scope.spawn(move || work(ranks, given)))
+            .collect();
         running.into_iter().map(|rank| rank.join().ok()).collect()
     })
 }
@@ -123,10 +126,15 @@ fn two_three_and_four_ranks_train_as_one_does_and_twice_with_the_same_bits() {
 #[test]
 fn the_figures_of_a_step_are_those_of_the_whole_batch() {
     let folder = tempfile::tempdir().unwrap();
-    let (one, four) =
-        (whole(&all_alike(&folder.path().join("1"), 1)), whole(&all_alike(&folder.path().join("4"), 4)));
+    let [one, four] = [1, 4].map(|ranks| {
+        let mut given = all_alike(&folder.path().join(ranks.to_string()), ranks);
+        given.iter_mut().for_each(|given| given.config.run.measure_matmul = true);
+        whole(&given)
+    });
+    assert!(four[0].matmul_gflops.unwrap() > 0.0 && four[0].exchange_ms.unwrap() > 0.0);
     for (one, four) in one.iter().zip(&four) {
-        let near = |a: f64, b: f64| assert!((a - b).abs() < 1e-5 * a.abs().max(1.0), "step {}: {a} {b}", one.step);
+        let near =
+            |a: f64, b: f64| assert!((a - b).abs() < 1e-5 * a.abs().max(1.0), "step {}: {a} {b}", one.step);
         near(one.loss_video, four.loss_video);
         near(one.loss_audio, four.loss_audio);
         near(one.gradient_norm, four.gradient_norm);
@@ -149,7 +157,8 @@ fn every_example_is_read_by_one_rank() {
     let mut given = all_alike(folder.path(), 4);
     given.iter_mut().for_each(|given| given.start.until = Some(3));
     whole(&given);
-    let read: Vec<Vec<usize>> = given.into_iter().map(|given| given.examples.read.into_inner().unwrap()).collect();
+    let read: Vec<Vec<usize>> =
+        given.into_iter().map(|given| given.examples.read.into_inner().unwrap()).collect();
     assert!(read.iter().all(|read| read.len() == 6), "{read:?}");
     let mut all = read.concat();
     all.sort_unstable();
@@ -191,7 +200,10 @@ fn numbers_that_are_not_finite_on_one_rank_end_all_and_its_batch_is_kept() {
     let mut given = all_alike(folder.path(), 2);
     given.iter_mut().for_each(|given| given.examples.bad = Some(11));
     let errors = errors(&given);
-    assert!(errors.iter().all(|error| error.contains("the loss is") && error.contains("example 11")), "{errors:?}");
+    assert!(
+        errors.iter().all(|error| error.contains("the loss is") && error.contains("example 11")),
+        "{errors:?}"
+    );
     assert_eq!(errors.iter().filter(|error| error.contains("of 2 ranks: the loss is")).count(), 1);
     let kept = ["bad-batch.safetensors", "bad-batch-from-4.safetensors"].map(|name| folder.path().join(name));
     assert_eq!(kept.iter().filter(|path| path.is_file()).count(), 1, "{errors:?}");

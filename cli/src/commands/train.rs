@@ -5,10 +5,12 @@ use crate::cancel;
 use crate::exit::{Interrupted, Usage};
 use crate::output::{say, say_json};
 use crate::progress::Stage;
+use crate::ranks;
 use anyhow::{Context, Result};
 use avdit_media::shard::Dataset;
+use avdit_trainer::parallel::Ranks;
 use avdit_trainer::train::Outcome;
-use avdit_trainer::{StartOptions, StepMetrics, TrainConfig, train};
+use avdit_trainer::{StartOptions, StepMetrics, TrainConfig, train_on};
 use serde_json::json;
 use std::path::Path;
 
@@ -24,7 +26,20 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     let config = read_config(path, &args.set)?;
     config.check()?;
     let start = StartOptions { resume: args.resume, overwrite: args.overwrite, until: args.until };
-    let outcome = with_progress(&config, start)?;
+    ranks::on_launch(&args.ranks, &config, |ranks| {
+        if ranks.is_first() { lead(ranks, args, path, &config, start) } else { follow(ranks, &config, start) }
+    })
+}
+
+/// The rank that writes and tells.
+fn lead(
+    ranks: &mut Ranks,
+    args: &TrainArgs,
+    path: &Path,
+    config: &TrainConfig,
+    start: StartOptions,
+) -> Result<()> {
+    let outcome = on_ranks(ranks, config, start)?;
     if outcome.interrupted && cancel::asked() {
         let hint =
             format!("run `avdit train {} --resume` to go on from step {}", path.display(), outcome.step);
@@ -70,8 +85,19 @@ fn read_config(path: &Path, replacements: &[String]) -> Result<TrainConfig> {
     Ok(TrainConfig::parse(&toml::to_string(&table)?, Path::new("--set"))?)
 }
 
+/// Any other rank: it only computes.
+fn follow(ranks: &mut Ranks, config: &TrainConfig, start: StartOptions) -> Result<()> {
+    let examples = Dataset::open(&config.data)?;
+    train_on(ranks, config, &examples, start, &mut |_: &StepMetrics| {}, &cancel::asked)?;
+    Ok(())
+}
+
 /// Trains with a bar.
 pub fn with_progress(config: &TrainConfig, start: StartOptions) -> Result<Outcome> {
+    on_ranks(&mut Ranks::single(), config, start)
+}
+
+fn on_ranks(ranks: &mut Ranks, config: &TrainConfig, start: StartOptions) -> Result<Outcome> {
     let examples = Dataset::open(&config.data)?;
     let mut stage = Stage::new("train", start.until.unwrap_or(config.run.steps), "steps");
     let (mut smooth, mut smooth_ms) = (None, None);
@@ -82,7 +108,7 @@ pub fn with_progress(config: &TrainConfig, start: StartOptions) -> Result<Outcom
         let (loss, ms) = (smooth.unwrap_or_default(), smooth_ms.unwrap_or_default());
         stage.set(step.step, &format!("loss {loss:.3}, {ms:.0} ms/step"));
     };
-    let outcome = train(config, &examples, start, &mut on_step, &cancel::asked)?;
+    let outcome = train_on(ranks, config, &examples, start, &mut on_step, &cancel::asked)?;
     stage.finish(&match (smooth, smooth_ms) {
         (Some(loss), Some(ms)) => format!("step {}, loss {loss:.3}, {ms:.0} ms/step", outcome.step),
         _ => format!("step {}: nothing left to do", outcome.step),

@@ -18,3 +18,5 @@ mod gpu;
 mod interrupted;
 mod pipeline;
 mod random;
+#[cfg(not(feature = "mpi"))]
+mod ranks;

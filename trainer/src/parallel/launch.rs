@@ -110,7 +110,8 @@ mod tests {
 
     #[test]
     fn each_launcher_is_known_by_its_variables() {
-        let open_mpi = [("OMPI_COMM_WORLD_SIZE", "4"), ("OMPI_COMM_WORLD_RANK", "3"), ("PMIX_NAMESPACE", "12@1")];
+        let open_mpi =
+            [("OMPI_COMM_WORLD_SIZE", "4"), ("OMPI_COMM_WORLD_RANK", "3"), ("PMIX_NAMESPACE", "12@1")];
         let found = launch(&open_mpi).unwrap().unwrap();
         assert_eq!((found.rank, found.ranks, found.local_rank), (3, 4, None));
         assert_eq!(found.id.as_deref(), Some("12-1"));

@@ -49,8 +49,8 @@ impl Mpi {
                 .ok_or("this process has used it before")?;
             Ok(World { communicator: universe.world(), _universe: universe })
         })?;
-        let (rank, ranks) =
-            worker.run(|world, _| (world.communicator.rank() as usize, world.communicator.size() as usize))?;
+        let (rank, ranks) = worker
+            .run(|world, _| (world.communicator.rank() as usize, world.communicator.size() as usize))?;
         if (rank, ranks) != (launch.rank, launch.ranks) {
             return Err(Error::Collective(format!(
                 "{} says that this is process {} of {}, and MPI that it is {rank} of {ranks}\n\nhint: use the mpirun \

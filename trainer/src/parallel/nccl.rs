@@ -52,7 +52,8 @@ impl Nccl {
             let context = CudaContext::new(ordinal).map_err(|error| said("CUDA", &error.0))?;
             let stream = context.default_stream();
             let id = meet(&meeting, rank, timeout)?;
-            let comm = Comm::from_rank(stream.clone(), rank, ranks, id).map_err(|error| said("NCCL", &error.0))?;
+            let comm =
+                Comm::from_rank(stream.clone(), rank, ranks, id).map_err(|error| said("NCCL", &error.0))?;
             if rank == 0 {
                 // All have read it. One that stays behind is overwritten by a launch of the same name.
                 let _ = std::fs::remove_file(&meeting);
@@ -181,7 +182,8 @@ impl Gpu {
             received.push(other.transpose().map_err(cuda)?);
         }
         let outgoing: Vec<_> = (0..ranks).map(&to).collect();
-        let incoming: Vec<_> = received.iter_mut().map(|slice| slice.as_mut().map(|s| s.as_view_mut())).collect();
+        let incoming: Vec<_> =
+            received.iter_mut().map(|slice| slice.as_mut().map(|s| s.as_view_mut())).collect();
         let mut group = self.comm.group();
         for (rank, (outgoing, incoming)) in outgoing.into_iter().zip(incoming).enumerate() {
             let Some(incoming) = incoming else { continue };
@@ -212,7 +214,9 @@ fn meet(file: &PathBuf, rank: usize, timeout: Duration) -> std::result::Result<I
         std::thread::sleep(Duration::from_millis(50));
     }
     let (file, seconds) = (file.display(), timeout.as_secs_f64());
-    Err(format!("{file} did not appear for {seconds:.0} s: do all ranks share this folder, and does rank 0 run?"))
+    Err(format!(
+        "{file} did not appear for {seconds:.0} s: do all ranks share this folder, and does rank 0 run?"
+    ))
 }
 
 fn cuda(error: DriverError) -> String {

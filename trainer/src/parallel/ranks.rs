@@ -148,15 +148,19 @@ impl Ranks {
         outcome.map_err(|error| self.announce(error))
     }
 
-    /// Answers the question that the others ask next with an error. If they cannot be reached, the error is what counts.
     fn announce(&mut self, error: Error) -> Error {
+        self.give_up(&error.to_string());
+        error
+    }
+
+    /// Answers the question that the others ask next with an error, unless they know that the run is over. If they
+    /// cannot be reached, the error is what counts.
+    pub fn give_up(&mut self, error: &str) {
         if self.count() > 1 && !self.over && self.sum_f64(&mut [1.0, 0.0, 0.0]).is_ok() {
-            let mine = error.to_string();
-            let texts = self.gather(mine.as_bytes()).unwrap_or_default();
-            self.repeated = texts.iter().take(self.rank()).any(|text| text == mine.as_bytes());
+            let texts = self.gather(error.as_bytes()).unwrap_or_default();
+            self.repeated = texts.iter().take(self.rank()).any(|text| text == error.as_bytes());
         }
         self.over = true;
-        error
     }
 
     /// Whether this rank's error has been told by another, so that it needs not be told again.
@@ -166,12 +170,13 @@ impl Ranks {
     }
 
     /// Waits until all are through with what they keep of a run, however it ended: some launchers end all processes
-    /// with the first one.
+    /// with the first one. After this, nothing can be exchanged.
     pub fn part(&mut self) {
         if self.count() > 1 && !self.lost {
             // Who is gone now has nothing more to do here.
             let _ = self.exchange(|collective| collective.barrier());
         }
+        (self.over, self.lost) = (true, true);
     }
 
     /// Checks that all ranks bring the same facts, such as the configuration.
@@ -257,10 +262,14 @@ mod tests {
     #[test]
     fn what_fails_between_two_questions_is_told_at_the_next() {
         let ends = of_each(2, |mut ranks| {
-            let outcome = if ranks.rank() == 0 { Err(failure("the disk is full")) } else { ranks.all(Ok(())) };
+            let outcome =
+                if ranks.rank() == 0 { Err(failure("the disk is full")) } else { ranks.all(Ok(())) };
             ranks.tell(outcome).unwrap_err().to_string()
         });
-        assert_eq!(ends, ["configuration: the disk is full", "rank 0 of 2 ranks: configuration: the disk is full"]);
+        assert_eq!(
+            ends,
+            ["configuration: the disk is full", "rank 0 of 2 ranks: configuration: the disk is full"]
+        );
     }
 
     #[test]
@@ -280,7 +289,8 @@ mod tests {
             ranks.alike(&facts(if ranks.rank() == 2 { 2e-3 } else { 1e-3 })).unwrap_err().to_string()
         });
         for end in ends {
-            let expected = "rank 2 has not what rank 0 has:\n  optimizer.lr: rank 0 has 0.001, rank 2 has 0.002";
+            let expected =
+                "rank 2 has not what rank 0 has:\n  optimizer.lr: rank 0 has 0.001, rank 2 has 0.002";
             assert!(end.starts_with(expected), "{end}");
         }
     }

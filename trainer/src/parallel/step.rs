@@ -11,7 +11,12 @@ impl Ranks {
     ///
     /// # Errors
     /// If a rank is lost or Candle fails.
-    pub fn sum_step(&mut self, loss: &mut LossValues, tally: &mut Tally, gradients: &mut Gradients) -> Result<()> {
+    pub fn sum_step(
+        &mut self,
+        loss: &mut LossValues,
+        tally: &mut Tally,
+        gradients: &mut Gradients,
+    ) -> Result<()> {
         if self.count() == 1 {
             return Ok(());
         }

@@ -37,12 +37,8 @@ enum Payload {
 impl Threads {
     /// All ranks, in order, each for a thread. A rank that waits longer than `timeout` gives the others up.
     pub fn group(ranks: usize, timeout: Duration) -> Vec<Self> {
-        let state = State {
-            brought: vec![None; ranks],
-            whole: Arc::default(),
-            round: 0,
-            left: vec![false; ranks],
-        };
+        let state =
+            State { brought: vec![None; ranks], whole: Arc::default(), round: 0, left: vec![false; ranks] };
         let shared = Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new() });
         (0..ranks).map(|rank| Self { shared: shared.clone(), rank, timeout }).collect()
     }

@@ -53,11 +53,12 @@ impl<S: 'static> Worker<S> {
         let waiting = Arc::new(Waiting::default());
         let shown = waiting.clone();
         let work = move || {
-            let mut state = match catch_unwind(AssertUnwindSafe(make)).unwrap_or_else(|panic| Err(said(&*panic))) {
-                Ok(state) => state,
-                // Who started it has gone already if this cannot be sent.
-                Err(reason) => return drop(ready.send(Err(reason))),
-            };
+            let mut state =
+                match catch_unwind(AssertUnwindSafe(make)).unwrap_or_else(|panic| Err(said(&*panic))) {
+                    Ok(state) => state,
+                    // Who started it has gone already if this cannot be sent.
+                    Err(reason) => return drop(ready.send(Err(reason))),
+                };
             if ready.send(Ok(())).is_err() {
                 return;
             }
@@ -137,7 +138,15 @@ mod tests {
     fn work_is_done_in_order_and_a_job_that_does_not_end_is_given_up() {
         let mut worker = Worker::start("test", 3, Duration::from_millis(200), || Ok(Vec::new())).unwrap();
         for i in 0..3 {
-            assert_eq!(worker.run(move |list, _| { list.push(i); list.len() }).unwrap(), i + 1);
+            assert_eq!(
+                worker
+                    .run(move |list, _| {
+                        list.push(i);
+                        list.len()
+                    })
+                    .unwrap(),
+                i + 1
+            );
         }
         let error = worker.run(|_, waiting| {
             waiting.set(vec![2]);
@@ -150,7 +159,9 @@ mod tests {
     #[test]
     fn an_engine_that_cannot_be_started_says_why() {
         let make = || -> std::result::Result<(), String> { panic!("no library") };
-        let Err(error) = Worker::start("test", 1, Duration::from_secs(60), make) else { panic!("it started") };
+        let Err(error) = Worker::start("test", 1, Duration::from_secs(60), make) else {
+            panic!("it started")
+        };
         assert_eq!(error.to_string(), "test cannot be started: no library");
     }
 }

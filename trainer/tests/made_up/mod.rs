@@ -62,7 +62,7 @@ pub(crate) fn config(out: &Path) -> TrainConfig {
     let text = format!(
         "data = 'unused'\nout = '{}'\nseed = 3\n[model]\nwidth = 16\ndepth = 1\nheads = 2\npatch = 1\n\
          [objective]\ntarget = 'v'\nschedule = 'cosine'\n[optimizer]\nlr = 3e-3\nwarmup_steps = 5\nema_decay = 0.9\n\
-         [run]\nsteps = 40\nbatch = 8\nchunk = 2\ncheckpoint_every = 10\nkeep_last = 2\n",
+         [run]\nsteps = 40\nbatch = 8\nchunk = 2\ncheckpoint_every = 10\nkeep_last = 2\nmeasure_matmul = false\n",
         out.display()
     );
     TrainConfig::parse(&text, Path::new("test.toml")).unwrap()
