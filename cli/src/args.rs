@@ -6,6 +6,7 @@ mod engine_command;
 mod export;
 mod inspect;
 mod profile;
+mod report;
 
 pub use bench::{BenchArgs, CompareArgs};
 pub use engine::{EngineArgs, SetupArgs};
@@ -13,6 +14,7 @@ pub use engine_command::{BuildArgs, EngineCommand, ExplainArgs, GcArgs, ListArgs
 pub use export::{ExportArgs, ExternalChoice};
 pub use inspect::InspectArgs;
 pub use profile::ProfileArgs;
+pub use report::ReportArgs;
 
 use crate::exit;
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
@@ -50,6 +52,11 @@ pub enum Command {
     #[command(after_help = "Examples:\n  avdit train --example > run.toml\n  avdit train run.toml\n  \
         avdit train run.toml --resume\n  avdit train run.toml --set optimizer.lr=3e-4 --set run.steps=20000")]
     Train(TrainArgs),
+    /// Write the page of a training run, or set several side by side
+    #[command(
+        after_help = "Examples:\n  avdit report runs/first\n  avdit report runs/first runs/second -o comparison.html"
+    )]
+    Report(ReportArgs),
     /// Write a run's network as an ONNX model, checked against the checkpoint
     #[command(
         after_help = "Examples:\n  avdit export runs/first -o model/\n  avdit export runs/first -o model/ --batch 1 --raw\n  \

@@ -16,6 +16,7 @@ mod output;
 mod parts;
 mod progress;
 mod report;
+mod run;
 
 use clap::Parser;
 use std::process::ExitCode;
