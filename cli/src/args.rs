@@ -50,7 +50,8 @@ pub enum Command {
     Prepare(PrepareArgs),
     /// Train a MoNL AVDiT
     #[command(after_help = "Examples:\n  avdit train --example > run.toml\n  avdit train run.toml\n  \
-        avdit train run.toml --resume\n  avdit train run.toml --set optimizer.lr=3e-4 --set run.steps=20000")]
+        avdit train run.toml --dry-run\n  \
+        avdit train run.toml --overfit-one-batch\n  avdit train runs/first --resume\n  avdit train run.toml --set optimizer.lr=3e-4 --set run.steps=20000")]
     Train(TrainArgs),
     /// Write the page of a training run, or set several side by side
     #[command(
@@ -161,7 +162,7 @@ pub enum DecoderChoice {
 /// Options of `train`.
 #[derive(Debug, ClapArgs)]
 pub struct TrainArgs {
-    /// The run's configuration
+    /// The run's configuration, or with --resume the run's folder
     #[arg(required_unless_present = "example")]
     pub config: Option<PathBuf>,
     /// Print a configuration with every setting explained
@@ -176,6 +177,12 @@ pub struct TrainArgs {
     /// Stop after this step (to go on later with --resume)
     #[arg(long)]
     pub until: Option<usize>,
+    /// Only check configuration and data, and predict memory and time
+    #[arg(long, conflicts_with = "until")]
+    pub dry_run: bool,
+    /// Train on one batch again and again for 200 steps, in OUT-overfit, and fail (exit code 6) unless its loss falls below half
+    #[arg(long)]
+    pub overfit_one_batch: bool,
     /// Replace a setting, such as optimizer.lr=3e-4
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,

@@ -10,11 +10,14 @@ use avdit_media::atomic::write_bytes_atomically;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
+/// The page's name in a run's folder.
+pub const PAGE: &str = "report.html";
+
 pub fn run(args: &ReportArgs) -> Result<()> {
     let runs: Vec<Run> = args.runs.iter().map(|folder| Run::read(folder)).collect::<Result<_>>()?;
     let path = match (&args.out, runs.as_slice()) {
         (Some(path), _) => path.clone(),
-        (None, [run]) => run.folder.join("report.html"),
+        (None, [run]) => run.folder.join(PAGE),
         (None, _) => PathBuf::from("comparison.html"),
     };
     match runs.as_slice() {
@@ -35,7 +38,7 @@ pub fn run(args: &ReportArgs) -> Result<()> {
 /// # Errors
 /// If the run cannot be read or the page cannot be written.
 pub fn of_run(folder: &Path) -> Result<PathBuf> {
-    let path = folder.join("report.html");
+    let path = folder.join(PAGE);
     write(&Run::read(folder)?, &path)?;
     Ok(path)
 }
@@ -51,7 +54,7 @@ pub fn figures(run: &Run) -> Value {
     let figures = Figures::of(&run.lines);
     let resumed: Vec<usize> = run.starts().map(|start| start.from_step).filter(|&step| step > 0).collect();
     let sampled: Vec<usize> = run.samples.iter().map(|set| set.step).collect();
-    let seconds: f64 = run.samples.iter().map(|set| set.seconds).sum();
+    let seconds = run.samples.iter().fold(0.0, |sum, set| sum + set.seconds);
     let mut value = serde_json::to_value(&figures).unwrap_or_default();
     value["examples_per_s"] = crate::report::examples_per_s(run, &figures).into();
     value["sampled_at"] = sampled.into();

@@ -131,7 +131,7 @@ pub fn by_level(lines: &[Line], term: impl Fn(&OfBin) -> Option<f64>) -> Table {
     let stretches = stretches(lines);
     let of = |i: usize, stretch: &[Line]| {
         let bins = stretch.iter().filter_map(|line| line.by_level_bin.as_ref()?.get(i));
-        weighted(bins.filter_map(|bin| Some((term(bin)?, 1.0))))
+        weighted(bins.filter_map(|bin| Some((term(bin)?, bin.cells.unwrap_or(1.0)))))
     };
     let row = |(i, bin): (usize, &OfBin)| {
         let name = format!("{:.0}–{:.0}", bin.low, bin.high);
@@ -180,7 +180,7 @@ mod tests {
 
     #[test]
     fn bins_keep_their_bounds_and_their_gaps() {
-        let bin = |video| OfBin { low: 0.0, high: 100.0, video, audio: None };
+        let bin = |video| OfBin { low: 0.0, high: 100.0, video, ..OfBin::default() };
         let mut lines = vec![line(1, 0.0), line(2, 0.0)];
         lines[0].by_level_bin = Some(vec![bin(Some(0.25))]);
         lines[1].by_level_bin = Some(vec![bin(None)]);

@@ -35,6 +35,8 @@ pub struct Start {
     pub threads: usize,
     /// Parameters of the network.
     pub parameters: usize,
+    /// Multiply-adds of a forward pass on one example.
+    pub multiply_adds: u64,
     /// The data.
     pub data: Data,
 }

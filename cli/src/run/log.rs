@@ -47,6 +47,8 @@ pub struct OfBin {
     pub high: f64,
     pub video: Option<f64>,
     pub audio: Option<f64>,
+    /// Cells in it, of both modalities.
+    pub cells: Option<f64>,
 }
 
 /// The lines of a run's log. A last line that a crash or a writer at work cut off is left out.

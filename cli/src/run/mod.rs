@@ -1,5 +1,6 @@
 //! What a training run leaves in its folder, read back: log, history, samples, settings, checkpoints.
 
+pub mod audit;
 pub mod figures;
 pub mod history;
 pub mod log;
@@ -8,9 +9,6 @@ pub mod samples;
 use anyhow::Result;
 use avdit_trainer::checkpoint::{self, CheckpointConfig};
 use std::path::{Path, PathBuf};
-
-/// The record of the first step's gradients.
-const AUDIT: &str = "audit.json";
 
 /// A run's folder, read.
 pub struct Run {
@@ -26,8 +24,8 @@ pub struct Run {
     pub samples: Vec<samples::SampleSet>,
     /// Names of its checkpoints, oldest first.
     pub checkpoints: Vec<String>,
-    /// What the check of the first step's gradients found, if it is on record.
-    pub audit: Option<serde_json::Value>,
+    /// The gradients of the first steps; empty if they are not on record.
+    pub audit: Vec<audit::StepGradients>,
     /// What the newest checkpoint says of itself, if this version can read it.
     pub newest: Option<CheckpointConfig>,
 }
@@ -41,15 +39,20 @@ impl Run {
         let lines = log::read(folder)?;
         let checkpoints = checkpoint::list(folder)?;
         let newest = checkpoints.last().map(|path| path.join("config.json"));
-        let name =
-            |path: &PathBuf| path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let name = |path: &PathBuf| {
+            path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+        };
         Ok(Self {
             folder: folder.to_owned(),
             lines,
-            settings: if folder.join("config.toml").is_file() { log::settings(folder)? } else { toml::Table::new() },
+            settings: if folder.join("config.toml").is_file() {
+                log::settings(folder)?
+            } else {
+                toml::Table::new()
+            },
             history: history::read(folder),
             samples: samples::read(folder)?,
-            audit: checkpoint::read_json(&folder.join(AUDIT)).ok(),
+            audit: audit::read(folder),
             newest: newest.and_then(|path| checkpoint::read_json(&path).ok()),
             checkpoints: checkpoints.iter().map(name).collect(),
         })

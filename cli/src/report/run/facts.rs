@@ -3,6 +3,7 @@
 use crate::report::data::{Fact, NotRun};
 use crate::report::format::{bytes, count, milliseconds, percent, seconds, significant};
 use crate::run::Run;
+use crate::run::audit::{ParameterGradient, StepGradients};
 use crate::run::figures::Figures;
 use crate::run::history::Event;
 use serde::Serialize;
@@ -51,7 +52,7 @@ pub(super) fn big(run: &Run, figures: &Figures) -> Vec<Fact> {
     add(figures.gflops.map(|rate| format!("{} GFLOP/s", significant(rate, 3))), "reached (median)");
     add(figures.share.map(percent), "of the machine's matrix rate");
     add(Some(seconds(figures.steps_seconds)), "in steps");
-    let took: f64 = run.samples.iter().map(|set| set.seconds).sum();
+    let took = run.samples.iter().fold(0.0, |sum, set| sum + set.seconds);
     add((took > 0.0).then(|| seconds(took)), "in samples");
     facts
 }
@@ -89,22 +90,45 @@ fn number(value: &toml::Value) -> Option<f64> {
     value.as_float().or_else(|| Some(value.as_integer()? as f64))
 }
 
-/// The check of the first step's gradients, as facts.
-pub(super) fn audit(run: &Run) -> Vec<Fact> {
-    let Some(found) = &run.audit else { return Vec::new() };
-    let flat = |name: &String, value: &serde_json::Value| match value {
-        serde_json::Value::String(text) => Some(Fact::new(name.replace('_', " "), text)),
-        serde_json::Value::Number(value) => {
-            let shown = match value.as_u64() {
-                Some(whole) => count(whole),
-                None => significant(value.as_f64().unwrap_or(f64::NAN), 3),
-            };
-            Some(Fact::new(name.replace('_', " "), shown))
+/// An audited step.
+#[derive(Debug, Serialize)]
+pub(super) struct Audited {
+    step: usize,
+    parameters: usize,
+    /// Gradients that are zero because they must be.
+    expected_zero: usize,
+    /// Names of those that are zero, or absent, and must not be.
+    dead: Vec<String>,
+    least: Option<f64>,
+    most: Option<f64>,
+}
+
+/// The gradients of the first steps.
+pub(super) fn audit(run: &Run) -> Vec<Audited> {
+    let of = |step: &StepGradients| {
+        let alive = || step.parameters.iter().filter(|p| !p.expected_zero);
+        let is_dead = |p: &&ParameterGradient| p.gradient_norm.is_none_or(|norm| norm == 0.0);
+        let norms = || alive().filter_map(|p| p.gradient_norm).filter(|norm| *norm > 0.0);
+        Audited {
+            step: step.step,
+            parameters: step.parameters.len(),
+            expected_zero: step.parameters.iter().filter(|p| p.expected_zero).count(),
+            dead: alive().filter(is_dead).map(|p| p.name.clone()).collect(),
+            least: norms().reduce(f64::min),
+            most: norms().reduce(f64::max),
         }
-        serde_json::Value::Bool(value) => Some(Fact::new(name.replace('_', " "), value.to_string())),
-        _ => None,
     };
-    found.as_object().map(|map| map.iter().filter_map(|(name, value)| flat(name, value)).collect()).unwrap_or_default()
+    run.audit.iter().map(of).collect()
+}
+
+/// Every gradient of the last audited step: name, shape, its norm, and the norm of the parameter.
+pub(super) fn gradients(run: &Run) -> Vec<[String; 4]> {
+    let show = |value: Option<f64>| value.map_or("none".to_owned(), |value| significant(value, 3));
+    let row = |p: &ParameterGradient| {
+        let shape: Vec<String> = p.shape.iter().map(usize::to_string).collect();
+        [p.name.clone(), shape.join(" × "), show(p.gradient_norm), show(Some(p.parameter_norm))]
+    };
+    run.audit.last().map(|step| step.parameters.iter().map(row).collect()).unwrap_or_default()
 }
 
 /// A section of the configuration.
@@ -143,12 +167,16 @@ pub(super) fn data(run: &Run) -> Vec<Fact> {
         let data = &start.data;
         facts = vec![
             Fact::new("folder", data.folder.display().to_string()),
-            Fact::new("clips", format!("{}, {} left out", count(data.clips as u64), count(data.left_out as u64))),
+            Fact::new(
+                "clips",
+                format!("{}, {} left out", count(data.clips as u64), count(data.left_out as u64)),
+            ),
             Fact::new("pictures", &data.pictures),
             Fact::new("sound", &data.sound),
             Fact::new("latents", &data.latents),
             Fact::new("codec", &data.codec),
             Fact::new("parameters of the network", count(start.parameters as u64)),
+            Fact::new("multiply-adds of a forward pass", count(start.multiply_adds)),
         ];
     } else if let Some(newest) = &run.newest {
         facts.push(Fact::new("parameters of the network", count(newest.network.parameter_count() as u64)));
@@ -175,7 +203,9 @@ pub(super) fn machine(run: &Run) -> Vec<Fact> {
         Fact::new("avdit", &start.avdit),
     ];
     facts.extend(machine.memory_bytes.map(|size| Fact::new("memory", bytes(size as f64))));
-    facts.extend(machine.load_average.map(|load| Fact::new("load average at the start", significant(load, 2))));
+    facts.extend(
+        machine.load_average.map(|load| Fact::new("load average at the start", significant(load, 2))),
+    );
     facts
 }
 
@@ -226,14 +256,15 @@ pub(super) fn not_run(run: &Run, figures: &Figures) -> Vec<NotRun> {
         }
     };
     let every = run.setting("run", "sample_every").and_then(toml::Value::as_integer).unwrap_or(0);
-    let why = if every == 0 { "run.sample_every is 0" } else { "the run has not come to run.sample_every yet" };
+    let why =
+        if every == 0 { "run.sample_every is 0" } else { "the run has not come to run.sample_every yet" };
     add(run.samples.is_empty(), "samples", why);
     let has = |found: fn(&crate::run::log::Line) -> bool| run.lines.iter().any(found);
     add(!has(|line| line.by_strategy.is_some()), "loss by strategy", "the log does not tell it");
     add(!has(|line| line.by_level_bin.is_some()), "loss by noise level", "the log does not tell it");
     add(figures.gflops.is_none(), "GFLOP/s", "the log does not tell it");
     add(figures.share.is_none(), "share of the machine's matrix rate", "it was not measured at the start");
-    add(run.audit.is_none(), "gradients of the first step", "the run has no record of them");
+    add(run.audit.is_empty(), "gradients of the first step", "the run has no record of them");
     add(run.history.is_empty(), "machine and history", "the run has no history.jsonl");
     add(
         true,
@@ -255,8 +286,15 @@ pub(super) fn labels(runs: &[Run]) -> Vec<String> {
 
 /// The head of [`row`].
 pub(super) const ROW_HEAD: [&str; 9] = [
-    "run", "steps", "loss, first", "loss, last", "video, last", "audio, last", "step, median", "examples a second",
-    "matrix rate",
+    "run",
+    "steps",
+    "loss, first",
+    "loss, last",
+    "video, last",
+    "audio, last",
+    "a step",
+    "examples/s",
+    "of rate",
 ];
 
 /// A run as a row of a table.
@@ -290,7 +328,8 @@ pub(super) fn differences(runs: &[Run]) -> Vec<(String, Vec<String>)> {
     let value = |settings: &Vec<(String, String)>, name: &str| {
         settings.iter().find(|(known, _)| known == name).map_or("–".to_owned(), |(_, value)| value.clone())
     };
-    let row = |name: &String| (name.clone(), all.iter().map(|settings| value(settings, name)).collect::<Vec<_>>());
+    let row =
+        |name: &String| (name.clone(), all.iter().map(|settings| value(settings, name)).collect::<Vec<_>>());
     let differs = |(_, values): &(String, Vec<String>)| values.iter().any(|value| *value != values[0]);
     names.into_iter().map(row).filter(differs).collect()
 }

@@ -30,9 +30,10 @@ pub(crate) fn run_page(run: &Run, from: &Path, created: &str) -> Result<String, 
     };
     let marks: Vec<usize> = run.starts().map(|start| start.from_step).filter(|&step| step > 0).collect();
     let look = |title, from_zero, smooth| Look { title, from_zero, smooth, roof: None, marks: &marks };
-    let one = |class: &str, label: &str, field: fn(&crate::run::log::Line) -> Option<f64>, look: &Look<'_>| {
-        safe(curves_chart(&[curve(&run.lines, class, label, field)], look))
-    };
+    let one =
+        |class: &str, label: &str, field: fn(&crate::run::log::Line) -> Option<f64>, look: &Look<'_>| {
+            safe(curves_chart(&[curve(&run.lines, class, label, field)], look))
+        };
     let rate = Look {
         roof: figures.matmul_gflops.map(|rate| (rate, "the machine's matrix product")),
         ..look("GFLOP/s", true, true)
@@ -63,6 +64,7 @@ pub(crate) fn run_page(run: &Run, from: &Path, created: &str) -> Result<String, 
         sample_facts => Serde(samples::facts(run)),
         averages => Serde(facts::averages(run, &figures)),
         audit => Serde(facts::audit(run)),
+        gradients => Serde(facts::gradients(run)),
         settings => Serde(facts::settings(run)),
         data => Serde(facts::data(run)),
         machine => Serde(facts::machine(run)),

@@ -15,7 +15,9 @@ pub(in super::super) fn heat_chart(
     stretches: &[(usize, usize)],
     rows: &[(String, Vec<Option<f64>>)],
 ) -> String {
-    let known = || rows.iter().flat_map(|(_, row)| row.iter().flatten().copied()).filter(|v| v.is_finite() && *v > 0.0);
+    let known = || {
+        rows.iter().flat_map(|(_, row)| row.iter().flatten().copied()).filter(|v| v.is_finite() && *v > 0.0)
+    };
     let (low, high) = known().fold((f64::INFINITY, 0.0f64), |(l, h), v| (l.min(v), h.max(v)));
     if stretches.is_empty() || low > high {
         return String::new();

@@ -59,8 +59,7 @@ pub(in super::super) fn curves_chart(curves: &[Curve], look: &Look<'_>) -> Strin
     let place = |(step, value): (f64, f64)| x.at(step).zip(y.at(value)).filter(|_| value.is_finite());
     for curve in curves.iter().filter(|_| look.smooth) {
         let (steps, values): (Vec<f64>, Vec<f64>) = curve.points.iter().copied().unzip();
-        drawing
-            .path(&format!("raw {}", curve.class), thinned(&steps, &values).into_iter().map(place));
+        drawing.path(&format!("raw {}", curve.class), thinned(&steps, &values).into_iter().map(place));
     }
     let mut words = Vec::new();
     for curve in curves {
