@@ -18,3 +18,4 @@ mod gpu;
 mod interrupted;
 mod pipeline;
 mod random;
+mod training;

@@ -5,16 +5,19 @@ use crate::output::error_text;
 use crate::report::format::bytes;
 use avdit_nets::AvditConfig;
 use avdit_trainer::{Error, TrainConfig, checkpoint};
+use std::path::Path;
 
-/// The error with a remedy for this run; `again` is the command that resumes it.
-pub fn with_remedy(error: anyhow::Error, config: &TrainConfig, again: &str) -> anyhow::Error {
+/// The error with a remedy for a run that was started with the file or folder `named`.
+pub fn with_remedy(error: anyhow::Error, config: &TrainConfig, named: &Path) -> anyhow::Error {
+    let again = format!("avdit train {} --resume", named.display());
     let not_finite = error.chain().any(|cause| matches!(cause.downcast_ref(), Some(Error::NotFinite { .. })));
     let hint = if not_finite {
         let lr = config.optimizer.lr;
+        let file = if named.is_dir() { named.join("config.toml") } else { named.to_owned() };
         format!(
-            "to resume as it is would come to the same numbers; begin again with a lower rate: `{} --set optimizer.lr={:e} \
+            "to resume as it is would come to the same numbers; begin again with a lower rate: `avdit train {} --set optimizer.lr={:e} \
             --set out={}-slower`; or look at these clips with `avdit prepare`",
-            again.trim_end_matches(" --resume"),
+            file.display(),
             lr / 3.0,
             config.out.display()
         )

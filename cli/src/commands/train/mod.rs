@@ -41,7 +41,7 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     }
     let again = format!("avdit train {} --resume", path.display());
     let outcome =
-        with_progress(&config, start).map_err(|error| failure::with_remedy(error, &config, &again))?;
+        with_progress(&config, start).map_err(|error| failure::with_remedy(error, &config, path))?;
     if outcome.interrupted && cancel::asked() {
         let hint = format!("run `{again}` to go on from step {}", outcome.step);
         return Err(Interrupted(hint).into());
