@@ -38,6 +38,13 @@ impl std::error::Error for Interrupted {}
 #[derive(Debug)]
 pub struct Told(pub u8);
 
+impl Told {
+    /// Work that the user stopped.
+    pub fn interrupted() -> Self {
+        Self(INTERRUPTED)
+    }
+}
+
 impl std::fmt::Display for Told {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("told by another rank")

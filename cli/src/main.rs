@@ -17,6 +17,7 @@ mod parts;
 mod progress;
 mod ranks;
 mod report;
+mod run;
 
 use clap::Parser;
 use std::process::ExitCode;

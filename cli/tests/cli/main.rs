@@ -20,3 +20,4 @@ mod pipeline;
 mod random;
 #[cfg(not(feature = "mpi"))]
 mod ranks;
+mod training;
