@@ -117,7 +117,8 @@ fn of_rank(
     let share = ranks.share(config.run.batch);
     let opened = share.and_then(|share| Session::open_share(config, examples, start.resume, share));
     let mut session = ranks.all(opened)?;
-    ranks.alike(&session.facts())?;
+    let loop_facts = serde_json::json!({ "until": start.until, "measure_matmul": config.run.measure_matmul });
+    ranks.alike(&serde_json::json!({ "session": session.facts(), "start": loop_facts }))?;
     let taken = first.then(|| take_folder(config, examples, start, lock, session.step)).transpose();
     let mut folder = ranks.all(taken)?;
     let last = start.until.unwrap_or(config.run.steps).min(config.run.steps);

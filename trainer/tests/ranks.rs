@@ -254,7 +254,7 @@ fn ranks_that_differ_are_refused_before_anything_is_written() {
     let mut given = all_alike(&out, 3);
     given[2].config.optimizer.lr = 1e-3;
     for error in errors(&given) {
-        assert!(error.contains("run.optimizer.lr: rank 0 has 0.003, rank 2 has 0.001"), "{error}");
+        assert!(error.contains("optimizer.lr: rank 0 has 0.003, rank 2 has 0.001"), "{error}");
     }
     assert!(!out.exists());
     let mut given = all_alike(&out, 2);
