@@ -5,6 +5,9 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
+/// How the names of temporary files begin.
+const TEMPORARY: &str = ".avdit-";
+
 /// Writes `path` through `fill` and renames it into place; on any error `path` is left as it was.
 ///
 /// # Errors
@@ -41,6 +44,27 @@ pub fn write_bytes_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
     write_atomically(path, |writer| writer.write_all(bytes).map_err(|source| Error::io(path, source)))
 }
 
+/// Removes what processes that were killed while they wrote have left in a folder. Only for a folder that nobody else
+/// writes at this time, and a folder that is not there has nothing in it.
+///
+/// # Errors
+/// [`Error::Io`] naming the folder or the file.
+pub fn remove_leftovers(folder: &Path) -> Result<()> {
+    let io = |source| Error::io(folder, source);
+    let entries = match std::fs::read_dir(folder) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        entries => entries.map_err(io)?,
+    };
+    for entry in entries {
+        let entry = entry.map_err(io)?;
+        let leftover = entry.file_name().to_string_lossy().starts_with(TEMPORARY);
+        if leftover && entry.file_type().map_err(io)?.is_file() {
+            std::fs::remove_file(entry.path()).map_err(|source| Error::io(entry.path(), source))?;
+        }
+    }
+    Ok(())
+}
+
 /// A folder that one process writes: held until it is dropped.
 #[derive(Debug)]
 pub struct FolderLock {
@@ -68,12 +92,12 @@ fn temporary_in(folder: &Path) -> std::io::Result<tempfile::NamedTempFile> {
     use std::os::unix::fs::PermissionsExt;
     // The umask narrows this; without it the renamed file would be readable by its owner alone.
     let permissions = std::fs::Permissions::from_mode(0o666);
-    tempfile::Builder::new().prefix(".avdit-").permissions(permissions).tempfile_in(folder)
+    tempfile::Builder::new().prefix(TEMPORARY).permissions(permissions).tempfile_in(folder)
 }
 
 #[cfg(not(unix))]
 fn temporary_in(folder: &Path) -> std::io::Result<tempfile::NamedTempFile> {
-    tempfile::Builder::new().prefix(".avdit-").tempfile_in(folder)
+    tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(folder)
 }
 
 #[cfg(test)]

@@ -24,6 +24,7 @@ pub mod parallel;
 pub mod run_log;
 pub mod session;
 pub mod speed;
+pub mod tensorboard;
 pub mod train;
 pub mod weight_file;
 

@@ -12,6 +12,7 @@ use crate::parallel::Ranks;
 use crate::run_log::RunLog;
 use crate::session::Session;
 use crate::speed::Speed;
+use crate::tensorboard::EventFile;
 use avdit_media::atomic::{FolderLock, write_bytes_atomically};
 use candle_core::Device;
 use std::path::PathBuf;
@@ -59,7 +60,7 @@ impl Overfit {
 }
 
 /// Trains, or goes on training, and leaves in the run's folder checkpoints, `metrics.jsonl`, `gradients.json`,
-/// `config.toml` and the codec.
+/// TensorBoard's event files, `config.toml` and the codec.
 ///
 /// Nothing is written or removed before configuration, data and checkpoint have been accepted.
 ///
@@ -162,6 +163,9 @@ fn of_rank(
             last_loss = Some(metrics.loss);
             if let Some(folder) = &mut folder {
                 folder.log.write(&metrics)?;
+                if let Some(events) = &mut folder.events {
+                    events.write(&metrics)?;
+                }
                 observer.step(&metrics)?;
                 if run.sample_every > 0 && session.step.is_multiple_of(run.sample_every) {
                     observer.sample(session.step, &mut session.denoiser()?)?;
@@ -238,6 +242,7 @@ impl<'a> Due<'a> {
 /// What the process that writes a run's folder holds.
 struct Folder {
     log: RunLog,
+    events: Option<EventFile>,
     _lock: FolderLock,
 }
 
@@ -263,7 +268,9 @@ fn take_folder(
         None => FolderLock::take(&config.out)?,
     };
     prepare_folder(config, examples, start)?;
-    Ok(Folder { log: RunLog::open(&config.out, step)?, _lock: lock })
+    let log = RunLog::open(&config.out, step)?;
+    let events = config.run.tensorboard.then(|| EventFile::begin(&config.out, step)).transpose()?;
+    Ok(Folder { log, events, _lock: lock })
 }
 
 /// Refuses to mix two runs in one folder, then leaves the resolved configuration and the codec in it.
