@@ -6,6 +6,8 @@ mod engine_command;
 mod export;
 mod inspect;
 mod profile;
+mod ranks;
+mod report;
 
 pub use bench::{BenchArgs, CompareArgs};
 pub use engine::{EngineArgs, SetupArgs};
@@ -13,6 +15,8 @@ pub use engine_command::{BuildArgs, EngineCommand, ExplainArgs, GcArgs, ListArgs
 pub use export::{ExportArgs, ExternalChoice};
 pub use inspect::InspectArgs;
 pub use profile::ProfileArgs;
+pub use ranks::{RankArgs, RanksBy};
+pub use report::ReportArgs;
 
 use crate::exit;
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
@@ -54,8 +58,16 @@ pub enum Command {
     Prepare(PrepareArgs),
     /// Train a MoNL AVDiT
     #[command(after_help = "Examples:\n  avdit train --example > run.toml\n  avdit train run.toml\n  \
-        avdit train run.toml --resume\n  avdit train run.toml --set optimizer.lr=3e-4 --set run.steps=20000")]
+        avdit train run.toml --dry-run\n  \
+        avdit train run.toml --overfit-one-batch\n  avdit train runs/first --resume\n  avdit train run.toml --set optimizer.lr=3e-4 --set run.steps=20000\n  \
+        mpirun -n 4 avdit train run.toml\n\nUnder mpirun or srun every process trains on its part of each batch; the program must be built \
+        with --features mpi (or nccl).")]
     Train(TrainArgs),
+    /// Write the page of a training run, or set several side by side
+    #[command(
+        after_help = "Examples:\n  avdit report runs/first\n  avdit report runs/first runs/second -o comparison.html"
+    )]
+    Report(ReportArgs),
     /// Write a run's network as an ONNX model, checked against the checkpoint
     #[command(
         after_help = "Examples:\n  avdit export runs/first -o model/\n  avdit export runs/first -o model/ --batch 1 --raw\n  \
@@ -172,7 +184,7 @@ pub enum DecoderChoice {
 /// Options of `train`.
 #[derive(Debug, ClapArgs)]
 pub struct TrainArgs {
-    /// The run's configuration
+    /// The run's configuration, or with --resume the run's folder
     #[arg(required_unless_present = "example")]
     pub config: Option<PathBuf>,
     /// Print a configuration with every setting explained
@@ -187,9 +199,18 @@ pub struct TrainArgs {
     /// Stop after this step (to go on later with --resume)
     #[arg(long)]
     pub until: Option<usize>,
+    /// Only check configuration and data, and predict memory and time
+    #[arg(long, conflicts_with = "until")]
+    pub dry_run: bool,
+    /// Train on one batch again and again for 200 steps, in OUT-overfit, and fail (exit code 6) unless its loss falls below half
+    #[arg(long)]
+    pub overfit_one_batch: bool,
     /// Replace a setting, such as optimizer.lr=3e-4
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,
+    /// How ranks work together.
+    #[command(flatten)]
+    pub ranks: RankArgs,
     /// The result as JSON on stdout
     #[arg(long)]
     pub json: bool,

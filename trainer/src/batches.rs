@@ -32,17 +32,23 @@ pub struct Batches<'a> {
     examples: &'a dyn Examples,
     mixture: Mixture,
     objective: Objective,
+    share: Range<usize>,
 }
 
 impl<'a> Batches<'a> {
-    /// For a run.
+    /// For a run, or for the positions `share` of each of its batches.
     ///
     /// # Errors
     /// If mixture, objective and data do not fit.
-    pub fn new(config: &'a TrainConfig, examples: &'a dyn Examples, spec: &DenoiserSpec) -> Result<Self> {
+    pub fn new(
+        config: &'a TrainConfig,
+        examples: &'a dyn Examples,
+        spec: &DenoiserSpec,
+        share: Range<usize>,
+    ) -> Result<Self> {
         let mixture = config.mixture()?;
         mixture.check(examples.layout().segments())?;
-        Ok(Self { config, examples, mixture, objective: Objective::of(spec, &config.objective)? })
+        Ok(Self { config, examples, mixture, objective: Objective::of(spec, &config.objective)?, share })
     }
 
     /// What weighs the errors.
@@ -60,10 +66,10 @@ impl<'a> Batches<'a> {
         self.examples.name(example)
     }
 
-    /// The positions of a step's batch that this process trains on: `0..run.batch`, all of them. Examples, levels and
-    /// noise are drawn by position in the whole batch, so that they do not depend on how it is divided.
+    /// The positions of a step's batch that this process trains on, of `0..run.batch`. Examples, levels and noise are
+    /// drawn by position in the whole batch, so that they do not depend on how it is divided.
     pub fn positions(&self, _step: usize) -> Range<usize> {
-        0..self.config.run.batch
+        self.share.clone()
     }
 
     /// The noisy elements of the whole batch of a step, on whatever ranks they are: levels are drawn by position, so

@@ -50,7 +50,7 @@ impl LossValues {
 }
 
 /// Gradients in the order of [`Model::parameters`]; `None` where the backward pass did not come.
-pub struct Gradients(Vec<Option<Tensor>>);
+pub struct Gradients(pub(crate) Vec<Option<Tensor>>);
 
 impl Gradients {
     /// One entry for each parameter.

@@ -9,6 +9,7 @@ pub mod export;
 mod inspect;
 mod prepare;
 mod profile;
+mod report;
 mod sample;
 mod train;
 
@@ -28,6 +29,7 @@ pub fn run(args: Args) -> Result<()> {
         Command::Inspect(args) => inspect::run(&args),
         Command::Profile(args) => profile::run(&args),
         Command::Compare(args) => compare::run(&args),
+        Command::Report(args) => report::run(&args),
         Command::BenchWorker => crate::bench::worker::run(&crate::bench::meter::of_case),
         Command::Doctor(args) => doctor::run(&args),
     }

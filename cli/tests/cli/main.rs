@@ -19,3 +19,6 @@ mod interrupted;
 mod pipeline;
 mod prepare;
 mod random;
+#[cfg(not(feature = "mpi"))]
+mod ranks;
+mod training;
