@@ -39,6 +39,9 @@ pub struct MonlArgs {
     /// Run nothing: write the report from what is there
     #[arg(long)]
     pub report_only: bool,
+    /// Text that the report takes in as notes, such as why an order is not the paper's
+    #[arg(long, value_name = "FILE")]
+    pub notes: Option<PathBuf>,
     /// Copy the report, and what it links to into a folder of its name beside it
     #[arg(long, value_name = "FILE")]
     pub doc: Option<PathBuf>,

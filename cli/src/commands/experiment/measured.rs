@@ -179,7 +179,10 @@ mod tests {
         };
         set.write(&path).unwrap();
         let read = Measured::read(&path).unwrap();
-        assert_eq!((&read.features, &read.tracks, &read.identity), (&set.features, &set.tracks, &set.identity));
+        assert_eq!(
+            (&read.features, &read.tracks, &read.identity),
+            (&set.features, &set.tracks, &set.identity)
+        );
         assert_eq!(read.len(), 2);
         assert!(read.features(AUDIO).unwrap().is_none());
         assert_eq!(read.features(VIDEO).unwrap().unwrap().row(1), [3.0, -4.0]);

@@ -3,23 +3,29 @@
 //! A run is a training and what is measured of it; it leaves its material and, at last, `result.json` in a folder of
 //! its own. The report is made from what lies there, whatever is missing.
 
+mod chart;
+mod kept;
 mod measured;
+mod page;
+mod paper;
 mod part;
 mod progress;
 mod reality;
+mod results;
 mod rivals;
 mod run;
 mod score;
 mod settings;
+mod sheet;
 
 use crate::args::{ExperimentCommand, MonlArgs};
 use crate::cancel;
 use crate::exit::{Interrupted, Usage};
+use crate::output::say;
 use anyhow::{Context, Result, bail};
 use avdit_media::world::WorldKind;
 use avdit_runtime::EngineKind;
 use avdit_trainer::checkpoint::{read_json, write_json};
-use progress::Progress;
 use reality::{Place, Reality};
 use run::{Bench, RunFolder};
 use serde::{Deserialize, Serialize};
@@ -48,40 +54,50 @@ fn monl(args: &MonlArgs) -> Result<()> {
         let threads = args.threads.map_or_else(rayon::current_num_threads, usize::from);
         work(args, &stamp, threads)?;
     }
+    report(args, &stamp)
+}
+
+/// Writes the report of what is there.
+fn report(args: &MonlArgs, stamp: &Stamp) -> Result<()> {
+    let notes = args.notes.as_ref();
+    let read =
+        |path: &std::path::PathBuf| std::fs::read_to_string(path).with_context(|| path.display().to_string());
+    let notes = notes.map(read).transpose()?;
+    let page = page::write(&args.out, &stamp.settings, notes.as_deref())?;
+    say(page.display().to_string());
+    if let Some(doc) = &args.doc {
+        page::copy(&page, doc)?;
+        say(doc.display().to_string());
+    }
     Ok(())
 }
 
 /// Does all runs that are left, world by world.
 fn work(args: &MonlArgs, stamp: &Stamp, threads: usize) -> Result<()> {
-    let settings = &stamp.settings;
+    let (settings, out) = (&stamp.settings, args.out.as_path());
+    let wanted = |id: &RunId| args.only.as_ref().is_none_or(|form| matches(form, &id.to_string()));
     for plan in &settings.world {
-        let Some(methods) = methods(&args.out, settings, plan)? else {
-            eprintln!("{}: its methods are chosen once the first world's runs are finished", plan.name);
+        let Some(methods) = methods(out, settings, plan)? else {
+            eprintln!("{}: its methods are chosen once the first world's rivals have run", plan.name);
             continue;
         };
-        let wanted = |id: &RunId| args.only.as_ref().is_none_or(|form| matches(form, &id.to_string()));
-        let mut planned = Vec::new();
+        let mut left = Vec::new();
         for id in runs(plan.name, &methods, &settings.seeds).into_iter().filter(wanted) {
-            let finished = RunFolder::of(&args.out, &id).finished()?.is_some();
-            planned.push((id, finished));
-        }
-        if planned.iter().all(|(_, finished)| *finished) {
-            continue;
-        }
-        let reality = Reality::open(place(&args.out, plan.name), settings)?;
-        let bench = Bench { out: &args.out, settings, reality: &reality, engine: stamp.engine, threads };
-        let mut progress = Progress::new(&planned, settings)?;
-        for (id, finished) in &planned {
-            if let (true, Some(result)) = (*finished, RunFolder::of(&args.out, id).finished()?) {
-                progress.add(id, settings, &result.cost, true)?;
+            if RunFolder::of(out, &id).finished()?.is_none() {
+                left.push(id);
             }
         }
-        for (id, _) in planned.iter().filter(|(_, finished)| !finished) {
+        if left.is_empty() {
+            continue;
+        }
+        let reality = Reality::open(place(out, plan.name), settings)?;
+        let bench = Bench { out, settings, reality: &reality, engine: stamp.engine, threads };
+        for id in &left {
             check_cancelled()?;
             match run::run(&bench, id)? {
-                Some(result) => {
-                    progress.add(id, settings, &result.cost, false)?;
-                    eprintln!("{id}: finished; {}: {}", plan.name, progress.words());
+                Some(_) => {
+                    let words = progress::words(out, settings, &wanted, args.only.is_none())?;
+                    eprintln!("{id}: finished ({words})");
                 }
                 None => eprintln!("{id}: another process has it in hand"),
             }
@@ -112,7 +128,10 @@ fn claim(out: &Path, settings: Settings, report_only: bool) -> Result<Stamp> {
         if found.settings != settings {
             let hint = "give the same options again, or choose another folder with --out";
             let (a, b) = (serde_json::to_string(&found.settings)?, serde_json::to_string(&settings)?);
-            bail!(Usage(format!("{}: an experiment with other settings\n  there: {a}\n  asked: {b}\n\nhint: {hint}", out.display())));
+            bail!(Usage(format!(
+                "{}: an experiment with other settings\n  there: {a}\n  asked: {b}\n\nhint: {hint}",
+                out.display()
+            )));
         }
         return Ok(found);
     }

@@ -1,79 +1,56 @@
-//! How much of the experiment is done, and about how long the rest takes.
+//! How much of the experiment is done, and about how long the rest takes, from what lies in its folder.
 
-use super::run::RunCost;
-use super::settings::{Method, RunId, Settings};
+use super::run::{RunCost, RunFolder};
+use super::settings::{Method, RunId, Settings, WorldPlan, runs};
 use anyhow::Result;
+use std::path::Path;
 
-/// What the runs of an experiment are made of.
+/// What runs are made of.
 #[derive(Clone, Copy, Debug, Default)]
 struct Work {
+    runs: usize,
     steps: usize,
     clips: usize,
 }
 
-/// The whole of it.
-pub struct Progress {
-    total: Work,
-    done: Work,
-    runs: usize,
-    finished: usize,
-    /// Seconds that steps and clips took so far, and how many those were.
-    measured: (f64, f64, Work),
+impl Work {
+    fn add(&mut self, settings: &Settings, tasks: usize) {
+        self.runs += 1;
+        self.steps += settings.steps;
+        self.clips += tasks * settings.samples;
+    }
 }
 
-impl Progress {
-    /// Over these runs.
-    pub fn new(runs: &[(RunId, bool)], settings: &Settings) -> Result<Self> {
-        let mut progress = Self {
-            total: Work::default(),
-            done: Work::default(),
-            runs: runs.len(),
-            finished: 0,
-            measured: (0.0, 0.0, Work::default()),
-        };
-        for (id, finished) in runs {
-            let work = work(id, settings)?;
-            progress.total.steps += work.steps;
-            progress.total.clips += work.clips;
-            if *finished {
-                progress.done.steps += work.steps;
-                progress.done.clips += work.clips;
-                progress.finished += 1;
+/// `3 of 22 runs finished, about 41 min left`: over the runs that are wanted, those whose methods are not chosen yet
+/// included if nothing was asked for in particular.
+pub fn words(out: &Path, settings: &Settings, wanted: &dyn Fn(&RunId) -> bool, all: bool) -> Result<String> {
+    let (mut total, mut done, mut cost) = (Work::default(), Work::default(), RunCost::default());
+    for plan in &settings.world {
+        for id in known(out, settings, plan)?.into_iter().filter(|id| wanted(id)) {
+            let tasks = Method::named(&id.method)?.tasks(settings)?.len();
+            total.add(settings, tasks);
+            if let Some(result) = RunFolder::of(out, &id).finished()? {
+                done.add(settings, tasks);
+                cost.train.wall_s += result.cost.train.wall_s;
+                cost.sample.wall_s += result.cost.sample.wall_s + result.cost.score.wall_s;
             }
         }
-        Ok(progress)
-    }
-
-    /// A run has been finished at a cost; of an earlier process if `before`.
-    pub fn add(&mut self, id: &RunId, settings: &Settings, cost: &RunCost, before: bool) -> Result<()> {
-        let work = work(id, settings)?;
-        let (train, sample, known) = &mut self.measured;
-        *train += cost.train.wall_s;
-        *sample += cost.sample.wall_s;
-        known.steps += work.steps;
-        known.clips += work.clips;
-        if !before {
-            self.done.steps += work.steps;
-            self.done.clips += work.clips;
-            self.finished += 1;
+        if all && super::methods(out, settings, plan)?.is_none() {
+            let unknown = plan.strongest_rivals * settings.seeds.len();
+            (0..unknown).for_each(|_| total.add(settings, settings.tasks.len()));
         }
-        Ok(())
     }
-
-    /// `run 3 of 18; about 41 min left`.
-    pub fn words(&self) -> String {
-        let (train, sample, known) = self.measured;
-        let left = (self.total.steps - self.done.steps, self.total.clips - self.done.clips);
-        let place = format!("{} of {} runs finished", self.finished, self.runs);
-        if known.steps == 0 || known.clips == 0 {
-            return place;
-        }
-        let seconds = train / known.steps as f64 * left.0 as f64 + sample / known.clips as f64 * left.1 as f64;
-        format!("{place}, about {:.0} min left", (seconds / 60.0).ceil())
+    let place = format!("{} of {} runs finished", done.runs, total.runs);
+    if done.runs == 0 {
+        return Ok(place);
     }
+    let left = cost.train.wall_s / done.steps as f64 * (total.steps - done.steps) as f64
+        + cost.sample.wall_s / done.clips as f64 * (total.clips - done.clips) as f64;
+    Ok(format!("{place}, about {:.0} min left", (left / 60.0).ceil()))
 }
 
-fn work(id: &RunId, settings: &Settings) -> Result<Work> {
-    let tasks = Method::named(&id.method)?.tasks(settings)?.len();
-    Ok(Work { steps: settings.steps, clips: tasks * settings.samples })
+/// The runs of a world whose methods are known.
+fn known(out: &Path, settings: &Settings, plan: &WorldPlan) -> Result<Vec<RunId>> {
+    let methods = super::methods(out, settings, plan)?.unwrap_or_else(|| plan.methods.clone());
+    Ok(runs(plan.name, &methods, &settings.seeds))
 }

@@ -47,7 +47,7 @@ impl Place {
         self.folder.join("truth").join(format!("{set}{task}.safetensors"))
     }
 
-    fn held_out(&self, index: usize) -> PathBuf {
+    pub fn held_out(&self, index: usize) -> PathBuf {
         self.folder.join("held-out").join(format!("clip-{index:05}.mp4"))
     }
 }
@@ -70,7 +70,8 @@ pub struct Reality {
 impl Reality {
     /// Makes what is not there yet, and reads the held-out clips.
     pub fn open(place: Place, settings: &Settings) -> Result<Self> {
-        std::fs::create_dir_all(place.folder.join("truth")).with_context(|| place.folder.display().to_string())?;
+        std::fs::create_dir_all(place.folder.join("truth"))
+            .with_context(|| place.folder.display().to_string())?;
         let lock = FolderLock::take(&place.folder)?;
         let mut codec_config = prepare::codec_config("tiny")?;
         codec_config.audio.phase_iterations = settings.phase_iterations;
@@ -82,10 +83,14 @@ impl Reality {
         }
         let codec = Dataset::open(&place.data())?.codec()?;
         let read = |first: usize| -> Result<Vec<Clip>> {
-            (first..first + settings.samples).into_par_iter().map(|i| on_grid(&place.held_out(i), &codec)).collect()
+            (first..first + settings.samples)
+                .into_par_iter()
+                .map(|i| on_grid(&place.held_out(i), &codec))
+                .collect()
         };
         let clips = read(0)?;
-        let latents: Vec<Latents> = clips.par_iter().map(|clip| codec.encode(clip)).collect::<Result<_, _>>()?;
+        let latents: Vec<Latents> =
+            clips.par_iter().map(|clip| codec.encode(clip)).collect::<Result<_, _>>()?;
         if !place.measured(CODED, None).is_file() {
             let stage = Stage::new(&format!("measure true clips, {}", place.kind), 3, "sets");
             measure_true(&place, settings, &codec, &clips, &latents, &read(settings.samples)?)?;
@@ -115,7 +120,8 @@ fn measure_true(
     };
     set(clips, None)?.write(&place.measured(TRUE, None))?;
     set(others, None)?.write(&place.measured(OTHER, None))?;
-    let coded: Vec<Clip> = latents.par_iter().map(|latents| codec.decode(latents)).collect::<Result<_, _>>()?;
+    let coded: Vec<Clip> =
+        latents.par_iter().map(|latents| codec.decode(latents)).collect::<Result<_, _>>()?;
     for task in settings.tasks()? {
         if let Some(part) = Part::of(&task.given(codec.layout().segments())?, codec) {
             set(clips, Some(&part))?.write(&place.measured(TRUE, Some(&task)))?;

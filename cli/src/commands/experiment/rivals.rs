@@ -40,10 +40,6 @@ impl Score {
         let differences: Vec<f64> = self.resamples.iter().zip(&other.resamples).map(|(a, b)| a - b).collect();
         super::score::interval(self.all - other.all, &differences)
     }
-
-    pub fn interval(&self) -> Interval {
-        super::score::interval(self.all, &self.resamples)
-    }
 }
 
 /// The score of a method's run, or of several with other seeds, over the tasks that it was measured on.
@@ -140,7 +136,8 @@ pub fn choose(out: &Path, settings: &Settings, plan: &WorldPlan) -> Result<Optio
         }
     }
     found.sort_by(|a, b| a.1.total_cmp(&b.1));
-    let chosen: Vec<String> = found.iter().take(plan.strongest_rivals).map(|(name, _)| name.clone()).collect();
+    let chosen: Vec<String> =
+        found.iter().take(plan.strongest_rivals).map(|(name, _)| name.clone()).collect();
     write_json(&out.join("rivals.json"), &Choice { chosen: chosen.clone(), scores: found })?;
     Ok(Some(chosen))
 }

@@ -3,6 +3,7 @@
 use super::measured::{Measured, measure};
 use super::part::Part;
 use super::reality::{Reality, file_name};
+use super::results::Agreements;
 use super::settings::{Method, RunId, Settings};
 use super::{check_cancelled, score};
 use crate::args::ExtraFile;
@@ -51,7 +52,7 @@ pub struct RunCost {
     pub sample: Cost,
     /// Of `sample`, the networks alone.
     pub network: Cost,
-    /// Distances and their resamples.
+    /// Distances with their resamples, and agreements.
     pub score: Cost,
 }
 
@@ -140,11 +141,15 @@ pub fn run(bench: &Bench<'_>, id: &RunId) -> Result<Option<RunResult>> {
     costs.take(|cost| &mut cost.train, || train_model(&config, id))?;
 
     let model = folder.0.join("model");
-    let record = costs.take(|cost| &mut cost.export, || {
-        let lowering = if bench.engine == EngineKind::OrtCpu { Lowering::OrtCpu } else { Lowering::default() };
-        let options = ExportOptions { lowering, ..ExportOptions::default() };
-        export::export(&config.out, &model, true, &options)
-    })?;
+    let record = costs.take(
+        |cost| &mut cost.export,
+        || {
+            let lowering =
+                if bench.engine == EngineKind::OrtCpu { Lowering::OrtCpu } else { Lowering::default() };
+            let options = ExportOptions { lowering, ..ExportOptions::default() };
+            export::export(&config.out, &model, true, &options)
+        },
+    )?;
 
     let options =
         EngineOptions { threads: bench.threads, batch: settings.sampling.batch, ..EngineOptions::default() };
@@ -166,9 +171,15 @@ pub fn run(bench: &Bench<'_>, id: &RunId) -> Result<Option<RunResult>> {
     }
     stage.finish(&format!("{} tasks on {}", tasks.len(), engine.name()));
 
-    costs.take(|cost| &mut cost.score, || {
-        tasks.iter().try_for_each(|task| score::distances(bench.out, &reality.place, settings, id, task).map(drop))
-    })?;
+    costs.take(
+        |cost| &mut cost.score,
+        || {
+            tasks.iter().try_for_each(|task| -> Result<()> {
+                score::distances(bench.out, &reality.place, settings, id, task)?;
+                Agreements::of(&folder.measured(task)).map(drop)
+            })
+        },
+    )?;
     let facts = engine.facts();
     let result = RunResult {
         schema: "avdit-experiment-run/1".into(),
@@ -203,7 +214,11 @@ impl Costs {
         Ok(Self { path, cost })
     }
 
-    fn take<T>(&mut self, stage: fn(&mut RunCost) -> &mut Cost, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    fn take<T>(
+        &mut self,
+        stage: fn(&mut RunCost) -> &mut Cost,
+        work: impl FnOnce() -> Result<T>,
+    ) -> Result<T> {
         let (wall, cpu) = (Instant::now(), cpu_seconds());
         let result = work();
         let cost = stage(&mut self.cost);
@@ -226,7 +241,8 @@ fn train_model(config: &TrainConfig, id: &RunId) -> Result<()> {
         stage.set(step.step, &format!("loss {loss:.3}, {ms:.0} ms/step"));
     };
     let outcome = train(config, &examples, start, &mut on_step, &cancel::asked)?;
-    let said = smooth.map_or("trained before".into(), |(loss, ms)| format!("loss {loss:.3}, {ms:.0} ms/step"));
+    let said =
+        smooth.map_or("trained before".into(), |(loss, ms)| format!("loss {loss:.3}, {ms:.0} ms/step"));
     stage.finish(&format!("step {}, {said}", outcome.step));
     if outcome.interrupted {
         return Err(super::interrupted());
@@ -302,9 +318,8 @@ fn last_loss(config: &TrainConfig) -> Result<f64> {
     let path = config.out.join("metrics.jsonl");
     let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
     let last = text.lines().rev().take(config.run.steps.div_ceil(10));
-    let losses: Vec<f64> = last
-        .filter_map(|line| serde_json::from_str::<Value>(line).ok()?["loss"].as_f64())
-        .collect();
+    let losses: Vec<f64> =
+        last.filter_map(|line| serde_json::from_str::<Value>(line).ok()?["loss"].as_f64()).collect();
     Ok(losses.iter().sum::<f64>() / losses.len().max(1) as f64)
 }
 

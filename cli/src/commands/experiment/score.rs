@@ -36,7 +36,13 @@ impl Distances {
 }
 
 /// The distances of a run's task: computed where the file of them is missing or of other settings.
-pub fn distances(out: &Path, place: &Place, settings: &Settings, id: &RunId, task: &Task) -> Result<Distances> {
+pub fn distances(
+    out: &Path,
+    place: &Place,
+    settings: &Settings,
+    id: &RunId,
+    task: &Task,
+) -> Result<Distances> {
     let folder = RunFolder::of(out, id);
     of_set(place, settings, task, &folder.measured(task))
 }
