@@ -72,7 +72,7 @@ impl Reality {
     pub fn open(place: Place, settings: &Settings) -> Result<Self> {
         std::fs::create_dir_all(place.folder.join("truth"))
             .with_context(|| place.folder.display().to_string())?;
-        let lock = FolderLock::take(&place.folder)?;
+        let lock = wait_for(&place)?;
         let mut codec_config = prepare::codec_config("tiny")?;
         codec_config.audio.phase_iterations = settings.phase_iterations;
         let world = World::of(place.kind, settings.world_seed, codec_config.grid);
@@ -98,6 +98,23 @@ impl Reality {
         }
         drop(lock);
         Ok(Self { place, codec, clips, latents: Latents::concat(&latents) })
+    }
+}
+
+/// Takes the folder of a world, once no other process makes it.
+fn wait_for(place: &Place) -> Result<FolderLock> {
+    let mut told = false;
+    loop {
+        match FolderLock::take(&place.folder) {
+            Err(avdit_media::Error::Busy { .. }) => {}
+            other => return Ok(other?),
+        }
+        if !told {
+            eprintln!("{}: another process makes this world; waiting for it", place.kind);
+            told = true;
+        }
+        super::check_cancelled()?;
+        std::thread::sleep(Duration::from_millis(300));
     }
 }
 

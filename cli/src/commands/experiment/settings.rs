@@ -85,6 +85,14 @@ impl Settings {
         Ok(settings)
     }
 
+    /// The command whose settings these are.
+    pub fn command(&self) -> Result<String> {
+        let usual: Self = file!("experiment.toml").parse::<Table>()?.try_into()?;
+        let smoke = usual != Self { steps: usual.steps, samples: usual.samples, ..self.clone() };
+        let smoke = if smoke { " --smoke" } else { "" };
+        Ok(format!("avdit experiment monl{smoke} --steps {} --samples {}", self.steps, self.samples))
+    }
+
     /// The tasks.
     pub fn tasks(&self) -> Result<Vec<Task>> {
         self.tasks.iter().map(|task| Ok(task.parse()?)).collect()

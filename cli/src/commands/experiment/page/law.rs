@@ -73,8 +73,22 @@ pub fn identity(world: &WorldResults, tasks: &[Task]) -> String {
         }
     }
     text.push('\n');
-    text += &paired(world, task);
+    if let Some(words) = paired(world, task) {
+        text += &format!("Clip by clip, Vanilla's own difference less MoNL's: {words}.\n\n");
+    }
     text
+}
+
+/// A line that says whether MoNL keeps identity better than Vanilla; nothing before both have run.
+pub fn answer(world: &WorldResults, tasks: &[Task]) -> String {
+    let task = tasks.iter().find(|task| matches!(task, Task::Continue(_)));
+    match task.and_then(|task| paired(world, task)) {
+        Some(words) => format!(
+            "- World **{}**, identity in continuation, by how much MoNL stays nearer to what was given than Vanilla: {words}.\n",
+            world.kind
+        ),
+        None => String::new(),
+    }
 }
 
 fn identity_cells(found: &[&Agreements]) -> Vec<String> {
@@ -99,15 +113,12 @@ fn identity_cells(found: &[&Agreements]) -> Vec<String> {
     cells(&look).into_iter().chain(cells(&voice)).chain([lost]).collect()
 }
 
-/// MoNL against Vanilla, clip by clip.
-fn paired(world: &WorldResults, task: &Task) -> String {
-    let (Some(monl), Some(vanilla)) =
-        (world.monl(), world.method("vanilla").filter(|found| !found.runs.is_empty()))
-    else {
-        return String::new();
-    };
-    let words = |name: &str, found: Option<Interval>| match found {
-        Some(found) => {
+/// MoNL against Vanilla, clip by clip; none before both have run.
+fn paired(world: &WorldResults, task: &Task) -> Option<String> {
+    let vanilla = world.method("vanilla").filter(|found| !found.of_task(task).is_empty())?;
+    let monl = world.monl()?;
+    let words = |name: &str, look: bool| match compare(monl, vanilla, task, look) {
+        Ok(Some(found)) => {
             let verdict = match found {
                 i if i.low > 0.0 => "MoNL keeps it better",
                 i if i.high < 0.0 => "Vanilla keeps it better",
@@ -115,17 +126,10 @@ fn paired(world: &WorldResults, task: &Task) -> String {
             };
             format!("{name} {} ({verdict})", difference(found, 3))
         }
-        None => format!("{name} –"),
+        Ok(None) => format!("{name} –"),
+        Err(error) => format!("{name} cannot be compared ({error})"),
     };
-    let found = |look: bool| compare(monl, vanilla, task, look);
-    match (found(true), found(false)) {
-        (Ok(look), Ok(voice)) => format!(
-            "How much nearer MoNL stays than Vanilla, clip by clip (Vanilla's own difference less MoNL's): {}, {}.\n\n",
-            words("colour", look),
-            words("timbre", voice)
-        ),
-        (Err(error), _) | (_, Err(error)) => format!("MoNL and Vanilla cannot be compared: {error}.\n\n"),
-    }
+    Some(format!("{}, {}", words("colour", true), words("timbre", false)))
 }
 
 fn compare(

@@ -63,6 +63,7 @@ fn page(results: &Results, folder: &Path, notes: Option<&str>) -> Result<String>
         single strategy?**\n\n";
     for world in &results.worlds {
         text += &claim::answer(results, world);
+        text += &law::answer(world, &tasks);
     }
     text += &format!("\n{finished} of {meant} runs are finished.\n\n");
     if settings.steps < 100 || settings.samples < 128 {
@@ -78,13 +79,8 @@ fn page(results: &Results, folder: &Path, notes: Option<&str>) -> Result<String>
     text += &method::method(results, &tasks);
     text += "## What it took\n\n";
     text += &method::costs(results);
-    text += &format!("Made with `{}`.\n", command(settings));
+    text += &format!("Made with `{}`.\n", settings.command()?);
     Ok(text)
-}
-
-/// The command whose settings these are.
-fn command(settings: &Settings) -> String {
-    format!("avdit experiment monl --steps {} --samples {}", settings.steps, settings.samples)
 }
 
 fn of_world(
