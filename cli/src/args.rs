@@ -3,6 +3,7 @@
 mod bench;
 mod engine;
 mod engine_command;
+mod experiment;
 mod export;
 mod inspect;
 mod profile;
@@ -12,6 +13,7 @@ mod report;
 pub use bench::{BenchArgs, CompareArgs};
 pub use engine::{EngineArgs, SetupArgs};
 pub use engine_command::{BuildArgs, EngineCommand, ExplainArgs, GcArgs, ListArgs};
+pub use experiment::{ExperimentCommand, MonlArgs};
 pub use export::{ExportArgs, ExternalChoice};
 pub use inspect::InspectArgs;
 pub use profile::ProfileArgs;
@@ -89,6 +91,9 @@ pub enum Command {
         A case that fails is a row with its reason; the exit code is then that failure's."
     )]
     Bench(BenchArgs),
+    /// Run an experiment of many trainings and report on it
+    #[command(subcommand)]
+    Experiment(ExperimentCommand),
     /// Build, list, explain and remove TensorRT engines
     #[command(subcommand)]
     Engine(EngineCommand),
@@ -113,6 +118,16 @@ pub enum Command {
     /// Say which engines can run here, and what is missing
     #[command(after_help = "Examples:\n  avdit doctor\n  avdit doctor --json")]
     Doctor(DoctorArgs),
+}
+
+impl Command {
+    /// The threads that were asked for, where the command takes them for all its work.
+    pub fn threads(&self) -> Option<usize> {
+        match self {
+            Command::Experiment(ExperimentCommand::Monl(args)) => args.threads.map(usize::from),
+            _ => None,
+        }
+    }
 }
 
 /// Options of `demo`.

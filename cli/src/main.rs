@@ -33,9 +33,10 @@ fn main() -> ExitCode {
     let asked = std::env::var("RAYON_NUM_THREADS").ok().and_then(|text| text.parse().ok());
     let _ = ranks::THREADS.set(asked);
     let _ = dotenvy::from_read("CANDLE_NUM_THREADS=1\nRAYON_NUM_THREADS=1\n".as_bytes());
-    let threads = asked.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
-    let _ = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
     let args = args::Args::parse();
+    let all = || std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = args.command.threads().or(asked).unwrap_or_else(all);
+    let _ = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
     output::start_logging(args.verbose, args.quiet);
     match commands::run(args) {
         Ok(()) => ExitCode::SUCCESS,

@@ -5,6 +5,7 @@ mod compare;
 pub mod demo;
 mod doctor;
 mod engine;
+mod experiment;
 pub mod export;
 mod inspect;
 mod prepare;
@@ -25,6 +26,7 @@ pub fn run(args: Args) -> Result<()> {
         Command::Export(args) => export::run(&args),
         Command::Sample(args) => sample::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Experiment(command) => crate::cancel::install().and_then(|()| experiment::run(&command)),
         Command::Engine(command) => engine::run(&command),
         Command::Inspect(args) => inspect::run(&args),
         Command::Profile(args) => profile::run(&args),

@@ -11,6 +11,7 @@ mod account;
 mod bad_input;
 mod bench;
 mod engines;
+mod experiment;
 mod fixture;
 mod forms;
 #[cfg(target_os = "linux")]
