@@ -123,7 +123,7 @@ fn reasons(dataset: &Dataset) -> Vec<(&str, usize)> {
 
 /// What a task asks of the model.
 fn about(task: &str) -> &'static str {
-    match task {
+    match task.split(':').next().unwrap_or(task) {
         "joint" => "Picture and sound made together from noise; nothing is given.",
         "a2v" => "The sound is given, the picture is made.",
         "v2a" => "The picture is given, the sound is made.",

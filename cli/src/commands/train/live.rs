@@ -76,10 +76,11 @@ impl Pace {
         let rate = ms.filter(|ms| *ms > 0.0).map(|ms| self.batch as f64 * 1e3 / ms);
         let share =
             self.share.map_or(String::new(), |share| format!(" ({:.0} % of its matrix rate)", 100.0 * share));
+        let left = self.left_s().filter(|_| self.step < self.last);
         format!(
-            "loss {}  {} left  {} ms/step  {} examples/s  {} GFLOP/s{share}  lr {:.1e}",
+            "loss {}  {}{} ms/step  {} examples/s  {} GFLOP/s{share}  lr {:.1e}",
             show(self.loss.value(), 3),
-            self.left_s().map_or("–".to_owned(), seconds),
+            left.map_or(String::new(), |left| format!("{} left  ", seconds(left))),
             show(ms, 3),
             show(rate, 3),
             show(self.gflops.value().filter(|rate| *rate > 0.0), 3),
