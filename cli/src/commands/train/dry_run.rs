@@ -34,13 +34,17 @@ impl Prediction {
         // Parameters, two moments, the sum of gradients, and those of each chunk that runs.
         let copies = 4 + side_by_side + config.optimizer.ema_decay.all().len();
         let width = network.width as f64;
-        let a_block = network.tokens() as f64 * width * (KEPT[0] + KEPT[1] * network.mlp_ratio);
+        let tokens = network.tokens() as f64 * width;
+        let (a_block, depth) = (tokens * (KEPT[0] + KEPT[1] * network.mlp_ratio), network.depth as f64);
+        let again = serde_json::to_value(run)?["gradient_checkpointing"] == true;
+        // Blocks that are computed again keep their input; one of them is whole at a time.
+        let kept = if again { a_block + depth * tokens } else { a_block * depth };
         let examples = (side_by_side * run.chunk.min(run.batch)) as f64;
         Ok(Self {
             gflop: 6.0 * network.multiply_adds() as f64 * run.batch as f64 * 1e-9,
             gflops: speed::matmul_gflops()?,
             state_bytes: 4.0 * (network.parameter_count() * copies) as f64,
-            activation_bytes: 4.0 * examples * a_block * network.depth as f64,
+            activation_bytes: 4.0 * examples * kept,
         })
     }
 

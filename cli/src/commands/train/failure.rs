@@ -15,7 +15,7 @@ pub fn with_remedy(error: anyhow::Error, config: &TrainConfig, named: &Path) -> 
         let lr = config.optimizer.lr;
         let file = if named.is_dir() { named.join("config.toml") } else { named.to_owned() };
         format!(
-            "to resume as it is would come to the same numbers; begin again with a lower rate: `avdit train {} --set optimizer.lr={:e} \
+            "to resume as it is would come to the same numbers; begin again with a lower rate: `avdit train {} --set optimizer.lr={:.0e} \
             --set out={}-slower`; or look at these clips with `avdit prepare`",
             file.display(),
             lr / 3.0,

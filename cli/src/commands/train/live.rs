@@ -180,7 +180,7 @@ mod tests {
         StepMetrics {
             step,
             loss,
-            step_ms: 100.0,
+            step_ms: 120.0,
             gflops: 40.0,
             matmul_gflops: Some(80.0),
             lr: 1e-3,
@@ -200,8 +200,8 @@ mod tests {
         for part in [
             "loss 0.500",
             "22.0 s left",
-            "100 ms/step",
-            "80.0 examples/s",
+            "120 ms/step",
+            "66.7 examples/s",
             "40.0 GFLOP/s (50 % of",
             "lr 1.0e-3",
         ] {

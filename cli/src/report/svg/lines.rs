@@ -66,7 +66,7 @@ pub(in super::super) fn curves_chart(curves: &[Curve], look: &Look<'_>) -> Strin
         let (steps, values): (Vec<f64>, Vec<f64>) = curve.points.iter().copied().unzip();
         let values = if look.smooth { smoothed(&values) } else { values };
         let finite = || values.iter().copied().filter(|v| v.is_finite());
-        if let (Some(first), Some(last)) = (finite().next(), finite().last()) {
+        if let (Some(first), Some(last)) = (finite().next(), finite().next_back()) {
             let (first, last) = (significant(first, 3), significant(last, 3));
             words.push(format!("{} from {first} to {last}", curve.label));
         }
