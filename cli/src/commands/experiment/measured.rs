@@ -16,6 +16,9 @@ pub const AUDIO: &str = "audio";
 /// Of the made part alone, where a task gives the rest.
 pub const VIDEO_MADE: &str = "video_made";
 pub const AUDIO_MADE: &str = "audio_made";
+/// Distances of whole clips from the true clips as the codec rebuilds them; their vectors are those of whole clips.
+pub const VIDEO_CODED: &str = "video_coded";
+pub const AUDIO_CODED: &str = "audio_coded";
 
 /// A set of clips, measured.
 #[derive(Clone, Debug, Default)]

@@ -3,7 +3,7 @@
 use super::measured::Measured;
 use super::place;
 use super::reality::{CODED, OTHER, Place, TRUE};
-use super::rivals::{self, Scores, scores};
+use super::rivals::{self, Kinds, Scores, scores};
 use super::run::{RunFolder, RunResult, write_plain};
 use super::score::{Distance, Distances, distances, of_set};
 use super::settings::{MONL, Method, RunId, Settings, WorldPlan};
@@ -193,12 +193,12 @@ pub fn mean(found: &[&Distance]) -> Option<Distance> {
 }
 
 /// The scores of runs.
-pub fn scores_of(runs: &[&RunResults]) -> Option<Scores> {
+pub fn scores_of(runs: &[&RunResults], kinds: Kinds) -> Option<Scores> {
     let distances: Vec<Vec<(Task, Distances)>> = runs
         .iter()
         .map(|run| run.tasks.iter().map(|task| (task.task.clone(), task.distances.clone())).collect())
         .collect();
-    scores(&distances)
+    scores(&distances, kinds)
 }
 
 /// The experiment as far as it is.

@@ -82,9 +82,15 @@ fn log(distance: f64) -> f64 {
     distance.max(1e-6).ln()
 }
 
+/// The kinds of distance that a score is made of, of pictures and of sound.
+pub type Kinds = [&'static str; 2];
+
+/// Those of the primary score: whole clips from the true ones.
+pub const PRIMARY: Kinds = [VIDEO, AUDIO];
+
 /// The scores of runs that differ in their seed alone.
-pub fn scores(runs: &[Vec<(Task, Distances)>]) -> Option<Scores> {
-    let (video, audio) = (mean_log(runs, VIDEO)?, mean_log(runs, AUDIO)?);
+pub fn scores(runs: &[Vec<(Task, Distances)>], [video, audio]: Kinds) -> Option<Scores> {
+    let (video, audio) = (mean_log(runs, video)?, mean_log(runs, audio)?);
     let both = Score::mean(&[video.clone(), audio.clone()])?;
     Some(Scores { video, audio, both })
 }
@@ -130,7 +136,7 @@ pub fn choose(out: &Path, settings: &Settings, plan: &WorldPlan) -> Result<Optio
             continue;
         }
         let (runs, all) = of_method(out, settings, first.name, name)?;
-        match scores(&runs) {
+        match scores(&runs, PRIMARY) {
             Some(scores) if all => found.push((name.clone(), scores.both.all)),
             _ => return Ok(None),
         }

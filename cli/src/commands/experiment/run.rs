@@ -63,7 +63,8 @@ pub struct RunResult {
     pub world: String,
     pub method: String,
     pub seed: u64,
-    pub config: TrainConfig,
+    /// Of the training, as plain values: a report reads those of other versions too.
+    pub config: Value,
     pub parameters: usize,
     pub tasks: Vec<String>,
     pub samples: usize,
@@ -195,7 +196,7 @@ pub fn run(bench: &Bench<'_>, id: &RunId) -> Result<Option<RunResult>> {
         threads: bench.threads,
         machine: Machine::this(),
         program: program()?,
-        config,
+        config: serde_json::to_value(&config)?,
     };
     write_json(&folder.result(), &result)?;
     Ok(Some(result))

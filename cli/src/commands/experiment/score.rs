@@ -1,8 +1,8 @@
 //! Fréchet distances of a run from the true clips, with resamples that are the same for every run, so that runs can be
 //! compared clip by clip.
 
-use super::measured::{AUDIO, AUDIO_MADE, Measured, VIDEO, VIDEO_MADE};
-use super::reality::{Place, TRUE};
+use super::measured::{AUDIO, AUDIO_CODED, AUDIO_MADE, Measured, VIDEO, VIDEO_CODED, VIDEO_MADE};
+use super::reality::{CODED, Place, TRUE};
 use super::run::{RunFolder, write_plain};
 use super::settings::{RunId, Settings};
 use anyhow::Result;
@@ -52,22 +52,32 @@ pub fn of_set(place: &Place, settings: &Settings, task: &Task, measured: &Path) 
     let path: PathBuf = measured.with_extension("distances.json");
     let found = path.is_file().then(|| read_json::<Distances>(&path)).and_then(Result::ok).filter(|found| {
         let rounds = found.of.values().all(|distance| distance.resamples.len() == settings.rounds);
-        found.features == FEATURES && found.clips == settings.samples && rounds
+        let coded = [(VIDEO, VIDEO_CODED), (AUDIO, AUDIO_CODED)];
+        let coded =
+            coded.iter().all(|(whole, coded)| found.get(whole).is_some() == found.get(coded).is_some());
+        found.features == FEATURES && found.clips == settings.samples && rounds && coded
     });
     if let Some(found) = found {
         return Ok(found);
     }
     let set = Measured::read(measured)?;
     let whole = Measured::read(&place.measured(TRUE, None))?;
+    let coded = Measured::read(&place.measured(CODED, None))?;
     let part = place.measured(TRUE, Some(task));
     let part = part.is_file().then(|| Measured::read(&part)).transpose()?;
     let mut of = BTreeMap::new();
-    for kind in [VIDEO, AUDIO, VIDEO_MADE, AUDIO_MADE] {
-        let is_part = kind == VIDEO_MADE || kind == AUDIO_MADE;
-        let truth = if is_part { part.as_ref() } else { Some(&whole) };
+    // The name of the distance, the vectors, and the clips from which it is taken.
+    for (name, kind, truth) in [
+        (VIDEO, VIDEO, Some(&whole)),
+        (AUDIO, AUDIO, Some(&whole)),
+        (VIDEO_CODED, VIDEO, Some(&coded)),
+        (AUDIO_CODED, AUDIO, Some(&coded)),
+        (VIDEO_MADE, VIDEO_MADE, part.as_ref()),
+        (AUDIO_MADE, AUDIO_MADE, part.as_ref()),
+    ] {
         let truth = truth.map(|truth| truth.features(kind)).transpose()?.flatten();
         if let (Some(made), Some(truth)) = (set.features(kind)?, truth) {
-            of.insert(kind.to_owned(), distance(&truth, &made, settings.rounds)?);
+            of.insert(name.to_owned(), distance(&truth, &made, settings.rounds)?);
         }
     }
     let found = Distances { features: FEATURES.to_owned(), clips: set.len(), of };

@@ -7,6 +7,7 @@ use crate::commands::experiment::run::Cost;
 use crate::report::format::{count, seconds, significant};
 use avdit_core::Task;
 use avdit_media::metrics::{AUDIO_DIMS, FEATURES, VIDEO_DIMS};
+use serde_json::Value;
 use std::collections::BTreeSet;
 
 /// What was done, and how each number is defined.
@@ -18,7 +19,7 @@ pub fn method(results: &Results, tasks: &[Task]) -> String {
     let laws: Vec<String> = results
         .worlds
         .iter()
-        .map(|world| format!("in world *{}* {}", world.kind, law_in_words(world.kind)))
+        .map(|world| format!("{} (*{}*)", law_in_words(world.kind), world.kind))
         .collect();
     let mut text = String::new();
     let mut add = |line: String| {
@@ -26,20 +27,24 @@ pub fn method(results: &Results, tasks: &[Task]) -> String {
         text.push('\n');
     };
     if let Some(run) = results.runs().next() {
-        let config = &run.result.config;
-        let preset = config.model.preset.as_deref().unwrap_or("tiny");
+        let told = |path: &str| match run.result.config.pointer(path) {
+            Some(Value::String(text)) => text.clone(),
+            Some(value) => value.to_string(),
+            None => "–".into(),
+        };
         add(format!(
-            "- **Training.** Network `{preset}` ({} parameters), {} clips, {} steps of {}, target {:?}, {:?} schedule, learning rate \
-            {:e}, {} of the drawn levels set to 0; seeds {}. All methods share every number of this; they differ in the strategy \
-            alone. MoNL draws its four strategies with equal weights.",
+            "- **Training.** Network `{}` ({} parameters), {} clips, {} steps of {}, target {}, schedule {}, learning rate {}, {} of \
+            the drawn levels set to 0; seeds {}. All methods share every number of this; they differ in the strategy alone. MoNL \
+            draws its four strategies with equal weights.",
+            told("/model/preset"),
             count(run.result.parameters as u64),
             settings.training_clips,
-            count(config.run.steps as u64),
-            config.run.batch,
-            config.objective.target,
-            config.objective.schedule,
-            config.optimizer.lr,
-            significant(config.objective.clean_fraction, 2),
+            told("/run/steps"),
+            told("/run/batch"),
+            told("/objective/target"),
+            told("/objective/schedule"),
+            told("/optimizer/lr"),
+            told("/objective/clean_fraction"),
             list(&seeds),
         ));
     }
@@ -67,13 +72,13 @@ pub fn method(results: &Results, tasks: &[Task]) -> String {
     ));
     add(format!(
         "- **Score**, fixed before anything ran: the mean over tasks of the logarithm of the distance, over the four tasks that \
-        make pictures, over the four that make sound, and the mean of both. Intervals of 95 % from {} resamples of the clips, the \
+        make pictures, over the four that make sound, and the mean of both. Intervals of 95 % from {} resamples of the made clips, the \
         same for all methods and seeds, seeds averaged; resamples are moved so that their mean is what was measured, for repeated \
         clips make every distance larger. They tell how the result depends on the clips, not on training seeds.",
         settings.rounds
     ));
     add(format!(
-        "- **Law.** The correlation within a clip, frame by frame, of {}; a picture with its own sound and with other clips' sounds. \
+        "- **Law.** The correlation within a clip, frame by frame, of {}: a picture with its own sound and with other clips' sounds. \
         Clips without a track count as 0.",
         list(&laws)
     ));

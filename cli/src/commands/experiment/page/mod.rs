@@ -9,6 +9,7 @@ mod words;
 
 pub use words::signed;
 
+use super::measured::{AUDIO, AUDIO_CODED, AUDIO_MADE, VIDEO, VIDEO_CODED, VIDEO_MADE};
 use super::paper;
 use super::results::{Results, WorldResults};
 use super::settings::Settings;
@@ -122,8 +123,10 @@ fn of_world(
     text += "### Where the order is not the paper's\n\n";
     text += &table::deviations(world, tasks, rows);
     text += "### Distances with intervals\n\n";
-    text += &table::intervals(world, tasks, false);
-    let made = table::intervals(world, tasks, true);
+    text += &table::intervals(world, tasks, [VIDEO, AUDIO]);
+    text += "From the true clips as the codec rebuilds them:\n\n";
+    text += &table::intervals(world, tasks, [VIDEO_CODED, AUDIO_CODED]);
+    let made = table::intervals(world, tasks, [VIDEO_MADE, AUDIO_MADE]);
     if !made.is_empty() {
         text += "Of the made part alone, from the same part of the true clips:\n\n";
         text += &made;
