@@ -54,7 +54,7 @@ fn render(page: &AuditPage<'_>) -> Result<String, minijinja::Error> {
             psnr => report.reconstruction.video_psnr_db, lsd => report.reconstruction.audio_log_spectral_distance_db,
             clips => count(report.clips as u64),
         }),
-        stats => page.stats.map(|stats| stats_rows(stats)),
+        stats => page.stats.map(stats_rows),
         style => Value::from_safe_string(
             concat!(include_str!("page.css"), include_str!("audit.css")).into()
         ),

@@ -93,8 +93,8 @@ mod tests {
             source: format!("{i}"),
             start_s: None,
             reason: match i {
-                _ if i % 5 != 0 => None,
-                _ if i % 1000 == 0 => Some(Reason::Still),
+                _ if !i.is_multiple_of(5) => None,
+                _ if i.is_multiple_of(1000) => Some(Reason::Still),
                 _ => Some(Reason::Silent),
             },
             detail: String::new(),

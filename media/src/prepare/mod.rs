@@ -273,6 +273,9 @@ fn interrupted() -> Error {
     Error::Interrupted { what: "prepare".to_owned() }
 }
 
+/// The rows of a file, and whether they were at hand.
+type FileRows = (Vec<AuditRow>, bool);
+
 /// Makes clips of all files, on all cores; gives the rows of each in their order, and how many were at hand.
 fn decode_all(
     work: &Work<'_>,
@@ -280,7 +283,7 @@ fn decode_all(
     progress: &mut dyn FnMut(Progress),
     cancelled: &dyn Fn() -> bool,
 ) -> Result<(Vec<Vec<AuditRow>>, usize)> {
-    let mut made: Vec<Option<Result<(Vec<AuditRow>, bool)>>> = (0..files.len()).map(|_| None).collect();
+    let mut made: Vec<Option<Result<FileRows>>> = (0..files.len()).map(|_| None).collect();
     let (stop, (sender, receiver)) = (AtomicBool::new(false), channel());
     std::thread::scope(|scope| {
         scope.spawn(|| {

@@ -209,7 +209,8 @@ fn a_shard_that_is_replaced_while_it_is_read_and_a_clip_that_is_not_finite_are_t
     let second = path.join(Shard::file_name(1));
     let sha256 = file_sha256(&path.join("codec.safetensors")).unwrap();
     let dataset = Dataset::open_with(&path, StreamOptions { open_files: 1 }).unwrap();
-    (dataset.latents(4).unwrap(), dataset.latents(0).unwrap());
+    dataset.latents(4).unwrap();
+    dataset.latents(0).unwrap();
     shard(3, 3, &sha256).write(&second).unwrap();
     let message = dataset.latents(4).unwrap_err().to_string();
     assert!(message.contains("latents-00001.safetensors: has changed since it was first read"), "{message}");

@@ -78,7 +78,9 @@ impl Reality {
         let world = World::of(place.kind, settings.world_seed, codec_config.grid);
         make_clips(&world, &place, settings)?;
         if Dataset::open(&place.data()).is_err() {
-            let options = PrepareOptions::new(CodecChoice::Fit(codec_config));
+            let mut options = PrepareOptions::new(CodecChoice::Fit(codec_config));
+            // What is there cannot be opened.
+            options.overwrite = true;
             prepare::with_progress(&[place.folder.join("clips")], &place.data(), &options)?;
         }
         let codec = Dataset::open(&place.data())?.codec()?;
