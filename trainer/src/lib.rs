@@ -6,6 +6,7 @@
 pub mod checkpoint;
 pub mod config;
 pub mod denoiser;
+pub mod device;
 pub mod error;
 pub mod examples;
 pub mod model;
@@ -14,6 +15,7 @@ pub mod objective;
 pub mod ops;
 pub mod optimizer;
 pub mod session;
+pub mod tape;
 pub mod train;
 pub mod weight_file;
 

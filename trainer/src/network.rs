@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::ops::{CandleOps, CandleTensor};
+use crate::tape::{Tape, TapeTensor};
 use avdit_core::{Latents, Layout, Levels, Modality};
 use avdit_nets::Parameter;
 use avdit_nets::avdit::{AvditConfig, AvditInputs, avdit};
@@ -15,6 +16,7 @@ pub struct Network {
     layout: Layout,
     device: Device,
     tensors: HashMap<String, Tensor>,
+    decomposed: bool,
 }
 
 impl Network {
@@ -35,7 +37,15 @@ impl Network {
             config: config.clone(),
             layout: config.layout(),
             device: device.clone(),
+            decomposed: false,
         })
+    }
+
+    /// With every composite operation in its decomposed form.
+    #[must_use]
+    pub(crate) fn decomposed(mut self) -> Self {
+        self.decomposed = true;
+        self
     }
 
     /// For inference: with values for each parameter, asked for one at a time.
@@ -93,7 +103,8 @@ impl Network {
     /// # Errors
     /// If a shape is wrong or Candle fails.
     pub fn forward(&self, noisy: &Latents, levels: &Levels) -> Result<(Tensor, Tensor)> {
-        self.run(&CandleOps::new(&self.tensors, &self.device), noisy, levels)
+        let ops = CandleOps::new(&self.tensors, &self.device);
+        self.run(&if self.decomposed { ops.decomposed() } else { ops }, noisy, levels)
     }
 
     /// Predictions with every intermediate result that the network shows, by name.
@@ -109,6 +120,28 @@ impl Network {
         let ops = CandleOps::new(&self.tensors, &self.device).with_taps();
         let outputs = self.run(&ops, noisy, levels)?;
         Ok((outputs, ops.into_taps()))
+    }
+
+    /// Predictions on a tape, to be differentiated.
+    pub(crate) fn run_on_tape(
+        &self,
+        tape: &Tape<'_>,
+        noisy: &Latents,
+        levels: &Levels,
+    ) -> Result<(TapeTensor, TapeTensor)> {
+        noisy.check(&self.layout)?;
+        levels.check(&self.layout, noisy.batch)?;
+        let input = |modality| {
+            tape.input(noisy.get(modality), noisy.batch, &self.layout.shape(modality, noisy.batch)[1..])
+        };
+        let levels = |modality| tape.input(levels.get(modality), noisy.batch, &[self.layout.segments()]);
+        let inputs = AvditInputs {
+            video: input(Modality::Video),
+            audio: input(Modality::Audio),
+            video_levels: levels(Modality::Video),
+            audio_levels: levels(Modality::Audio),
+        };
+        avdit(tape, &self.config, &inputs)
     }
 
     fn run(&self, ops: &CandleOps<'_>, noisy: &Latents, levels: &Levels) -> Result<(Tensor, Tensor)> {

@@ -159,7 +159,7 @@ impl<'a> Session<'a> {
     pub fn advance(&mut self) -> Result<StepMetrics> {
         let started = Instant::now();
         let batch = self.batch(self.step)?;
-        let (loss, gradients) = self.model.gradients(&batch, self.config.run.chunk)?;
+        let (loss, gradients) = self.model.gradients(&batch, &self.config.run.gradient_options())?;
         self.check_finite("the loss", loss.total())?;
         if !self.gradients_checked {
             self.model.check_gradients(&gradients)?;
