@@ -3,18 +3,28 @@
 //! It receives shards of latents and a configuration, and leaves checkpoints. A run is configuration and seed: every
 //! random number is a function of seed and step, so that a resumed run makes the same bits as one that never stopped.
 
+pub mod audit;
+pub mod batches;
 pub mod checkpoint;
 pub mod config;
 pub mod denoiser;
 pub mod device;
+pub mod ema;
 pub mod error;
 pub mod examples;
+pub mod failure;
+pub mod feed;
+pub mod gradients;
+pub mod metrics;
 pub mod model;
 pub mod network;
 pub mod objective;
+pub mod observer;
 pub mod ops;
 pub mod optimizer;
+pub mod run_log;
 pub mod session;
+pub mod speed;
 pub mod tape;
 pub mod train;
 pub mod weight_file;
@@ -24,10 +34,12 @@ pub use config::TrainConfig;
 pub use denoiser::CandleDenoiser;
 pub use error::{Error, Result};
 pub use examples::Examples;
+pub use metrics::StepMetrics;
+pub use gradients::GradientOptions;
 pub use model::{Model, Weights};
 pub use network::Network;
 pub use objective::Objective;
+pub use observer::{Observer, RunFacts};
 pub use optimizer::{Optimizer, OptimizerConfig};
-pub use session::StepMetrics;
 pub use train::{StartOptions, train};
 pub use weight_file::WeightFile;

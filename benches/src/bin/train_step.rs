@@ -6,10 +6,9 @@ use anyhow::{Context, Result, bail};
 use avdit_core::{DenoiserSpec, Latents, Levels, Modality, Noise, Purpose, ScheduleKind, Stream, Target};
 use avdit_nets::AvditConfig;
 use avdit_runtime::machine::{cpu_seconds, peak_memory_bytes};
-use avdit_trainer::model::GradientOptions;
+use avdit_trainer::device;
 use avdit_trainer::objective::{NoisyBatch, Objective, Weighting};
-use avdit_trainer::{Model, Optimizer, OptimizerConfig};
-use candle_core::Device;
+use avdit_trainer::{GradientOptions, Model, Optimizer, OptimizerConfig};
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Instant;
@@ -77,21 +76,6 @@ fn arguments() -> Result<Arguments> {
     })
 }
 
-/// Multiply-adds of one example's forward pass: every linear layer on the rows that go through it, and attention.
-fn forward_multiply_adds(config: &AvditConfig) -> f64 {
-    let rows = |name: &str| match name {
-        _ if name.contains("adaLN") || name.starts_with("t_embedder") => config.layout().cells(),
-        "video_embed.weight" | "final_video.linear.weight" => config.video_tokens(),
-        "audio_embed.weight" | "final_audio.linear.weight" => config.audio.frames,
-        "modality_embed" => 0,
-        _ => config.tokens(),
-    };
-    let matrices = config.parameters().into_iter().filter(|p| p.shape.len() == 2);
-    let linear: usize = matrices.map(|p| p.len() * rows(&p.name)).sum();
-    let attention = 2 * config.tokens() * config.tokens() * config.width * config.depth;
-    (linear + attention) as f64
-}
-
 fn batch_of(config: &AvditConfig, batch: usize) -> Result<NoisyBatch> {
     let layout = config.layout();
     let spec = DenoiserSpec {
@@ -120,7 +104,7 @@ fn median(mut values: Vec<f64>) -> f64 {
 fn run() -> Result<()> {
     let Arguments { config, batch, how, decomposed, runs, warmup, json } = arguments()?;
     let before = peak_memory_bytes().unwrap_or_default();
-    let model = Model::new(&config, 1, &Device::Cpu)?;
+    let model = Model::new(&config, 1, &device::open("cpu")?)?;
     let model = if decomposed { model.decomposed() } else { model };
     let settings = OptimizerConfig::default();
     let mut optimizer = Optimizer::new(&settings, &model)?;
@@ -140,7 +124,7 @@ fn run() -> Result<()> {
     }
     let mebibytes = |bytes: u64| bytes as f64 / f64::from(1 << 20);
     let peak = peak_memory_bytes().unwrap_or_default();
-    let forward = forward_multiply_adds(&config) * batch as f64;
+    let forward = config.multiply_adds() as f64 * batch as f64;
     let (wall_ms, cpu_ms) = (median(wall), median(processor));
     let facts = serde_json::json!({
         "parameters": config.parameter_count(), "tokens": config.tokens(), "batch": batch, "chunk": how.chunk,

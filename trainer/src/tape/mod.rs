@@ -120,11 +120,19 @@ impl<'a> Tape<'a> {
         made
     }
 
-    /// Σ (weight·(prediction − target))², from where [`Tape::backward`] begins.
-    pub(crate) fn loss(&self, prediction: &TapeTensor, target: &[f32], weight: &[f32]) -> Result<f64> {
+    /// Σ (weight·(prediction − target))², from where [`Tape::backward`] begins; `look` is shown prediction − target.
+    pub(crate) fn loss(
+        &self,
+        prediction: &TapeTensor,
+        target: &[f32],
+        weight: &[f32],
+        look: impl FnOnce(&[f32]),
+    ) -> Result<f64> {
         let prediction = self.dense(prediction)?;
         let mut slope = self.pool.copy(prediction.dense_values());
-        let loss = kernels::loss::loss(&mut slope, target, weight);
+        slope.iter_mut().zip(target).for_each(|(error, target)| *error -= target);
+        look(&slope);
+        let loss = kernels::loss::loss(&mut slope, weight);
         self.give(&prediction, slope);
         Ok(loss)
     }

@@ -194,7 +194,7 @@ fn on_tape(case: Case, sizes: Sizes, options: TapeOptions) -> Outcome {
     let y = tape.dense(&case.apply(&tape, &x, &cells).unwrap()).unwrap();
     let values = y.dense_values().to_vec();
     let (target, weight) = weights(values.len());
-    tape.loss(&y, &target, &weight).unwrap();
+    tape.loss(&y, &target, &weight, |_| ()).unwrap();
     drop((x, cells, y));
     (values, tape.backward().unwrap().0)
 }
