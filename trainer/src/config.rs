@@ -4,6 +4,7 @@ mod objective;
 
 pub use objective::{ObjectiveConfig, StrategyName};
 
+use crate::device::{self, Precision};
 use crate::error::{Error, Result};
 use crate::gradients::GradientOptions;
 use crate::optimizer::OptimizerConfig;
@@ -82,6 +83,12 @@ pub struct RunConfig {
     /// a fraction of the memory, and the same bits.
     #[serde(default)]
     pub gradient_checkpointing: bool,
+    /// `cpu`, or `cuda:0` in a program that was built with the feature `cuda`.
+    #[serde(default = "default_device")]
+    pub device: String,
+    /// `f32`, or `bf16` for matrix products on CUDA.
+    #[serde(default)]
+    pub precision: Precision,
     /// Steps between checkpoints; the last step always makes one.
     #[serde(default = "default_checkpoint_every")]
     pub checkpoint_every: usize,
@@ -133,6 +140,10 @@ impl RunConfig {
     pub fn gradient_options(&self) -> GradientOptions {
         GradientOptions { chunk: self.chunk, checkpoint: self.gradient_checkpointing }
     }
+}
+
+fn default_device() -> String {
+    "cpu".into()
 }
 
 fn default_batch() -> usize {
@@ -237,6 +248,7 @@ impl TrainConfig {
     /// # Errors
     /// [`Error::Config`] naming the setting, what it is and what it may be.
     pub fn check(&self) -> Result<()> {
+        device::check(&self.run.device)?;
         let optimizer = &self.optimizer;
         optimizer.ema_decay.check()?;
         for (name, value) in [

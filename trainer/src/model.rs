@@ -1,5 +1,6 @@
 //! A network with its trainable parameters on a Candle device: the loss and its gradients.
 
+use crate::device::Precision;
 use crate::error::{Error, Result};
 use crate::gradients::{Engine, cell_errors};
 use crate::network::{self, Network};
@@ -114,6 +115,16 @@ impl Model {
     pub fn decomposed(mut self) -> Self {
         self.engine = Engine::Candle;
         self.network = self.network.decomposed();
+        self
+    }
+
+    /// With matrices multiplied in a precision; any but float32 goes by Candle's own operations.
+    #[must_use]
+    pub fn in_precision(mut self, precision: Precision) -> Self {
+        if precision != Precision::F32 {
+            self.engine = Engine::Candle;
+        }
+        self.network = self.network.in_precision(precision);
         self
     }
 

@@ -1,12 +1,13 @@
 //! A network on a Candle device: parameters by name, and the way through it.
 
+use crate::device::Precision;
 use crate::error::{Error, Result};
 use crate::ops::{CandleOps, CandleTensor};
 use crate::tape::{Tape, TapeTensor};
 use avdit_core::{Latents, Layout, Levels, Modality};
 use avdit_nets::Parameter;
 use avdit_nets::avdit::{AvditConfig, AvditInputs, avdit};
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 use std::collections::HashMap;
 
 /// An AVDiT and its parameters. What it computes can be differentiated where its parameters are variables; where they
@@ -17,6 +18,7 @@ pub struct Network {
     device: Device,
     tensors: HashMap<String, Tensor>,
     decomposed: bool,
+    precision: Precision,
 }
 
 impl Network {
@@ -38,6 +40,7 @@ impl Network {
             layout: config.layout(),
             device: device.clone(),
             decomposed: false,
+            precision: Precision::F32,
         })
     }
 
@@ -62,6 +65,18 @@ impl Network {
             check_len(parameter, values.len())?;
             Ok(Tensor::from_vec(values, parameter.shape.as_slice(), device)?)
         })
+    }
+
+    /// With matrices multiplied in a precision.
+    #[must_use]
+    pub(crate) fn in_precision(mut self, precision: Precision) -> Self {
+        self.precision = precision;
+        self
+    }
+
+    fn ops(&self) -> CandleOps<'_> {
+        let ops = CandleOps::new(&self.tensors, &self.device).in_precision(self.precision.dtype());
+        if self.decomposed { ops.decomposed() } else { ops }
     }
 
     /// Its configuration.
@@ -103,8 +118,7 @@ impl Network {
     /// # Errors
     /// If a shape is wrong or Candle fails.
     pub fn forward(&self, noisy: &Latents, levels: &Levels) -> Result<(Tensor, Tensor)> {
-        let ops = CandleOps::new(&self.tensors, &self.device);
-        self.run(&if self.decomposed { ops.decomposed() } else { ops }, noisy, levels)
+        self.run(&self.ops(), noisy, levels)
     }
 
     /// Predictions with every intermediate result that the network shows, by name.
@@ -117,7 +131,7 @@ impl Network {
         noisy: &Latents,
         levels: &Levels,
     ) -> Result<((Tensor, Tensor), Vec<(String, Tensor)>)> {
-        let ops = CandleOps::new(&self.tensors, &self.device).with_taps();
+        let ops = self.ops().with_taps();
         let outputs = self.run(&ops, noisy, levels)?;
         Ok((outputs, ops.into_taps()))
     }
@@ -148,7 +162,7 @@ impl Network {
         noisy.check(&self.layout)?;
         levels.check(&self.layout, noisy.batch)?;
         let (video, audio) = avdit(ops, &self.config, &self.inputs(noisy, levels)?)?;
-        Ok((video.dense()?, audio.dense()?))
+        Ok((video.dense()?.to_dtype(DType::F32)?, audio.dense()?.to_dtype(DType::F32)?))
     }
 }
 

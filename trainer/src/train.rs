@@ -3,6 +3,7 @@
 use crate::audit::GRADIENTS_FILE;
 use crate::checkpoint;
 use crate::config::{RunConfig, TrainConfig};
+use crate::device;
 use crate::error::{Error, Result};
 use crate::examples::Examples;
 use crate::failure;
@@ -12,7 +13,7 @@ use crate::run_log::RunLog;
 use crate::session::Session;
 use crate::speed::Speed;
 use avdit_media::atomic::{FolderLock, write_bytes_atomically};
-use candle_core::Device;
+
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -91,7 +92,7 @@ pub fn train(
     let (network, run) = (session.network(), &config.run);
     let multiply_adds = network.multiply_adds();
     let measure = run.measure_matmul && session.step < last;
-    let speed = Speed::new(multiply_adds, run.batch, measure, &Device::Cpu)?;
+    let speed = Speed::new(multiply_adds, run.batch, measure, &device::open(&run.device)?)?;
     observer.start(&RunFacts {
         step: session.step,
         steps: run.steps,

@@ -273,7 +273,7 @@ impl<'a> Case<'a> {
                 tolerance,
             ),
         ];
-        for (prefix, weights) in [("after.", model.weights()?), ("ema.", optimizer.ema())] {
+        for (prefix, weights) in [("after.", model.weights()?), ("ema.", optimizer.ema()?)] {
             for (name, expected) in &self.golden.tensors {
                 let Some(parameter) = name.strip_prefix(prefix) else { continue };
                 let got = weights.get(parameter).with_context(|| format!("no parameter {parameter}"))?;
