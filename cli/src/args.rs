@@ -3,16 +3,22 @@
 mod bench;
 mod engine;
 mod engine_command;
+mod experiment;
 mod export;
 mod inspect;
 mod profile;
+mod ranks;
+mod report;
 
 pub use bench::{BenchArgs, CompareArgs};
 pub use engine::{EngineArgs, SetupArgs};
 pub use engine_command::{BuildArgs, EngineCommand, ExplainArgs, GcArgs, ListArgs};
+pub use experiment::{ExperimentCommand, MonlArgs};
 pub use export::{ExportArgs, ExternalChoice};
 pub use inspect::InspectArgs;
 pub use profile::ProfileArgs;
+pub use ranks::{RankArgs, RanksBy};
+pub use report::ReportArgs;
 
 use crate::exit;
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
@@ -42,14 +48,28 @@ pub enum Command {
     /// Turn clips into a dataset of latents
     #[command(
         after_help = "Examples:\n  avdit prepare clips/ -o data/\n  avdit prepare *.mp4 -o data/ --preset small\n  \
-        avdit prepare more/ -o data2/ --codec data/codec.safetensors\n\nReads mp4/mov (H.264, AAC), gif or a folder of png \
-        with a wav beside it, and whatever ffmpeg reads where it is installed. Run it again after an interruption: it goes on."
+        avdit prepare more/ -o data2/ --codec data/codec.safetensors\n  \
+        avdit prepare clips/ -o data/ --shard $SLURM_ARRAY_TASK_ID/16   # in a job of --array=0-15\n  \
+        avdit prepare clips/ -o data/ --merge                           # when all of it is done\n  \
+        avdit prepare --join data/ data2/ -o both/\n\nReads mp4/mov (H.264, AAC), gif or a folder of png \
+        with a wav beside it, and whatever ffmpeg reads where it is installed. Run it again after an interruption: it goes on. \
+        Parts may run anywhere that sees the same files under the same names, in any order and number: the dataset has the same bytes. \
+        With --codec they also encode; without, the merge fits the codec and encodes. Beside the dataset: audit.html, audit.jsonl, \
+        audit.md and stats.json."
     )]
     Prepare(PrepareArgs),
     /// Train a MoNL AVDiT
     #[command(after_help = "Examples:\n  avdit train --example > run.toml\n  avdit train run.toml\n  \
-        avdit train run.toml --resume\n  avdit train run.toml --set optimizer.lr=3e-4 --set run.steps=20000")]
+        avdit train run.toml --dry-run\n  \
+        avdit train run.toml --overfit-one-batch\n  avdit train runs/first --resume\n  avdit train run.toml --set optimizer.lr=3e-4 --set run.steps=20000\n  \
+        mpirun -n 4 avdit train run.toml\n\nUnder mpirun or srun every process trains on its part of each batch; the program must be built \
+        with --features mpi (or nccl).")]
     Train(TrainArgs),
+    /// Write the page of a training run, or set several side by side
+    #[command(
+        after_help = "Examples:\n  avdit report runs/first\n  avdit report runs/first runs/second -o comparison.html"
+    )]
+    Report(ReportArgs),
     /// Write a run's network as an ONNX model, checked against the checkpoint
     #[command(
         after_help = "Examples:\n  avdit export runs/first -o model/\n  avdit export runs/first -o model/ --batch 1 --raw\n  \
@@ -71,6 +91,9 @@ pub enum Command {
         A case that fails is a row with its reason; the exit code is then that failure's."
     )]
     Bench(BenchArgs),
+    /// Run an experiment of many trainings and report on it
+    #[command(subcommand)]
+    Experiment(ExperimentCommand),
     /// Build, list, explain and remove TensorRT engines
     #[command(subcommand)]
     Engine(EngineCommand),
@@ -95,6 +118,16 @@ pub enum Command {
     /// Say which engines can run here, and what is missing
     #[command(after_help = "Examples:\n  avdit doctor\n  avdit doctor --json")]
     Doctor(DoctorArgs),
+}
+
+impl Command {
+    /// The threads that were asked for, where the command takes them for all its work.
+    pub fn threads(&self) -> Option<usize> {
+        match self {
+            Command::Experiment(ExperimentCommand::Monl(args)) => args.threads.map(usize::from),
+            _ => None,
+        }
+    }
 }
 
 /// Options of `demo`.
@@ -132,6 +165,18 @@ pub struct PrepareArgs {
     /// Which decoder
     #[arg(long, value_enum, default_value_t = DecoderChoice::Auto)]
     pub decoder: DecoderChoice,
+    /// Make part I of N (from 0) alone: every N-th file; --merge makes the dataset of all parts
+    #[arg(long, value_name = "I/N", conflicts_with = "merge")]
+    pub shard: Option<avdit_media::prepare::Part>,
+    /// Make the dataset of parts that were made with --shard and the same files and options
+    #[arg(long)]
+    pub merge: bool,
+    /// Make one dataset of several, named in place of clips; their latents stay where they are
+    #[arg(long, conflicts_with_all = ["shard", "merge", "codec", "preset"])]
+    pub join: bool,
+    /// Replace a dataset that is in the folder; it stays until the new one is whole
+    #[arg(long)]
+    pub overwrite: bool,
     /// Frames per second of folders of png files
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub png_fps: u32,
@@ -154,7 +199,7 @@ pub enum DecoderChoice {
 /// Options of `train`.
 #[derive(Debug, ClapArgs)]
 pub struct TrainArgs {
-    /// The run's configuration
+    /// The run's configuration, or with --resume the run's folder
     #[arg(required_unless_present = "example")]
     pub config: Option<PathBuf>,
     /// Print a configuration with every setting explained
@@ -169,9 +214,18 @@ pub struct TrainArgs {
     /// Stop after this step (to go on later with --resume)
     #[arg(long)]
     pub until: Option<usize>,
+    /// Only check configuration and data, and predict memory and time
+    #[arg(long, conflicts_with = "until")]
+    pub dry_run: bool,
+    /// Train on one batch again and again for 200 steps, in OUT-overfit, and fail (exit code 6) unless its loss falls below half
+    #[arg(long)]
+    pub overfit_one_batch: bool,
     /// Replace a setting, such as optimizer.lr=3e-4
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,
+    /// How ranks work together.
+    #[command(flatten)]
+    pub ranks: RankArgs,
     /// The result as JSON on stdout
     #[arg(long)]
     pub json: bool,

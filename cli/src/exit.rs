@@ -34,6 +34,25 @@ impl std::fmt::Display for Interrupted {
 
 impl std::error::Error for Interrupted {}
 
+/// An error that another rank of the same run prints; the number is the exit code.
+#[derive(Debug)]
+pub struct Told(pub u8);
+
+impl Told {
+    /// Work that the user stopped.
+    pub fn interrupted() -> Self {
+        Self(INTERRUPTED)
+    }
+}
+
+impl std::fmt::Display for Told {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("told by another rank")
+    }
+}
+
+impl std::error::Error for Told {}
+
 /// Arguments that do not fit together, which the parser cannot see.
 #[derive(Debug)]
 pub struct Usage(pub String);
@@ -92,6 +111,9 @@ pub fn code(error: &anyhow::Error) -> u8 {
     for cause in error.chain() {
         if cause.is::<Interrupted>() {
             return INTERRUPTED;
+        }
+        if let Some(Told(code)) = cause.downcast_ref() {
+            return *code;
         }
         if cause.is::<Usage>() {
             return USAGE;

@@ -15,7 +15,9 @@ mod network;
 mod output;
 mod parts;
 mod progress;
+mod ranks;
 mod report;
+mod run;
 
 use clap::Parser;
 use std::process::ExitCode;
@@ -29,15 +31,19 @@ fn main() -> ExitCode {
     // Training runs chunks of a batch side by side, which beats threads inside each product. So Candle gets one thread
     // (its own wait by spinning, which starves ours), and the pool that everything else shares gets them all.
     let asked = std::env::var("RAYON_NUM_THREADS").ok().and_then(|text| text.parse().ok());
+    let _ = ranks::THREADS.set(asked);
     let _ = dotenvy::from_read("CANDLE_NUM_THREADS=1\nRAYON_NUM_THREADS=1\n".as_bytes());
-    let threads = asked.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
-    let _ = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
     let args = args::Args::parse();
+    let all = || std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = args.command.threads().or(asked).unwrap_or_else(all);
+    let _ = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
     output::start_logging(args.verbose, args.quiet);
     match commands::run(args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            output::print_error(&error);
+            if !error.is::<exit::Told>() {
+                output::print_error(&error);
+            }
             ExitCode::from(exit::code(&error))
         }
     }

@@ -6,7 +6,7 @@ use avdit_export::{ModelConfig, Provenance, RandomWeights, WeightSource};
 use avdit_media::codec::file_sha256;
 use avdit_media::shard::{DATASET_FILE, Dataset};
 use avdit_nets::AvditConfig;
-use avdit_trainer::checkpoint::CheckpointConfig;
+use avdit_trainer::checkpoint::{CheckpointConfig, Values};
 use avdit_trainer::config::ObjectiveConfig;
 use avdit_trainer::{CandleDenoiser, Checkpoint, TrainConfig, WeightFile, checkpoint};
 use serde_json::json;
@@ -52,15 +52,17 @@ impl WeightSource for Weights {
 
 impl Network {
     /// A run's newest checkpoint, or the checkpoint itself.
-    pub fn of_run(run: &Path, ema: bool) -> Result<(PathBuf, Self)> {
+    pub fn of_run(run: &Path, values: Values) -> Result<(PathBuf, Self)> {
         let folder = checkpoint::latest(run)?;
         let folder = folder.canonicalize().with_context(|| folder.display().to_string())?;
-        let (CheckpointConfig { network, spec, train, .. }, file) =
-            Checkpoint::open_for_inference(&folder, ema)?;
-        let provenance = json!({
-            "checkpoint": folder, "ema": ema, "weights_sha256": file_sha256(file.path())?, "train": train,
+        let (CheckpointConfig { network, spec, train, .. }, file) = Checkpoint::open_values(&folder, values)?;
+        let mut provenance = json!({
+            "checkpoint": folder, "ema": values != Values::Raw, "weights_sha256": file_sha256(file.path())?, "train": train,
             "avdit": env!("CARGO_PKG_VERSION"),
         });
+        if let Values::EmaOf(decay) = values {
+            provenance["ema_decay"] = json!(decay);
+        }
         let provenance = provenance.as_object().cloned().unwrap_or_default();
         Ok((folder, Self { config: network, spec, weights: Weights::File(file), provenance }))
     }
@@ -77,7 +79,7 @@ impl Network {
     /// What the graph of a model folder was made from; a run or a checkpoint is taken as it is.
     pub fn behind(folder: &Path) -> Result<Self> {
         if checkpoint::is_run(folder)? {
-            return Ok(Self::of_run(folder, true)?.1);
+            return Ok(Self::of_run(folder, Values::Ema)?.1);
         }
         let model = ModelConfig::read(folder)?;
         let provenance = &model.provenance;
@@ -90,7 +92,12 @@ impl Network {
         let path = provenance.get("checkpoint").and_then(|path| path.as_str());
         let path = path.ok_or_else(|| bad("it names no checkpoint, and no seed of random weights".into()))?;
         let ema = provenance.get("ema").and_then(serde_json::Value::as_bool).unwrap_or(true);
-        let (checkpoint, network) = Self::of_run(Path::new(path), ema).with_context(|| {
+        let values = match provenance.get("ema_decay").and_then(serde_json::Value::as_f64) {
+            Some(decay) => Values::EmaOf(decay),
+            None if ema => Values::Ema,
+            None => Values::Raw,
+        };
+        let (checkpoint, network) = Self::of_run(Path::new(path), values).with_context(|| {
             format!("{}: the checkpoint that it was exported from is needed", folder.display())
         })?;
         let hash = |provenance: &Provenance| provenance.get("weights_sha256").cloned();

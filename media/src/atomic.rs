@@ -5,6 +5,9 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
+/// How the names of temporary files begin.
+const TEMPORARY: &str = ".avdit-";
+
 /// Writes `path` through `fill` and renames it into place; on any error `path` is left as it was.
 ///
 /// # Errors
@@ -41,7 +44,28 @@ pub fn write_bytes_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
     write_atomically(path, |writer| writer.write_all(bytes).map_err(|source| Error::io(path, source)))
 }
 
-/// A folder that one process writes: held until it is dropped.
+/// Removes what processes that were killed while they wrote have left in a folder. Only for a folder that nobody else
+/// writes at this time, and a folder that is not there has nothing in it.
+///
+/// # Errors
+/// [`Error::Io`] naming the folder or the file.
+pub fn remove_leftovers(folder: &Path) -> Result<()> {
+    let io = |source| Error::io(folder, source);
+    let entries = match std::fs::read_dir(folder) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        entries => entries.map_err(io)?,
+    };
+    for entry in entries {
+        let entry = entry.map_err(io)?;
+        let leftover = entry.file_name().to_string_lossy().starts_with(TEMPORARY);
+        if leftover && entry.file_type().map_err(io)?.is_file() {
+            std::fs::remove_file(entry.path()).map_err(|source| Error::io(entry.path(), source))?;
+        }
+    }
+    Ok(())
+}
+
+/// A folder that one process writes, or several that have agreed how to share it: held until it is dropped.
 #[derive(Debug)]
 pub struct FolderLock {
     _file: File,
@@ -51,14 +75,39 @@ impl FolderLock {
     /// Takes the folder, which must exist, with a lock on a file `.lock` in it.
     ///
     /// # Errors
-    /// [`Error::Busy`] if another process holds it; [`Error::Io`] if the file cannot be made.
+    /// [`Error::Busy`] if another process holds or shares it; [`Error::Io`] if the file cannot be made.
     pub fn take(folder: &Path) -> Result<Self> {
-        let path = folder.join(".lock");
-        let file = File::create(&path).map_err(|source| Error::io(&path, source))?;
-        match file.try_lock() {
+        Self::of(&folder.join(".lock"), folder, File::try_lock)
+    }
+
+    /// Shares the folder with others that share it.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] if another process has taken it; [`Error::Io`] if the file cannot be made.
+    pub fn share(folder: &Path) -> Result<Self> {
+        Self::of(&folder.join(".lock"), folder, File::try_lock_shared)
+    }
+
+    /// Takes what a file stands for; the file is made.
+    ///
+    /// # Errors
+    /// As [`FolderLock::take`], naming the file.
+    pub fn take_file(file: &Path) -> Result<Self> {
+        Self::of(file, file, File::try_lock)
+    }
+
+    fn of(
+        path: &Path,
+        name: &Path,
+        lock: impl Fn(&File) -> Result<(), std::fs::TryLockError>,
+    ) -> Result<Self> {
+        // Network file systems share a file only if it is open for reading, and take it only if for writing.
+        let options = File::options().read(true).write(true).create(true).truncate(false).open(path);
+        let file = options.map_err(|source| Error::io(path, source))?;
+        match lock(&file) {
             Ok(()) => Ok(Self { _file: file }),
-            Err(std::fs::TryLockError::WouldBlock) => Err(Error::Busy { path: folder.to_owned() }),
-            Err(std::fs::TryLockError::Error(source)) => Err(Error::io(&path, source)),
+            Err(std::fs::TryLockError::WouldBlock) => Err(Error::Busy { path: name.to_owned() }),
+            Err(std::fs::TryLockError::Error(source)) => Err(Error::io(path, source)),
         }
     }
 }
@@ -68,12 +117,12 @@ fn temporary_in(folder: &Path) -> std::io::Result<tempfile::NamedTempFile> {
     use std::os::unix::fs::PermissionsExt;
     // The umask narrows this; without it the renamed file would be readable by its owner alone.
     let permissions = std::fs::Permissions::from_mode(0o666);
-    tempfile::Builder::new().prefix(".avdit-").permissions(permissions).tempfile_in(folder)
+    tempfile::Builder::new().prefix(TEMPORARY).permissions(permissions).tempfile_in(folder)
 }
 
 #[cfg(not(unix))]
 fn temporary_in(folder: &Path) -> std::io::Result<tempfile::NamedTempFile> {
-    tempfile::Builder::new().prefix(".avdit-").tempfile_in(folder)
+    tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(folder)
 }
 
 #[cfg(test)]
@@ -99,7 +148,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let held = FolderLock::take(folder.path()).unwrap();
         assert!(matches!(FolderLock::take(folder.path()), Err(Error::Busy { .. })));
+        assert!(matches!(FolderLock::share(folder.path()), Err(Error::Busy { .. })));
         drop(held);
+        let shared = [FolderLock::share(folder.path()).unwrap(), FolderLock::share(folder.path()).unwrap()];
+        assert!(matches!(FolderLock::take(folder.path()), Err(Error::Busy { .. })));
+        drop(shared);
         FolderLock::take(folder.path()).unwrap();
     }
 

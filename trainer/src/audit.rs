@@ -4,7 +4,7 @@
 //! a step in which none may be, usually the third.
 
 use crate::error::{Error, Result};
-use crate::model::{Gradients, Model};
+use crate::model::{Gradients, Model, norm};
 use avdit_core::Modality;
 use avdit_nets::avdit::Awake;
 use serde::Serialize;
@@ -97,12 +97,12 @@ impl Audit {
             Awake::AfterGates => all_awake,
         };
         let norms = model.gradient_norms(gradients)?;
-        let entries = model.parameters().zip(&norms).map(|((name, var), norm)| {
-            let parameter_norm = f64::from(var.as_tensor().sqr()?.sum_all()?.to_scalar::<f32>()?).sqrt();
+        let entries = model.parameters().zip(&norms).map(|((name, var), gradient)| {
+            let parameter_norm = norm(var.as_tensor())?;
             Ok(ParameterGradient {
                 name: name.to_owned(),
                 shape: var.dims().to_vec(),
-                gradient_norm: norm.filter(|norm| norm.is_finite()),
+                gradient_norm: gradient.filter(|norm| norm.is_finite()),
                 parameter_norm,
                 expected_zero: !awake(name),
             })

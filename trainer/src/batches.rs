@@ -5,7 +5,9 @@ use crate::error::Result;
 use crate::examples::Examples;
 use crate::objective::{NoisyBatch, Normaliser, Objective};
 use avdit_core::mixture::Strategy;
-use avdit_core::{DenoiserSpec, Latents, Layout, Levels, Mixture, Modality, Noise, Purpose, Stream};
+use avdit_core::{
+    DenoiserSpec, Latents, Layout, Levels, Mixture, Modality, Noise, Purpose, Stream, example_at,
+};
 use std::ops::Range;
 
 /// A batch, ready to train on, or the part of it that is this process's.
@@ -30,17 +32,23 @@ pub struct Batches<'a> {
     examples: &'a dyn Examples,
     mixture: Mixture,
     objective: Objective,
+    share: Range<usize>,
 }
 
 impl<'a> Batches<'a> {
-    /// For a run.
+    /// For a run, or for the positions `share` of each of its batches.
     ///
     /// # Errors
     /// If mixture, objective and data do not fit.
-    pub fn new(config: &'a TrainConfig, examples: &'a dyn Examples, spec: &DenoiserSpec) -> Result<Self> {
+    pub fn new(
+        config: &'a TrainConfig,
+        examples: &'a dyn Examples,
+        spec: &DenoiserSpec,
+        share: Range<usize>,
+    ) -> Result<Self> {
         let mixture = config.mixture()?;
         mixture.check(examples.layout().segments())?;
-        Ok(Self { config, examples, mixture, objective: Objective::of(spec, &config.objective)? })
+        Ok(Self { config, examples, mixture, objective: Objective::of(spec, &config.objective)?, share })
     }
 
     /// What weighs the errors.
@@ -58,10 +66,10 @@ impl<'a> Batches<'a> {
         self.examples.name(example)
     }
 
-    /// The positions of a step's batch that this process trains on: `0..run.batch`, all of them. Examples, levels and
-    /// noise are drawn by position in the whole batch, so that they do not depend on how it is divided.
+    /// The positions of a step's batch that this process trains on, of `0..run.batch`. Examples, levels and noise are
+    /// drawn by position in the whole batch, so that they do not depend on how it is divided.
     pub fn positions(&self, _step: usize) -> Range<usize> {
-        0..self.config.run.batch
+        self.share.clone()
     }
 
     /// The noisy elements of the whole batch of a step, on whatever ranks they are: levels are drawn by position, so
@@ -86,17 +94,7 @@ impl<'a> Batches<'a> {
     pub fn examples_at(&self, step: usize, positions: Range<usize>) -> Vec<usize> {
         let (count, first) = (self.examples.count(), step * self.config.run.batch);
         let noise = Noise::new(self.config.seed);
-        let mut order = (usize::MAX, Vec::new());
-        positions
-            .map(|position| {
-                let place = first + position;
-                let epoch = place / count;
-                if order.0 != epoch {
-                    order = (epoch, noise.permutation(Stream::new(Purpose::Shuffle, epoch as u32, 0), count));
-                }
-                order.1[place % count]
-            })
-            .collect()
+        positions.map(|position| example_at(noise, count, (first + position) as u64)).collect()
     }
 
     /// The batch of a step. With `run.overfit_one_batch` it is always that of the first.

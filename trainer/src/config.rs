@@ -111,6 +111,9 @@ pub struct RunConfig {
     /// Steps between calls of [`Observer::sample`](crate::Observer::sample); 0 for none.
     #[serde(default)]
     pub sample_every: usize,
+    /// The folder whose first clips give cells to the samples of a run; those of the dataset if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sample_from: Option<PathBuf>,
     /// Trains on the first batch again and again, its levels and noise as well: a network that can learn anything
     /// brings this loss down.
     #[serde(default)]

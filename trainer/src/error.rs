@@ -90,6 +90,46 @@ pub enum Error {
         /// Where the batch was written, and the newest checkpoint, which is from before.
         kept: String,
     },
+    /// Ranks that do not take part any more.
+    #[error(
+        "lost rank {names} of {of} ranks: {how}\n\nhint: see what that rank said last; go on with --resume from the newest checkpoint",
+        names = list(ranks)
+    )]
+    LostRanks {
+        /// Which.
+        ranks: Vec<usize>,
+        /// Of how many.
+        of: usize,
+        /// What is known of them.
+        how: String,
+    },
+    /// What went wrong on another rank.
+    #[error("rank {rank} of {of} ranks: {what}")]
+    OtherRank {
+        /// Which.
+        rank: usize,
+        /// Of how many.
+        of: usize,
+        /// Its error.
+        what: String,
+    },
+    /// Ranks that do not do the same work.
+    #[error(
+        "rank {rank} has not what rank 0 has:\n  {what}\n\nhint: start every rank with the same program, configuration and data; `out` must be a folder that all of them share"
+    )]
+    Unlike {
+        /// The first that differs.
+        rank: usize,
+        /// In what.
+        what: String,
+    },
+    /// The engine that connects ranks failed.
+    #[error("{0}")]
+    Collective(String),
+}
+
+fn list(ranks: &[usize]) -> String {
+    ranks.iter().map(usize::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// The result of this crate.

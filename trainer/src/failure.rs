@@ -81,7 +81,11 @@ fn example(batches: &Batches<'_>, batch: &Batch, place: usize) -> String {
 /// checkpoint is from before. Other errors come back as they are.
 pub fn keep(mut error: Error, batches: &Batches<'_>, batch: &Batch, run: &Path) -> Error {
     if let Error::NotFinite { kept, .. } = &mut error {
-        let path = run.join(BAD_BATCH_FILE);
+        // The parts of other ranks have names of their own.
+        let path = match batch.positions.start {
+            0 => run.join(BAD_BATCH_FILE),
+            first => run.join(BAD_BATCH_FILE.replace(".safetensors", &format!("-from-{first}.safetensors"))),
+        };
         let batch = match write(batches, batch, &path) {
             Ok(()) => format!("the batch is in {}", path.display()),
             Err(failed) => format!("the batch could not be written: {failed}"),

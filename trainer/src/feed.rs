@@ -59,6 +59,7 @@ impl<'scope> Feed<'scope> {
     ///
     /// # Errors
     /// As [`Batches::prepare`].
+    #[allow(clippy::should_implement_trait, reason = "it has no end: who asks knows the last step")]
     pub fn next(&mut self) -> Result<Batch> {
         let step = self.next;
         self.next += 1;

@@ -33,6 +33,12 @@ pub struct StepMetrics {
     pub step_ms: f64,
     /// How much of it was spent waiting for the batch.
     pub wait_ms: f64,
+    /// The ranks that shared it, if there are several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ranks: Option<usize>,
+    /// How much of it was spent exchanging sums with other ranks, with the wait for the slowest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exchange_ms: Option<f64>,
     /// Steps in a second, at the pace of this one.
     pub steps_per_s: f64,
     /// Billions of floating-point operations of the network's matrix products in a second: forward and backward, each

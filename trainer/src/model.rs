@@ -192,7 +192,6 @@ impl Model {
     /// # Errors
     /// If Candle fails.
     pub fn gradient_norms(&self, gradients: &Gradients) -> Result<Vec<Option<f64>>> {
-        let norm = |grad: &Tensor| Ok(f64::from(grad.sqr()?.sum_all()?.to_scalar::<f32>()?).sqrt());
         gradients.iter().map(|grad| grad.map(norm).transpose()).collect()
     }
 
@@ -207,5 +206,21 @@ impl Model {
             return Ok(());
         }
         Err(Error::NoGradient { count: missing.len(), total: self.names.len(), names: missing.join(", ") })
+    }
+}
+
+/// The Euclidean norm of a tensor, also where squares of its elements are too small or too large for its type.
+///
+/// # Errors
+/// If Candle fails.
+pub fn norm(x: &Tensor) -> Result<f64> {
+    let scaled = |scale: f64| -> Result<f64> {
+        let squares = x.affine(scale, 0.0)?.sqr()?.sum_all()?.to_scalar::<f32>()?;
+        Ok(f64::from(squares).sqrt() / scale)
+    };
+    match scaled(1.0)? {
+        0.0 => scaled(1e18),
+        f64::INFINITY => scaled(1e-18),
+        norm => Ok(norm),
     }
 }

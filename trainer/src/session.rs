@@ -10,10 +10,12 @@ use crate::error::{Error, Result};
 use crate::examples::Examples;
 use crate::failure;
 use crate::metrics::{StepMetrics, Tally};
-use crate::model::Model;
+use crate::model::{Gradients, LossValues, Model};
 use crate::optimizer::Optimizer;
+use crate::parallel::Ranks;
 use avdit_core::Modality;
 use avdit_nets::avdit::AvditConfig;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -37,6 +39,19 @@ impl<'a> Session<'a> {
     /// # Errors
     /// If the configuration or the data cannot be used, or the checkpoint is of another configuration.
     pub fn open(config: &'a TrainConfig, examples: &'a dyn Examples, resume: bool) -> Result<Self> {
+        Self::open_share(config, examples, resume, 0..config.run.batch)
+    }
+
+    /// As [`Session::open`], of a rank that takes the positions `share` of every batch.
+    ///
+    /// # Errors
+    /// As [`Session::open`].
+    pub fn open_share(
+        config: &'a TrainConfig,
+        examples: &'a dyn Examples,
+        resume: bool,
+        share: Range<usize>,
+    ) -> Result<Self> {
         config.check()?;
         let layout = examples.layout();
         if examples.count() == 0 {
@@ -44,7 +59,7 @@ impl<'a> Session<'a> {
         }
         let network = config.network(layout)?;
         let spec = config.spec(layout);
-        let batches = Arc::new(Batches::new(config, examples, &spec)?);
+        let batches = Arc::new(Batches::new(config, examples, &spec, share)?);
         let checkpoint_config = CheckpointConfig {
             format: FORMAT.into(),
             architecture: "avdit".into(),
@@ -83,22 +98,24 @@ impl<'a> Session<'a> {
         self.model.config()
     }
 
-    /// One step on its batch. What it took is left for the caller to fill in.
+    /// What all ranks must have alike before the first step.
+    pub fn facts(&self) -> serde_json::Value {
+        serde_json::json!({
+            "version": env!("CARGO_PKG_VERSION"), "step": self.step, "run": facts(&self.checkpoint_config),
+        })
+    }
+
+    /// One step on its batch, or on this rank's part of it. What it took is left for the caller to fill in.
     ///
     /// # Errors
     /// As [`train`](crate::train::train).
-    pub fn advance(&mut self, batch: &Batch) -> Result<StepMetrics> {
-        let (loss, gradients) = self.model.gradients(&batch.noisy, &self.config.run.gradient_options())?;
-        let not_finite = |model: &Model, what, value| {
-            failure::describe(what, value, &self.batches, batch, (model, &loss, &gradients))
-        };
-        if !loss.total().is_finite() {
-            return Err(not_finite(&self.model, "the loss", loss.total())?);
-        }
-        if !self.reached {
-            self.model.check_gradients(&gradients)?;
-            self.reached = true;
-        }
+    pub fn advance(&mut self, batch: &Batch, ranks: &mut Ranks) -> Result<StepMetrics> {
+        let own = self.own_gradients(batch);
+        let (mut loss, mut gradients) = ranks.all(own)?;
+        self.reached = true;
+        let (layout, timesteps) = (self.batches.layout(), self.config.objective.timesteps);
+        let mut tally = Tally::new(layout, timesteps, self.batches.objective(), batch, &loss.cells);
+        ranks.sum_step(&mut loss, &mut tally, &mut gradients)?;
         if let Some(audit) = &mut self.audit {
             let objective = &self.config.objective;
             let weights = [objective.video_weight, objective.audio_weight];
@@ -109,11 +126,11 @@ impl<'a> Session<'a> {
         let lr = self.config.optimizer.lr_at(self.step, self.config.run.steps);
         let gradient_norm = self.optimizer.step(&self.model, &gradients, lr)?;
         if !gradient_norm.is_finite() {
-            return Err(not_finite(&self.model, "the norm of the gradient", gradient_norm)?);
+            let found = (&self.model, &loss, &gradients);
+            let what = "the norm of the gradient";
+            return Err(failure::describe(what, gradient_norm, &self.batches, batch, found)?);
         }
         self.step += 1;
-        let (layout, timesteps) = (self.batches.layout(), self.config.objective.timesteps);
-        let tally = Tally::new(layout, timesteps, self.batches.objective(), batch, &loss.cells);
         Ok(StepMetrics {
             step: self.step,
             steps: self.config.run.steps,
@@ -126,6 +143,34 @@ impl<'a> Session<'a> {
             by_level_bin: tally.by_level_bin(),
             ..StepMetrics::default()
         })
+    }
+
+    /// Loss and gradients of a batch, or of this rank's part of it.
+    fn own_gradients(&self, batch: &Batch) -> Result<(LossValues, Gradients)> {
+        let (loss, gradients) = self.model.gradients(&batch.noisy, &self.config.run.gradient_options())?;
+        if !loss.total().is_finite() {
+            let found = (&self.model, &loss, &gradients);
+            return Err(failure::describe("the loss", loss.total(), &self.batches, batch, found)?);
+        }
+        if !self.reached {
+            self.model.check_gradients(&gradients)?;
+        }
+        Ok((loss, gradients))
+    }
+
+    /// A number that two sets of parameters share only if they have the same bits, but for one chance in 2⁶⁴.
+    ///
+    /// # Errors
+    /// If Candle cannot read a parameter.
+    pub fn fingerprint(&self) -> Result<u64> {
+        let mut hash = 0xCBF2_9CE4_8422_2325u64;
+        for (_, var) in self.model.parameters() {
+            for value in var.flatten_all()?.to_vec1::<f32>()? {
+                hash =
+                    (hash ^ u64::from(value.to_bits())).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(29);
+            }
+        }
+        Ok(hash)
     }
 
     /// What the audit of the first steps has found, if that is more than when it was last asked for.
@@ -163,20 +208,22 @@ impl<'a> Session<'a> {
     }
 }
 
+/// What decides the numbers of a run.
+fn facts(config: &CheckpointConfig) -> serde_json::Value {
+    let train = &config.train;
+    let run = serde_json::json!({
+        "steps": train.run.steps, "batch": train.run.batch, "chunk": train.run.chunk,
+        "device": train.run.device, "precision": train.run.precision,
+        "overfit_one_batch": train.run.overfit_one_batch,
+    });
+    serde_json::json!({
+        "network": config.network, "spec": config.spec, "objective": train.objective,
+        "optimizer": train.optimizer, "run": run, "seed": train.seed, "dataset": config.dataset,
+    })
+}
+
 /// Refuses to go on with another network, objective, optimizer, batch or seed than the checkpoint's.
 fn check_same_run(folder: &Path, saved: &CheckpointConfig, now: &CheckpointConfig) -> Result<()> {
-    let facts = |config: &CheckpointConfig| {
-        let train = &config.train;
-        let run = serde_json::json!({
-            "steps": train.run.steps, "batch": train.run.batch, "chunk": train.run.chunk,
-            "device": train.run.device, "precision": train.run.precision,
-            "overfit_one_batch": train.run.overfit_one_batch,
-        });
-        serde_json::json!({
-            "network": config.network, "spec": config.spec, "objective": train.objective,
-            "optimizer": train.optimizer, "run": run, "seed": train.seed, "dataset": config.dataset,
-        })
-    };
     let mut differences = Vec::new();
     compare("", &facts(saved), &facts(now), &mut differences);
     if differences.is_empty() {

@@ -44,6 +44,14 @@ impl Speed {
     }
 }
 
+/// What this machine reaches on large matrix products alone, in billions of operations in a second.
+///
+/// # Errors
+/// If Candle fails.
+pub fn matmul_gflops() -> Result<f64> {
+    measure_matmul(&Device::Cpu)
+}
+
 /// Billions of operations in a second of products of large f32 matrices, one on each thread as in a step.
 fn measure_matmul(device: &Device) -> Result<f64> {
     let threads = rayon::current_num_threads();

@@ -9,11 +9,12 @@ use crate::examples::Examples;
 use crate::failure;
 use crate::feed::Feed;
 use crate::observer::{Observer, RunFacts};
+use crate::parallel::Ranks;
 use crate::run_log::RunLog;
 use crate::session::Session;
 use crate::speed::Speed;
+use crate::tensorboard::EventFile;
 use avdit_media::atomic::{FolderLock, write_bytes_atomically};
-
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -59,7 +60,7 @@ impl Overfit {
 }
 
 /// Trains, or goes on training, and leaves in the run's folder checkpoints, `metrics.jsonl`, `gradients.json`,
-/// `config.toml` and the codec.
+/// TensorBoard's event files, `config.toml` and the codec.
 ///
 /// Nothing is written or removed before configuration, data and checkpoint have been accepted.
 ///
@@ -74,68 +75,135 @@ pub fn train(
     observer: &mut dyn Observer,
     cancelled: &dyn Fn() -> bool,
 ) -> Result<Outcome> {
+    train_on(&mut Ranks::single(), config, examples, start, observer, cancelled)
+}
+
+/// As [`train`], as one of several ranks, all of which make this call with the same arguments. They share the run's
+/// folder; the first one alone writes to it and tells its observer. Any of them can cancel.
+///
+/// # Errors
+/// As [`train`]; an error on one rank ends all. [`Error::LostRanks`] if one is gone: the first one then keeps a
+/// checkpoint of the last step that was done.
+pub fn train_on(
+    ranks: &mut Ranks,
+    config: &TrainConfig,
+    examples: &dyn Examples,
+    start: StartOptions,
+    observer: &mut dyn Observer,
+    cancelled: &dyn Fn() -> bool,
+) -> Result<Outcome> {
+    let outcome = of_rank(ranks, config, examples, start, observer, cancelled);
+    let outcome = ranks.tell(outcome);
+    ranks.part();
+    outcome
+}
+
+fn of_rank(
+    ranks: &mut Ranks,
+    config: &TrainConfig,
+    examples: &dyn Examples,
+    start: StartOptions,
+    observer: &mut dyn Observer,
+    cancelled: &dyn Fn() -> bool,
+) -> Result<Outcome> {
+    let first = ranks.is_first();
     // A process that was killed may have left its newest checkpoint under another name.
-    let mut lock = None;
-    if start.resume && config.out.join("checkpoints").is_dir() {
-        lock = Some(FolderLock::take(&config.out)?);
-        checkpoint::clean(&config.out)?;
+    let cleaned = if first && start.resume { clean_folder(config) } else { Ok(None) };
+    let lock = ranks.all(cleaned)?;
+    if start.resume {
+        let newest = checkpoint::latest(&config.out).ok();
+        let name = newest.as_ref().and_then(|path| path.file_name()).map(|name| name.to_string_lossy());
+        ranks.alike(&serde_json::json!({ "newest checkpoint in `out`": name }))?;
     }
-    let mut session = Session::open(config, examples, start.resume)?;
-    std::fs::create_dir_all(&config.out).map_err(Error::io(&config.out))?;
-    let _lock = match lock {
-        Some(lock) => lock,
-        None => FolderLock::take(&config.out)?,
-    };
-    prepare_folder(config, examples, start)?;
-    let mut log = RunLog::open(&config.out, session.step)?;
+    let share = ranks.share(config.run.batch);
+    let opened = share.and_then(|share| Session::open_share(config, examples, start.resume, share));
+    let mut session = ranks.all(opened)?;
+    let loop_facts = serde_json::json!({ "until": start.until, "measure_matmul": config.run.measure_matmul });
+    ranks.alike(&serde_json::json!({ "session": session.facts(), "start": loop_facts }))?;
+    let taken = first.then(|| take_folder(config, examples, start, lock, session.step)).transpose();
+    let mut folder = ranks.all(taken)?;
     let last = start.until.unwrap_or(config.run.steps).min(config.run.steps);
     let (network, run) = (session.network(), &config.run);
     let multiply_adds = network.multiply_adds();
     let measure = run.measure_matmul && session.step < last;
-    let speed = Speed::new(multiply_adds, run.batch, measure, &device::open(&run.device)?)?;
-    observer.start(&RunFacts {
-        step: session.step,
-        steps: run.steps,
-        parameters: network.parameter_count(),
-        multiply_adds,
-        matmul_gflops: speed.matmul_gflops,
-    })?;
+    let mut speed = ranks.all(Speed::new(multiply_adds, run.batch, measure, &device::open(&run.device)?))?;
+    if let Some(rate) = &mut speed.matmul_gflops {
+        ranks.sum_f64(std::slice::from_mut(rate))?;
+    }
+    if first {
+        observer.start(&RunFacts {
+            step: session.step,
+            steps: run.steps,
+            parameters: network.parameter_count(),
+            multiply_adds,
+            matmul_gflops: speed.matmul_gflops,
+        })?;
+    }
     let batches = session.batches();
     let (mut newest, mut last_loss, mut due) = (None, None, Due::new(run, last));
-    std::thread::scope(|scope| -> Result<()> {
+    let mut kept = if start.resume { session.step } else { 0 };
+    let looped = std::thread::scope(|scope| -> Result<()> {
         let steps = session.step..last.max(session.step);
         let mut feed = Feed::start(scope, &batches, steps, run.prefetch, run.loaders)?;
         while session.step < last {
-            let started = Instant::now();
-            let batch = feed.next()?;
+            let (started, exchanging) = (Instant::now(), ranks.exchanging());
+            let batch = feed.next();
             let waited = started.elapsed();
-            let outcome = session.advance(&batch);
-            if let Some(table) = session.gradients() {
+            let batch = ranks.all(batch)?;
+            let outcome = session.advance(&batch, ranks);
+            if let (true, Some(table)) = (first, session.gradients()) {
                 checkpoint::write_json(&config.out.join(GRADIENTS_FILE), table)?;
             }
             let mut metrics = outcome.map_err(|error| failure::keep(error, &batches, &batch, &config.out))?;
             speed.tell(&mut metrics, started.elapsed(), waited);
-            log.write(&metrics)?;
-            last_loss = Some(metrics.loss);
-            observer.step(&metrics)?;
-            if run.sample_every > 0 && session.step.is_multiple_of(run.sample_every) {
-                observer.sample(session.step, &mut session.denoiser()?)?;
+            if ranks.count() > 1 {
+                metrics.ranks = Some(ranks.count());
+                metrics.exchange_ms = Some((ranks.exchanging() - exchanging).as_secs_f64() * 1e3);
             }
-            let stop = cancelled();
-            if due.at(session.step) || stop {
-                log.sync()?;
-                let written = session.checkpoint()?.write(&config.out)?;
-                checkpoint::prune(&config.out, run.keep_last, run.keep_every)?;
-                observer.checkpoint(session.step, &written)?;
-                newest = Some(written);
-                due.written();
+            last_loss = Some(metrics.loss);
+            if let Some(folder) = &mut folder {
+                folder.log.write(&metrics)?;
+                if let Some(events) = &mut folder.events {
+                    events.write(&metrics)?;
+                }
+                observer.step(&metrics)?;
+                if run.sample_every > 0 && session.step.is_multiple_of(run.sample_every) {
+                    observer.sample(session.step, &mut session.denoiser()?)?;
+                }
+            }
+            let [stop, write] = ranks.agree(Ok([cancelled(), first && due.at(session.step)]))?;
+            if write || stop {
+                if ranks.count() > 1 {
+                    let own = session.fingerprint();
+                    let parameters = format!("{:016x}", ranks.all(own)?);
+                    ranks.alike(&serde_json::json!({ "step": session.step, "parameters": parameters }))?;
+                }
+                if let Some(folder) = &mut folder {
+                    folder.log.sync()?;
+                    let written = session.checkpoint()?.write(&config.out)?;
+                    checkpoint::prune(&config.out, run.keep_last, run.keep_every)?;
+                    observer.checkpoint(session.step, &written)?;
+                    newest = Some(written);
+                    due.written();
+                    kept = session.step;
+                }
             }
             if stop {
                 break;
             }
         }
         Ok(())
-    })?;
+    });
+    if let (Err(Error::LostRanks { .. }), true) = (&looped, first && session.step > kept) {
+        // The loss of a rank is what is told; the steps since the newest checkpoint are all that can be lost here.
+        match session.checkpoint().and_then(|checkpoint| checkpoint.write(&config.out)) {
+            Ok(written) => tracing::info!("{} was kept", written.display()),
+            Err(error) => tracing::warn!("the last steps could not be kept: {error}"),
+        }
+    }
+    looped?;
+    // The last checkpoint is whole when all come past here.
+    ranks.all(Ok(()))?;
     let checkpoint = match newest {
         Some(path) => path,
         None => checkpoint::latest(&config.out)?,
@@ -169,6 +237,40 @@ impl<'a> Due<'a> {
     fn written(&mut self) {
         self.written = Instant::now();
     }
+}
+
+/// What the process that writes a run's folder holds.
+struct Folder {
+    log: RunLog,
+    events: Option<EventFile>,
+    _lock: FolderLock,
+}
+
+fn clean_folder(config: &TrainConfig) -> Result<Option<FolderLock>> {
+    if !config.out.join("checkpoints").is_dir() {
+        return Ok(None);
+    }
+    let lock = FolderLock::take(&config.out)?;
+    checkpoint::clean(&config.out)?;
+    Ok(Some(lock))
+}
+
+fn take_folder(
+    config: &TrainConfig,
+    examples: &dyn Examples,
+    start: StartOptions,
+    lock: Option<FolderLock>,
+    step: usize,
+) -> Result<Folder> {
+    std::fs::create_dir_all(&config.out).map_err(Error::io(&config.out))?;
+    let lock = match lock {
+        Some(lock) => lock,
+        None => FolderLock::take(&config.out)?,
+    };
+    prepare_folder(config, examples, start)?;
+    let log = RunLog::open(&config.out, step)?;
+    let events = config.run.tensorboard.then(|| EventFile::begin(&config.out, step)).transpose()?;
+    Ok(Folder { log, events, _lock: lock })
 }
 
 /// Refuses to mix two runs in one folder, then leaves the resolved configuration and the codec in it.

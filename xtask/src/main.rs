@@ -3,9 +3,11 @@
 
 mod gpu;
 mod gpu_pack;
+mod mpi;
 mod onnx_runtime;
 mod process;
 mod python;
+mod ranks;
 mod steps;
 mod sweep;
 mod test;
@@ -52,6 +54,24 @@ enum Command {
         #[arg(long)]
         avdit: Option<PathBuf>,
     },
+    /// What ranks gain: a training step on several processes of one thread against one, by wall and processor time
+    Ranks {
+        /// The run to measure; its `out` is left alone
+        #[arg(long)]
+        config: PathBuf,
+        /// Numbers of processes
+        #[arg(long, value_delimiter = ',', default_value = "2")]
+        ranks: Vec<usize>,
+        /// Steps of a run
+        #[arg(long, default_value_t = 20)]
+        steps: usize,
+        /// Runs of each; the best counts
+        #[arg(long, default_value_t = 3)]
+        rounds: usize,
+        /// The program to measure, built with --features mpi [default: a release build]
+        #[arg(long)]
+        avdit: Option<PathBuf>,
+    },
     /// What can be checked on a machine with a GPU: parity, fused step, CUDA graphs, the time of a step
     #[command(after_help = "exit code: 0 all that was run passed, 1 something failed, 3 no usable GPU")]
     GpuCheck {
@@ -84,6 +104,10 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }),
         Command::Sweep { out, quick, avdit } => sweep::sweep(&out, quick, avdit).map(|()| ExitCode::SUCCESS),
+        Command::Ranks { config, ranks, steps, rounds, avdit } => {
+            ranks::measure(&ranks::Settings { config, ranks, steps, rounds, avdit })
+                .map(|()| ExitCode::SUCCESS)
+        }
         Command::GpuCheck { out, dry_run_on_cpu } => gpu::check(&out, dry_run_on_cpu),
         Command::GpuPack { out, onnxruntime, dev } => {
             gpu_pack::pack(&out, onnxruntime.as_deref(), dev).map(|()| ExitCode::SUCCESS)

@@ -1,5 +1,6 @@
 //! Everything that must pass, in order of cost.
 
+use crate::mpi;
 use crate::process::{root, run as run_command, shown};
 use crate::steps::Steps;
 use crate::tools::Tools;
@@ -20,6 +21,7 @@ pub(crate) fn run(fast: bool) -> Result<ExitCode> {
     steps.run("clippy", || cargo(&root, &clippy, |_| ()));
     let test = ["test", "--workspace", "--no-fail-fast"];
     steps.run("tests", || cargo(&root, &test, |command| tools.require(command)));
+    ranks_over_mpi(&mut steps, &root, fast);
     if fast {
         steps.skip("documentation", "--fast");
     } else {
@@ -32,10 +34,26 @@ pub(crate) fn run(fast: bool) -> Result<ExitCode> {
     Ok(if steps.passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// Ranks that are processes, where MPI is. In CI it is installed if that can be done; ranks in one process are tested
+/// with everything else.
+fn ranks_over_mpi(steps: &mut Steps, root: &Path, fast: bool) {
+    const NAME: &str = "MPI ranks";
+    if !fast && is_ci() && mpi::missing().is_some() && mpi::can_install() {
+        steps.attempt("MPI", mpi::install);
+    }
+    match mpi::missing() {
+        Some(why) => steps.skip(NAME, &why),
+        None => drop(steps.run(NAME, || cargo(root, &mpi::TEST, |_| ()))),
+    }
+}
+
+fn is_ci() -> bool {
+    std::env::var("CI").is_ok_and(|value| !matches!(value.as_str(), "" | "0" | "false"))
+}
+
 /// In CI, tools that cannot be had are a failure; elsewhere the tests do without.
 fn fetch(steps: &mut Steps, root: &Path) -> Option<Tools> {
-    let is_ci = std::env::var("CI").is_ok_and(|value| !matches!(value.as_str(), "" | "0" | "false"));
-    if is_ci {
+    if is_ci() {
         return steps.run("tools", || Tools::fetched(root));
     }
     let tools = steps.attempt("tools", || Tools::fetched(root));

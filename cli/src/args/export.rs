@@ -12,7 +12,7 @@ pub struct ExportArgs {
     #[arg(required_unless_present = "random")]
     pub run: Option<PathBuf>,
     /// Random weights under this seed in place of a run: what a network costs can be known before it is trained
-    #[arg(long, value_name = "SEED", conflicts_with_all = ["run", "raw"], requires = "network")]
+    #[arg(long, value_name = "SEED", conflicts_with_all = ["run", "raw", "ema"], requires = "network")]
     pub random: Option<u64>,
     /// The network of --random: a preset
     #[arg(long, group = "network", requires = "random", value_parser = clap::builder::PossibleValuesParser::new(avdit_nets::AvditConfig::PRESETS))]
@@ -26,6 +26,9 @@ pub struct ExportArgs {
     /// The trained parameters in place of their moving average
     #[arg(long)]
     pub raw: bool,
+    /// The moving average of this decay, where the run keeps several (optimizer.ema_decay); its first unless told
+    #[arg(long, value_name = "DECAY", conflicts_with = "raw")]
+    pub ema: Option<f64>,
     /// What the graph is written for: portable (every engine), ort-cpu, ort-cuda or tensorrt
     #[arg(long, default_value_t)]
     pub target: Lowering,

@@ -14,6 +14,7 @@ use avdit_export::{ExportOptions, ExportRecord, ModelConfig, ModelFolder, NotChe
 use avdit_media::codec::{Codec, LinearCodec};
 use avdit_onnx::ExternalData;
 use avdit_runtime::machine::peak_memory_bytes;
+use avdit_trainer::checkpoint::Values;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -60,7 +61,12 @@ pub fn run(args: &ExportArgs) -> Result<()> {
     };
     let (record, costs) = match (&args.run, args.random) {
         (Some(run), _) => {
-            let (network, codec) = of_run(run, !args.raw)?;
+            let values = match (args.raw, args.ema) {
+                (true, _) => Values::Raw,
+                (false, None) => Values::Ema,
+                (false, Some(decay)) => Values::EmaOf(decay),
+            };
+            let (network, codec) = of_run(run, values)?;
             write(&network, Some(&codec), &args.out, &options, &args.check)?
         }
         (None, seed) => {
@@ -102,13 +108,13 @@ pub fn run(args: &ExportArgs) -> Result<()> {
 
 /// Exports a run and checks the graph on every engine that can run here.
 pub fn export(run: &Path, out: &Path, ema: bool, options: &ExportOptions) -> Result<ExportRecord> {
-    let (network, codec) = of_run(run, ema)?;
+    let (network, codec) = of_run(run, if ema { Values::Ema } else { Values::Raw })?;
     Ok(write(&network, Some(&codec), out, options, &Check::Auto)?.0)
 }
 
 /// A run's network and the codec of its latents.
-fn of_run(run: &Path, ema: bool) -> Result<(Network, PathBuf)> {
-    let (folder, network) = Network::of_run(run, ema)?;
+fn of_run(run: &Path, values: Values) -> Result<(Network, PathBuf)> {
+    let (folder, network) = Network::of_run(run, values)?;
     let codec = find_codec(run, &folder)?;
     check_codec(&codec, &LinearCodec::load(&codec)?, &network.spec)?;
     Ok((network, codec))

@@ -5,10 +5,12 @@ mod compare;
 pub mod demo;
 mod doctor;
 mod engine;
+mod experiment;
 pub mod export;
 mod inspect;
 mod prepare;
 mod profile;
+mod report;
 mod sample;
 mod train;
 
@@ -24,10 +26,12 @@ pub fn run(args: Args) -> Result<()> {
         Command::Export(args) => export::run(&args),
         Command::Sample(args) => sample::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Experiment(command) => crate::cancel::install().and_then(|()| experiment::run(&command)),
         Command::Engine(command) => engine::run(&command),
         Command::Inspect(args) => inspect::run(&args),
         Command::Profile(args) => profile::run(&args),
         Command::Compare(args) => compare::run(&args),
+        Command::Report(args) => report::run(&args),
         Command::BenchWorker => crate::bench::worker::run(&crate::bench::meter::of_case),
         Command::Doctor(args) => doctor::run(&args),
     }

@@ -1,17 +1,21 @@
 //! The pages a run leaves for a person: `report.html`, which needs no network and no script, and `report.md` with
 //! the same facts. Receives plain [`data`]; pictures, sound and clips are linked by relative name.
 
+mod audit;
 mod bench;
 pub(crate) mod data;
 #[cfg(test)]
 mod fixture;
 pub(crate) mod format;
+mod run;
 mod svg;
 #[cfg(test)]
 mod tests;
 mod verdict;
 
+pub(crate) use audit::audit_page;
 pub(crate) use bench::bench_page;
+pub(crate) use run::{comparison_page, examples_per_s, run_page};
 
 use avdit_media::atomic::write_bytes_atomically;
 use data::{Dataset, LossPoint, Report};
@@ -84,7 +88,10 @@ fn environment() -> Result<Environment<'static>, minijinja::Error> {
     });
     env.add_template("page.html", include_str!("page.html"))?;
     env.add_template("page.md", include_str!("page.md"))?;
+    env.add_template("audit.html", include_str!("audit.html"))?;
     env.add_template("bench.html", include_str!("bench.html"))?;
+    env.add_template("run.html", include_str!("run.html"))?;
+    env.add_template("comparison.html", include_str!("comparison.html"))?;
     Ok(env)
 }
 
@@ -116,7 +123,7 @@ fn reasons(dataset: &Dataset) -> Vec<(&str, usize)> {
 
 /// What a task asks of the model.
 fn about(task: &str) -> &'static str {
-    match task {
+    match task.split(':').next().unwrap_or(task) {
         "joint" => "Picture and sound made together from noise; nothing is given.",
         "a2v" => "The sound is given, the picture is made.",
         "v2a" => "The picture is given, the sound is made.",

@@ -191,6 +191,26 @@ fn charts_of_a_measurement_stay_finite_whatever_they_are_given() {
 }
 
 #[test]
+fn charts_of_a_run_stay_finite_whatever_they_are_given() {
+    let wild = [0.0, 1.0, -1.0, f64::NAN, f64::INFINITY, f64::MAX, f64::MIN_POSITIVE, 1e-300];
+    for &a in &wild {
+        for &b in &wild {
+            let points = vec![(1.0, a), (2.0, b), (3.0, 1.0), (4.0, a)];
+            for (from_zero, smooth) in [(false, false), (false, true), (true, false), (true, true)] {
+                let curve = svg::Curve { class: "s0".into(), label: "a".into(), points: points.clone() };
+                let roof = Some((b, "roof"));
+                let look = svg::Look { title: "t", from_zero, smooth, roof, marks: &[2, 9] };
+                assert_finite(&svg::curves_chart(&[curve], &look));
+            }
+            let rows =
+                [("0–100".to_owned(), vec![Some(a), None]), ("100–200".to_owned(), vec![Some(b), Some(1.0)])];
+            assert_finite(&svg::heat_chart("video", "loss", "level", &[(1, 2), (3, 4)], &rows));
+        }
+    }
+    assert!(svg::heat_chart("video", "loss", "level", &[], &[]).is_empty());
+}
+
+#[test]
 fn the_page_of_a_measurement_says_all_of_it_and_needs_nothing_from_outside() {
     let mut result = crate::bench::sample::result();
     let page = super::bench_page(&result).unwrap();

@@ -11,10 +11,15 @@ mod account;
 mod bad_input;
 mod bench;
 mod engines;
+mod experiment;
 mod fixture;
 mod forms;
 #[cfg(target_os = "linux")]
 mod gpu;
 mod interrupted;
 mod pipeline;
+mod prepare;
 mod random;
+#[cfg(not(feature = "mpi"))]
+mod ranks;
+mod training;

@@ -9,6 +9,9 @@ const BIAS: f64 = 0.2;
 /// How much more a filter of change weighs than one of state: neighbours in time differ little.
 const CHANGE_GAIN: f64 = 3.0;
 
+/// How far places go: as much as colours.
+const PLACE_GAIN: f32 = 2.0;
+
 /// Values on a grid: `(time, rows, columns, channels)`, row-major.
 #[derive(Clone, Debug)]
 pub(super) struct Volume {
@@ -20,9 +23,11 @@ pub(super) struct Volume {
 }
 
 impl Volume {
-    /// Appends channels that say where a cell is, −1 to 1 along rows and columns.
+    /// Appends channels that say where a cell is, along rows and along columns.
     pub(super) fn with_places(&self) -> Self {
-        let place = |i: usize, n: usize| if n > 1 { 2.0 * i as f32 / (n - 1) as f32 - 1.0 } else { 0.0 };
+        let place = |i: usize, n: usize| {
+            if n > 1 { PLACE_GAIN * (2.0 * i as f32 / (n - 1) as f32 - 1.0) } else { 0.0 }
+        };
         let mut values = Vec::with_capacity(self.values.len() / self.channels * (self.channels + 2));
         for (cell, own) in self.values.chunks_exact(self.channels).enumerate() {
             values.extend_from_slice(own);
@@ -33,7 +38,7 @@ impl Volume {
     }
 }
 
-/// A convolution with kernels of 3 along axes longer than 1, zero outside, then ReLU.
+/// A convolution, then ReLU.
 pub(super) struct Layer {
     inputs: usize,
     outputs: usize,

@@ -1,6 +1,7 @@
 //! The checkpoints of a run: which there are, which is the newest, which go.
 
 use crate::error::{Error, Result};
+use avdit_media::atomic::remove_leftovers;
 use std::path::{Path, PathBuf};
 
 /// The file that names the newest checkpoint, in the folder of checkpoints.
@@ -74,13 +75,17 @@ pub fn prune(run: &Path, keep: usize, keep_every: usize) -> Result<()> {
     Ok(())
 }
 
-/// Clears away what a process that was killed left behind: half-written and half-removed checkpoints go, one that was
-/// to be replaced comes back, and the file that names the newest one is put right.
+/// Clears away what a process that was killed left behind: half-written files, half-written and half-removed
+/// checkpoints go, one that was to be replaced comes back, and the file that names the newest one is put right. Only
+/// for who holds the run's folder.
 ///
 /// # Errors
 /// [`Error::Io`] naming what cannot be listed, removed or written.
 pub fn clean(run: &Path) -> Result<()> {
     let parent = run.join("checkpoints");
+    for folder in [run, &parent, &run.join(crate::tensorboard::FOLDER)] {
+        remove_leftovers(folder)?;
+    }
     if !parent.is_dir() {
         return Ok(());
     }

@@ -77,7 +77,7 @@ fn short(rate: f64) -> String {
 }
 
 /// The mean over a window around each point, of what is finite in it.
-fn smoothed(values: &[f64]) -> Vec<f64> {
+pub(super) fn smoothed(values: &[f64]) -> Vec<f64> {
     let reach = values.len() / WINDOW_PART / 2;
     let window = |i: usize| &values[i.saturating_sub(reach)..(i + reach + 1).min(values.len())];
     let mean = |values: &[f64]| {
@@ -88,7 +88,7 @@ fn smoothed(values: &[f64]) -> Vec<f64> {
 }
 
 /// All points, or the smallest and largest of each stretch in their order.
-fn thinned(steps: &[f64], values: &[f64]) -> Vec<(f64, f64)> {
+pub(super) fn thinned(steps: &[f64], values: &[f64]) -> Vec<(f64, f64)> {
     let pairs: Vec<(f64, f64)> = steps.iter().copied().zip(values.iter().copied()).collect();
     if pairs.len() <= MOST_POINTS {
         return pairs;

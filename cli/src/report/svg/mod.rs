@@ -4,13 +4,19 @@
 mod agreement;
 pub(super) mod bench;
 mod cells;
+mod heat;
 mod latency;
+mod lines;
 mod loss;
+mod outline;
 
 pub(super) use agreement::agreement_chart;
 pub(super) use cells::{cells_chart, cells_in_words};
+pub(super) use heat::heat_chart;
 pub(super) use latency::latency_chart;
+pub(super) use lines::{Curve, Look, curves_chart};
 pub(super) use loss::loss_chart;
+pub(super) use outline::outline;
 
 use super::format::{count, significant};
 use std::fmt::Write;

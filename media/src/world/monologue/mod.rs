@@ -27,3 +27,6 @@ const LOUDEST_RMS: f64 = 0.25;
 pub(super) fn clip(speech: &Speech, grid: &ClipGrid) -> (Video, Audio) {
     (paint::paint(speech, grid), sound::sound(speech, grid))
 }
+
+#[cfg(test)]
+mod tests;

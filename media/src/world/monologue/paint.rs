@@ -10,13 +10,13 @@ const FACE: (f64, f64) = (0.40, 0.38);
 /// Brightness of eyes and mouth.
 const DARK: f64 = 0.1;
 /// Radius of an eye, and where it is beside and above the middle of the face.
-const EYE: (f64, f64, f64) = (0.05, 0.16, 0.14);
+const EYE: (f64, f64, f64) = (0.05, 0.16, 0.15);
 /// Half the width of the mouth, how far its middle is below that of the face, and half its height when closed and
 /// when wide open.
-pub(super) const MOUTH: (f64, f64, f64, f64) = (0.20, 0.15, 0.008, 0.11);
+pub(super) const MOUTH: (f64, f64, f64, f64) = (0.22, 0.15, 0.008, 0.13);
 
 /// Where the face's middle is at a pitch of 0 and of 1, in heights of the picture from its top.
-pub(super) const CENTRES: (f64, f64) = (0.59, 0.41);
+pub(super) const CENTRES: (f64, f64) = (0.56, 0.44);
 
 pub(super) fn paint(speech: &Speech, grid: &ClipGrid) -> Video {
     let frames =

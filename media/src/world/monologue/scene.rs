@@ -6,7 +6,7 @@ use std::f64::consts::{PI, TAU};
 /// The part of the clips' noise that is this world's.
 const STEP: u32 = 1 << 16;
 /// Before the clip begins, by so much, the first syllable may begin.
-const EARLIEST_S: f64 = -0.8;
+const EARLIEST_S: f64 = -1.0;
 /// Seconds in which a clip may lie.
 const LATEST_S: f64 = 60.0;
 
@@ -48,7 +48,7 @@ impl Speech {
             if from_s >= LATEST_S {
                 break;
             }
-            let to_s = from_s + between(n, 0.4, 0.7);
+            let to_s = from_s + between(n, 0.55, 0.95);
             syllables.push(Syllable { from_s, to_s, loudness: between(n + 1, 0.5, 1.0) });
             // A word's end every now and then.
             from_s = to_s + (between(n + 2, -0.5, 0.3)).max(-0.05);
@@ -66,7 +66,9 @@ impl Speech {
 
     /// Loudness of the voice and opening of the mouth, 0 to 1.
     pub fn loudness(&self, t_s: f64) -> f64 {
-        let sounding = self.syllables.iter().filter(|s| (s.from_s..s.to_s).contains(&t_s));
+        // Only a neighbour reaches into a syllable.
+        let begun = self.syllables.partition_point(|s| s.from_s <= t_s);
+        let sounding = self.syllables[begun.saturating_sub(2)..begun].iter().filter(|s| t_s < s.to_s);
         let swell = |s: &Syllable| s.loudness * (PI * (t_s - s.from_s) / (s.to_s - s.from_s)).sin().powi(2);
         sounding.map(swell).sum::<f64>().min(1.0)
     }

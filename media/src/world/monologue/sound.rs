@@ -24,12 +24,22 @@ pub(super) fn sound(speech: &Speech, grid: &ClipGrid) -> Audio {
         let weights = spectrum(hz, formant_hz, rate);
         for i in from..(from + BLOCK).min(grid.samples()) {
             phase = (phase + hz / rate).fract();
-            let harmonic = |(k, w): (usize, &f64)| w * (TAU * phase * (k + 1) as f64).sin();
-            let voice: f64 = weights.iter().enumerate().map(harmonic).sum();
+            let voice = sines(TAU * phase, &weights);
             samples.push((speech.loudness(i as f64 / rate) * voice).clamp(-1.0, 1.0) as f32);
         }
     }
     Audio { sample_rate_hz: grid.sample_rate_hz, samples }
+}
+
+/// Sum of weighted sines of the multiples of a phase, each from the two before it.
+fn sines(phase: f64, weights: &[f64; HARMONICS]) -> f64 {
+    let (sin, cos) = phase.sin_cos();
+    let (mut before, mut now, mut sum) = (0.0, sin, 0.0);
+    for w in weights {
+        sum += w * now;
+        (before, now) = (now, 2.0 * cos * now - before);
+    }
+    sum
 }
 
 /// Amplitudes of the harmonics, of one root mean square whatever pitch and formant are.

@@ -1,63 +1,9 @@
-//! Runs of a very small network on made-up latents.
+//! What a run leaves, and what it refuses.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-use avdit_core::{Latents, Layout, Noise, Purpose, Stream};
-use avdit_trainer::{Checkpoint, Error, Examples, Result, StartOptions, StepMetrics, TrainConfig, train};
+use crate::made_up::{MadeUp, config};
+use avdit_trainer::{Checkpoint, Result, StartOptions, StepMetrics, TrainConfig, train};
 use std::cell::Cell;
 use std::path::Path;
-
-/// Clips whose sound repeats their picture, so that there is something to learn.
-struct MadeUp {
-    layout: Layout,
-    bad: Option<usize>,
-}
-
-impl MadeUp {
-    fn new() -> Self {
-        let text = r#"{"video":{"frames":3,"channels":2,"height":2,"width":2,"segments":[1,2]},
-            "audio":{"frames":5,"channels":4,"segments":[2,3]}}"#;
-        Self { layout: serde_json::from_str(text).unwrap(), bad: None }
-    }
-}
-
-impl Examples for MadeUp {
-    fn layout(&self) -> &Layout {
-        &self.layout
-    }
-
-    fn count(&self) -> usize {
-        6
-    }
-
-    fn identity(&self) -> Result<String> {
-        Ok(format!("made up, bad {:?}", self.bad))
-    }
-
-    fn codec(&self) -> Option<std::path::PathBuf> {
-        None
-    }
-
-    fn read(&self, index: usize) -> Result<Latents> {
-        let mut latents = Latents::zeros(&self.layout, 1);
-        Noise::new(9).normals(Stream::new(Purpose::Check, 0, index as u32), &mut latents.video);
-        latents.audio.copy_from_slice(&latents.video[..20]);
-        if self.bad == Some(index) {
-            latents.audio[3] = f32::INFINITY;
-        }
-        Ok(latents)
-    }
-}
-
-fn config(out: &Path, steps: usize) -> TrainConfig {
-    let text = format!(
-        "data = 'unused'\nout = '{}'\nseed = 3\n[model]\nwidth = 16\ndepth = 1\nheads = 2\npatch = 1\n\
-         [objective]\ntarget = 'v'\nschedule = 'cosine'\n[optimizer]\nlr = 3e-3\nwarmup_steps = 5\nema_decay = 0.9\n\
-         [run]\nsteps = {steps}\nbatch = 4\ncheckpoint_every = 50\nkeep_last = 2\n",
-        out.display()
-    );
-    TrainConfig::parse(&text, Path::new("test.toml")).unwrap()
-}
 
 fn run(config: &TrainConfig, start: StartOptions) -> Result<Vec<f64>> {
     let mut losses = Vec::new();
@@ -133,29 +79,6 @@ fn a_run_is_not_resumed_on_other_data_nor_mixed_with_another() {
     assert!(refused.contains("step-000002") && refused.contains("--overwrite"), "{refused}");
     run(&config, StartOptions { overwrite: true, ..StartOptions::default() }).unwrap();
     assert_eq!(std::fs::read_to_string(folder.path().join("metrics.jsonl")).unwrap().lines().count(), 4);
-}
-
-#[test]
-fn the_number_of_threads_does_not_change_the_bits() {
-    let folder = tempfile::tempdir().unwrap();
-    let losses = [1, 2, 3].map(|threads| {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        let mut config = config(&folder.path().join(threads.to_string()), 5);
-        config.run.chunk = 1;
-        pool.install(|| run(&config, StartOptions::default()).unwrap())
-    });
-    assert!(losses[0] == losses[1] && losses[1] == losses[2], "{losses:?}");
-}
-
-#[test]
-fn numbers_that_are_not_finite_stop_the_run_and_name_the_examples() {
-    let folder = tempfile::tempdir().unwrap();
-    let examples = MadeUp { bad: Some(2), ..MadeUp::new() };
-    let config = config(folder.path(), 10);
-    let error =
-        train(&config, &examples, StartOptions::default(), &mut |_: &StepMetrics| {}, &|| false).unwrap_err();
-    let Error::NotFinite { step, examples, .. } = error else { panic!("{error}") };
-    assert!(step <= 2 && examples.contains('2'), "step {step}: {examples}");
 }
 
 #[test]

@@ -1,0 +1,168 @@
+//! `--dry-run`: what a run would be, without training: checks, sizes, and predictions from the machine's matrix rate.
+
+use super::failure::checkpoint_bytes;
+use crate::output::{say, say_json};
+use crate::report::format::{bytes, count, milliseconds, seconds, significant};
+use anyhow::Result;
+use avdit_media::shard::Dataset;
+use avdit_nets::AvditConfig;
+use avdit_trainer::examples::Examples;
+use avdit_trainer::{StartOptions, TrainConfig, checkpoint, speed};
+use serde_json::json;
+
+/// The shares of the matrix rate between which steps were found: small networks, and large ones.
+const SHARES: [f64; 2] = [0.3, 0.8];
+/// Numbers that a block keeps for its backward pass, for each number of its tokens, and for each of the hidden layer
+/// of its MLP.
+const KEPT: [f64; 2] = [16.0, 2.0];
+
+/// What a run would take.
+struct Prediction {
+    gflop: f64,
+    /// What the machine's matrix product reaches.
+    gflops: f64,
+    /// Bytes of parameters, gradients, moments and moving averages.
+    state_bytes: f64,
+    /// Bytes of what passes forward keep.
+    activation_bytes: f64,
+}
+
+impl Prediction {
+    fn of(config: &TrainConfig, network: &AvditConfig) -> Result<Self> {
+        let run = &config.run;
+        let side_by_side = run.batch.div_ceil(run.chunk).min(rayon::current_num_threads());
+        // Parameters, two moments, the sum of gradients, and those of each chunk that runs.
+        let copies = 4 + side_by_side + config.optimizer.ema_decay.all().len();
+        let width = network.width as f64;
+        let a_block = network.tokens() as f64 * width * (KEPT[0] + KEPT[1] * network.mlp_ratio);
+        let examples = (side_by_side * run.chunk.min(run.batch)) as f64;
+        Ok(Self {
+            gflop: 6.0 * network.multiply_adds() as f64 * run.batch as f64 * 1e-9,
+            gflops: speed::matmul_gflops()?,
+            state_bytes: 4.0 * (network.parameter_count() * copies) as f64,
+            activation_bytes: 4.0 * examples * a_block * network.depth as f64,
+        })
+    }
+
+    /// Milliseconds of a step, at most and at least.
+    fn step_ms(&self) -> [f64; 2] {
+        SHARES.map(|share| 1e3 * self.gflop / (self.gflops * share))
+    }
+}
+
+/// Says it, as text or JSON.
+///
+/// # Errors
+/// Whatever would stop the run before its first step: configuration, data, what is in its folder.
+pub fn run(config: &TrainConfig, start: StartOptions, as_json: bool) -> Result<()> {
+    let examples = Dataset::open(&config.data)?;
+    let network = config.network(examples.layout())?;
+    config.mixture()?.check(examples.layout().segments())?;
+    let identity = examples.identity()?;
+    // A shard that cannot be read shows here, not after the parameters were made.
+    Examples::read(&examples, 0)?;
+    let newest = checkpoint::list(&config.out)?.pop();
+    let folder = match (&newest, start.resume, start.overwrite) {
+        (None, false, _) => "new".to_owned(),
+        (Some(path), true, _) => format!("would go on from {}", path.display()),
+        (Some(path), _, true) => format!("would be begun again; holds {}", path.display()),
+        (Some(path), ..) => {
+            format!("would be refused without --resume or --overwrite: holds {}", path.display())
+        }
+        (None, true, _) => "would be refused: --resume, and it holds no checkpoint".to_owned(),
+    };
+    let found = Prediction::of(config, &network)?;
+    let [slow, fast] = found.step_ms();
+    let (steps, size) = (config.run.steps, checkpoint_bytes(&network, config));
+    let whole = |ms: f64| ms * 1e-3 * steps as f64;
+    if as_json {
+        return say_json(&json!({
+            "schema": "avdit-train-plan/1", "config": config, "out": folder, "clips": examples.len(),
+            "identity": identity, "parameters": network.parameter_count(), "tokens": network.tokens(),
+            "forward_multiply_adds": network.multiply_adds(), "step_gflop": found.gflop,
+            "matmul_gflops": found.gflops, "step_ms": { "least": fast, "most": slow },
+            "run_s": { "least": whole(fast), "most": whole(slow) },
+            "memory_bytes": { "state": found.state_bytes, "activations": found.activation_bytes },
+            "checkpoint_bytes": size,
+        }));
+    }
+    let passes = (config.run.batch * steps) as f64 / examples.len() as f64;
+    for (name, value) in [
+        ("run folder", format!("{}: {folder}", config.out.display())),
+        (
+            "data",
+            format!(
+                "{}: {} clips, each seen {} times",
+                config.data.display(),
+                count(examples.len() as u64),
+                significant(passes, 3)
+            ),
+        ),
+        (
+            "network",
+            format!(
+                "{} parameters, width {}, {} blocks, {} tokens",
+                count(network.parameter_count() as u64),
+                network.width,
+                network.depth,
+                network.tokens()
+            ),
+        ),
+        (
+            "step",
+            format!(
+                "{} examples, {} GFLOP (three forward passes of {} multiply-adds an example)",
+                config.run.batch,
+                significant(found.gflop, 3),
+                count(network.multiply_adds())
+            ),
+        ),
+        (
+            "machine",
+            format!(
+                "{} GFLOP/s in matrix products on {} threads, just measured",
+                significant(found.gflops, 3),
+                rayon::current_num_threads()
+            ),
+        ),
+        (
+            "time of a step",
+            format!(
+                "{} to {} (at {:.0} % and {:.0} % of that rate), predicted",
+                milliseconds(fast),
+                milliseconds(slow),
+                100.0 * SHARES[1],
+                100.0 * SHARES[0]
+            ),
+        ),
+        (
+            "time of the run",
+            format!(
+                "{} to {} for {} steps, predicted",
+                seconds(whole(fast)),
+                seconds(whole(slow)),
+                count(steps as u64)
+            ),
+        ),
+        (
+            "memory",
+            format!(
+                "about {}: {} for parameters and optimizer, {} for activations, predicted",
+                bytes(found.state_bytes + found.activation_bytes),
+                bytes(found.state_bytes),
+                bytes(found.activation_bytes)
+            ),
+        ),
+        (
+            "checkpoint",
+            format!(
+                "{}, of which {} are kept",
+                bytes(size as f64),
+                if config.run.keep_last == 0 { "all".to_owned() } else { config.run.keep_last.to_string() }
+            ),
+        ),
+    ] {
+        say(format!("{name:<16} {value}"));
+    }
+    Ok(())
+}

@@ -1,0 +1,59 @@
+//! What to do about a run that stopped: the command that goes on.
+
+use crate::exit::Coded;
+use crate::output::error_text;
+use crate::report::format::bytes;
+use avdit_nets::AvditConfig;
+use avdit_trainer::{Error, TrainConfig, checkpoint};
+use std::path::Path;
+
+/// The error with a remedy for a run that was started with the file or folder `named`.
+pub fn with_remedy(error: anyhow::Error, config: &TrainConfig, named: &Path) -> anyhow::Error {
+    let again = format!("avdit train {} --resume", named.display());
+    let not_finite = error.chain().any(|cause| matches!(cause.downcast_ref(), Some(Error::NotFinite { .. })));
+    let hint = if not_finite {
+        let lr = config.optimizer.lr;
+        let file = if named.is_dir() { named.join("config.toml") } else { named.to_owned() };
+        format!(
+            "to resume as it is would come to the same numbers; begin again with a lower rate: `avdit train {} --set optimizer.lr={:e} \
+            --set out={}-slower`; or look at these clips with `avdit prepare`",
+            file.display(),
+            lr / 3.0,
+            config.out.display()
+        )
+    } else if is_full(&error) {
+        let size = checkpoint::list(&config.out).ok().and_then(|found| {
+            let network =
+                checkpoint::read_json::<checkpoint::CheckpointConfig>(&found.last()?.join("config.json"));
+            Some(checkpoint_bytes(&network.ok()?.network, config))
+        });
+        let size = size.map_or(String::new(), |size| format!(", a checkpoint takes {}", bytes(size as f64)));
+        match checkpoint::latest(&config.out) {
+            Ok(newest) => format!(
+                "{} is whole; make room{size} (run.keep_last is {}), then `{again}`",
+                newest.display(),
+                config.run.keep_last
+            ),
+            Err(_) => format!("make room{size}, then run the same command again"),
+        }
+    } else {
+        return error;
+    };
+    Coded::bad_input(format!("{}\n\nhint: {hint}", error_text(&error).0)).into()
+}
+
+/// Whether a disk was full.
+fn is_full(error: &anyhow::Error) -> bool {
+    let full = |error: &std::io::Error| error.kind() == std::io::ErrorKind::StorageFull;
+    error.chain().any(|cause| match cause.downcast_ref::<Error>() {
+        Some(Error::Io { source, .. }) => full(source),
+        Some(Error::Media(avdit_media::Error::Io { source, .. })) => full(source),
+        _ => cause.downcast_ref::<std::io::Error>().is_some_and(full),
+    })
+}
+
+/// Bytes of a checkpoint: parameters, two moments, and the moving averages.
+pub fn checkpoint_bytes(network: &AvditConfig, config: &TrainConfig) -> u64 {
+    let copies = 3 + config.optimizer.ema_decay.all().len();
+    4 * (network.parameter_count() * copies) as u64
+}

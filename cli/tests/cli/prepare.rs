@@ -1,0 +1,93 @@
+//! `prepare` in parts, and what it leaves beside the dataset.
+
+use crate::fixture::{avdit, command, small_config, text, write_clips};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+const BAD_INPUT: i32 = 3;
+
+fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
+    let read = |entry: std::fs::DirEntry| {
+        (entry.file_name().into_string().unwrap(), std::fs::read(entry.path()).unwrap_or_default())
+    };
+    entries.map(read).collect()
+}
+
+#[test]
+fn parts_made_by_several_processes_one_of_them_killed_make_the_dataset_of_one_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let clips = text(&folder.path().join("clips"));
+    write_clips(Path::new(&clips), 0..20);
+    std::fs::write(folder.path().join("clips/broken.mp4"), b"no film").unwrap();
+    let (whole, data) = (folder.path().join("whole"), folder.path().join("data"));
+    let one =
+        command(&["prepare", &clips, "-o", &text(&whole)]).env("RAYON_NUM_THREADS", "1").status().unwrap();
+    assert!(one.success());
+
+    let out = text(&data);
+    let part = |shard: &str| command(&["prepare", &clips, "-o", &out, "--shard", shard]);
+    let mut killed = part("2/3").stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let begun = Instant::now();
+    while std::fs::read_dir(data.join(".work/clips")).map_or(0, Iterator::count) < 2 {
+        assert!(begun.elapsed() < Duration::from_secs(120), "no clip was made");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    let mut together = ["1/3", "0/3"].map(|shard| {
+        part(shard).env("RAYON_NUM_THREADS", "3").stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+    });
+    together.iter_mut().for_each(|part| assert!(part.wait().unwrap().success()));
+
+    let merge = ["prepare", &clips, "-o", &out, "--merge"];
+    // The one that was killed had perhaps just finished: what is missing is told by its absence, not by chance.
+    if !data.join(".work/parts/part-00002-of-00003.json").exists() {
+        let command = format!("avdit prepare {clips} -o {out} --shard 2/3");
+        avdit(&merge).refused(BAD_INPUT, &["1 of 3 parts are not done: 2/3", &command]);
+    }
+    avdit(&["prepare", &clips, "-o", &out, "--shard", "1/4"])
+        .refused(BAD_INPUT, &["plan.json", "number of parts: part 2/3 has 3, part 1/4 has 4"]);
+    avdit(&["prepare", &clips, "-o", &out, "--shard", "1/3", "--preset", "small"])
+        .refused(BAD_INPUT, &["codec: part 2/3 has fitted, ", "part 1/3 has fitted, "]);
+    let said = avdit(&["prepare", &clips, "-o", &out, "--shard", "2/3"]).ok().out;
+    assert!(said.contains(&format!("avdit prepare {clips} -o {out} --merge")), "{said}");
+    let said = avdit(&merge).ok().out;
+    assert!(said.contains("20 clips of 21 files") && said.contains("latents of sound: "), "{said}");
+    assert!(contents(&whole) == contents(&data), "the datasets differ");
+
+    let page = std::fs::read_to_string(data.join("audit.html")).unwrap();
+    assert_eq!(page.matches("data:image/jpeg;base64,").count(), 20);
+    assert!(page.contains("broken.mp4") && page.contains("id=\"only-undecodable\""));
+    assert!(page.len() < 400_000 && !page.contains("<script"), "{}", page.len());
+}
+
+#[test]
+fn a_dataset_is_replaced_only_when_that_is_asked_for_and_never_made_of_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let (clips, data) = (text(&folder.path().join("clips")), folder.path().join("data"));
+    write_clips(Path::new(&clips), 0..3);
+    let out = text(&data);
+    avdit(&["prepare", &clips, "-o", &out]).ok();
+    let before = contents(&data);
+    avdit(&["prepare", &clips, "-o", &out]).refused(BAD_INPUT, &["holds a dataset already", "--overwrite"]);
+    assert!(contents(&data) == before);
+    write_clips(Path::new(&clips), 3..4);
+    avdit(&["prepare", &clips, "-o", &out, "--overwrite"]).ok();
+    assert!(contents(&data) != before);
+    let (codec, more, both) =
+        (text(&data.join("codec.safetensors")), folder.path().join("more"), folder.path().join("both"));
+    avdit(&["prepare", &clips, "-o", &text(&more), "--codec", &codec]).ok();
+    let said = avdit(&["prepare", "--join", &out, &text(&more), "-o", &text(&both)]).ok().out;
+    assert!(said.contains("8 clips of 2 datasets"), "{said}");
+    let config = folder.path().join("run.toml");
+    std::fs::write(&config, small_config(&both, &folder.path().join("run"), 2)).unwrap();
+    avdit(&["train", &text(&config)]).ok();
+    avdit(&["prepare", &clips, "-o", &clips])
+        .refused(BAD_INPUT, &["folder of the dataset", "expected another folder than the clips'"]);
+    avdit(&["prepare", &clips, "-o", &out, "--shard", "4/4"]).refused(2, &["0/4 to 3/4"]);
+    avdit(&["prepare", &clips, "-o", &text(&folder.path().join("new")), "--merge"])
+        .refused(BAD_INPUT, &["parts to merge"]);
+}
