@@ -1,5 +1,9 @@
 //! The operations that networks are written in.
 
+/// A part of a network as a function of its inputs.
+pub type Block<O> =
+    Box<dyn Fn(&O, &[<O as Ops>::Tensor]) -> Result<<O as Ops>::Tensor, <O as Ops>::Error>>;
+
 /// An interpreter of networks: it runs them, or it records them.
 ///
 /// The first dimension of every tensor is the batch, which a network never names: shapes here are those of one
@@ -99,6 +103,16 @@ pub trait Ops {
         k: &Self::Tensor,
         v: &Self::Tensor,
     ) -> Result<Self::Tensor, Self::Error>;
+
+    /// Runs a part of the network that an interpreter may run once more in place of keeping what happens in it: all
+    /// that it reads, parameters and constants apart, is in `inputs`.
+    fn block(&self, inputs: &[&Self::Tensor], run: Block<Self>) -> Result<Self::Tensor, Self::Error>
+    where
+        Self: Sized,
+    {
+        let inputs: Vec<Self::Tensor> = inputs.iter().map(|&x| x.clone()).collect();
+        run(self, &inputs)
+    }
 
     /// Says that what follows belongs to a part of the network, such as `blocks.3`: for the names of graph nodes.
     fn scope(&self, name: &str);

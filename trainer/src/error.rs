@@ -45,6 +45,9 @@ pub enum Error {
         /// Both sides of the disagreement.
         what: String,
     },
+    /// Tensors that an operation of a network cannot take together.
+    #[error("a network's operation: {0}")]
+    Shape(String),
     /// Parameters that the first backward pass did not reach.
     #[error("{count} of {total} parameters got no gradient on the first step: {names}")]
     NoGradient {

@@ -1,22 +1,28 @@
 //! A network with its trainable parameters on a Candle device: the loss and its gradients.
 
+use crate::device::Precision;
 use crate::error::{Error, Result};
+use crate::gradients::{Engine, cell_errors};
 use crate::network::{self, Network};
 use crate::objective::NoisyBatch;
+use crate::tape::Stock;
 use avdit_core::{Latents, Levels, Modality};
 use avdit_nets::avdit::AvditConfig;
 use candle_core::{Device, Tensor, Var};
-use rayon::prelude::*;
 use std::collections::BTreeMap;
+use std::sync::Mutex;
 
 /// Values by parameter name.
 pub type Weights = BTreeMap<String, Vec<f32>>;
 
 /// An AVDiT whose parameters are variables, in the network's order.
 pub struct Model {
-    network: Network,
-    names: Vec<String>,
-    vars: Vec<Var>,
+    pub(crate) network: Network,
+    pub(crate) names: Vec<String>,
+    pub(crate) vars: Vec<Var>,
+    pub(crate) engine: Engine,
+    /// Memory that a chunk has used, for the next one.
+    pub(crate) stocks: Mutex<Vec<Stock>>,
 }
 
 /// The loss of a batch and its two terms.
@@ -100,7 +106,26 @@ impl Model {
             vars.push(var);
             Ok(tensor)
         })?;
-        Ok(Self { network, names, vars })
+        let engine = if device.is_cpu() { Engine::Tape } else { Engine::Candle };
+        Ok(Self { network, names, vars, engine, stocks: Mutex::default() })
+    }
+
+    /// With gradients from Candle's own operations, as on other devices: a reference, several times slower.
+    #[must_use]
+    pub fn decomposed(mut self) -> Self {
+        self.engine = Engine::Candle;
+        self.network = self.network.decomposed();
+        self
+    }
+
+    /// With matrices multiplied in a precision; any but float32 goes by Candle's own operations.
+    #[must_use]
+    pub fn in_precision(mut self, precision: Precision) -> Self {
+        if precision != Precision::F32 {
+            self.engine = Engine::Candle;
+        }
+        self.network = self.network.in_precision(precision);
+        self
     }
 
     /// Its configuration.
@@ -150,63 +175,16 @@ impl Model {
     /// As [`Model::forward`].
     pub fn loss(&self, batch: &NoisyBatch) -> Result<Loss> {
         let (video, audio) = self.forward(&batch.noisy, &batch.levels)?;
-        let (layout, segments) = (self.network.layout(), self.network.layout().segments());
-        let mut cells = vec![0.0; batch.noisy.batch * 2 * segments];
+        let layout = self.network.layout();
+        let mut cells = vec![0.0; batch.noisy.batch * layout.cells()];
         let mut term = |prediction: Tensor, modality: Modality| -> Result<Tensor> {
             let error = (prediction - self.network.tensor(modality, &batch.target)?)?;
             let values: Vec<f32> = error.detach().flatten_all()?.to_vec1()?;
-            for (item, row) in cells.chunks_mut(2 * segments).enumerate() {
-                let row = &mut row[modality as usize * segments..][..segments];
-                let start = item * layout.len(modality);
-                for (cell, range) in row.iter_mut().zip(layout.segment_ranges(modality)) {
-                    let values = &values[start + range.start..start + range.end];
-                    *cell = values.iter().map(|&error| f64::from(error).powi(2)).sum();
-                }
-            }
+            cell_errors(layout, modality, &values, &mut cells);
             Ok((error * self.network.tensor(modality, &batch.weight)?)?.sqr()?.sum_all()?)
         };
         let (video, audio) = (term(video, Modality::Video)?, term(audio, Modality::Audio)?);
         Ok(Loss { total: (&video + &audio)?, video, audio, cells })
-    }
-
-    /// The loss of a batch and its gradients, in chunks of at most `chunk` examples that run side by side.
-    ///
-    /// As many chunks as there are threads are in memory at once, whatever the batch. The sums are taken in the order
-    /// of the chunks, so that the bits depend on `chunk` and not on the number of threads.
-    ///
-    /// # Errors
-    /// As [`Model::forward`].
-    pub fn gradients(&self, batch: &NoisyBatch, chunk: usize) -> Result<(LossValues, Gradients)> {
-        let mut sum = Gradients(vec![None; self.vars.len()]);
-        let mut loss = LossValues::default();
-        let add = |(sum, part): (&mut Option<Tensor>, Option<Tensor>)| -> Result<()> {
-            *sum = match (sum.take(), part) {
-                (Some(a), Some(b)) => Some((a + b)?),
-                (a, b) => a.or(b),
-            };
-            Ok(())
-        };
-        for group in batch.chunks(self.network.layout(), chunk).chunks(rayon::current_num_threads()) {
-            let parts: Vec<(LossValues, Gradients)> =
-                group.par_iter().map(|part| self.chunk_gradients(part)).collect::<Result<_>>()?;
-            for (part_loss, part) in parts {
-                loss.video += part_loss.video;
-                loss.audio += part_loss.audio;
-                loss.cells.extend(part_loss.cells);
-                sum.0.par_iter_mut().zip(part.0).try_for_each(add)?;
-            }
-        }
-        Ok((loss, sum))
-    }
-
-    fn chunk_gradients(&self, batch: &NoisyBatch) -> Result<(LossValues, Gradients)> {
-        let loss = self.loss(batch)?;
-        let value = |x: &Tensor| -> Result<f64> { Ok(f64::from(x.to_scalar::<f32>()?)) };
-        let values = LossValues { video: value(&loss.video)?, audio: value(&loss.audio)?, cells: loss.cells };
-        let mut store = loss.total.backward()?;
-        // Candle's gradients hold on to the graph that made them.
-        let own = self.vars.iter().map(|var| store.remove(var.as_tensor()).map(|grad| grad.detach()));
-        Ok((values, Gradients(own.collect())))
     }
 
     /// The norm of each parameter's gradient, in the network's order; `None` where the backward pass did not come.

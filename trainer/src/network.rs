@@ -1,11 +1,13 @@
 //! A network on a Candle device: parameters by name, and the way through it.
 
+use crate::device::Precision;
 use crate::error::{Error, Result};
 use crate::ops::{CandleOps, CandleTensor};
+use crate::tape::{Tape, TapeTensor};
 use avdit_core::{Latents, Layout, Levels, Modality};
 use avdit_nets::Parameter;
 use avdit_nets::avdit::{AvditConfig, AvditInputs, avdit};
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 use std::collections::HashMap;
 
 /// An AVDiT and its parameters. What it computes can be differentiated where its parameters are variables; where they
@@ -15,6 +17,8 @@ pub struct Network {
     layout: Layout,
     device: Device,
     tensors: HashMap<String, Tensor>,
+    decomposed: bool,
+    precision: Precision,
 }
 
 impl Network {
@@ -35,7 +39,16 @@ impl Network {
             config: config.clone(),
             layout: config.layout(),
             device: device.clone(),
+            decomposed: false,
+            precision: Precision::F32,
         })
+    }
+
+    /// With every composite operation in its decomposed form.
+    #[must_use]
+    pub(crate) fn decomposed(mut self) -> Self {
+        self.decomposed = true;
+        self
     }
 
     /// For inference: with values for each parameter, asked for one at a time.
@@ -52,6 +65,18 @@ impl Network {
             check_len(parameter, values.len())?;
             Ok(Tensor::from_vec(values, parameter.shape.as_slice(), device)?)
         })
+    }
+
+    /// With matrices multiplied in a precision.
+    #[must_use]
+    pub(crate) fn in_precision(mut self, precision: Precision) -> Self {
+        self.precision = precision;
+        self
+    }
+
+    fn ops(&self) -> CandleOps<'_> {
+        let ops = CandleOps::new(&self.tensors, &self.device).in_precision(self.precision.dtype());
+        if self.decomposed { ops.decomposed() } else { ops }
     }
 
     /// Its configuration.
@@ -93,7 +118,7 @@ impl Network {
     /// # Errors
     /// If a shape is wrong or Candle fails.
     pub fn forward(&self, noisy: &Latents, levels: &Levels) -> Result<(Tensor, Tensor)> {
-        self.run(&CandleOps::new(&self.tensors, &self.device), noisy, levels)
+        self.run(&self.ops(), noisy, levels)
     }
 
     /// Predictions with every intermediate result that the network shows, by name.
@@ -106,16 +131,38 @@ impl Network {
         noisy: &Latents,
         levels: &Levels,
     ) -> Result<((Tensor, Tensor), Vec<(String, Tensor)>)> {
-        let ops = CandleOps::new(&self.tensors, &self.device).with_taps();
+        let ops = self.ops().with_taps();
         let outputs = self.run(&ops, noisy, levels)?;
         Ok((outputs, ops.into_taps()))
+    }
+
+    /// Predictions on a tape, to be differentiated.
+    pub(crate) fn run_on_tape(
+        &self,
+        tape: &Tape<'_>,
+        noisy: &Latents,
+        levels: &Levels,
+    ) -> Result<(TapeTensor, TapeTensor)> {
+        noisy.check(&self.layout)?;
+        levels.check(&self.layout, noisy.batch)?;
+        let input = |modality| {
+            tape.input(noisy.get(modality), noisy.batch, &self.layout.shape(modality, noisy.batch)[1..])
+        };
+        let levels = |modality| tape.input(levels.get(modality), noisy.batch, &[self.layout.segments()]);
+        let inputs = AvditInputs {
+            video: input(Modality::Video),
+            audio: input(Modality::Audio),
+            video_levels: levels(Modality::Video),
+            audio_levels: levels(Modality::Audio),
+        };
+        avdit(tape, &self.config, &inputs)
     }
 
     fn run(&self, ops: &CandleOps<'_>, noisy: &Latents, levels: &Levels) -> Result<(Tensor, Tensor)> {
         noisy.check(&self.layout)?;
         levels.check(&self.layout, noisy.batch)?;
         let (video, audio) = avdit(ops, &self.config, &self.inputs(noisy, levels)?)?;
-        Ok((video.dense()?, audio.dense()?))
+        Ok((video.dense()?.to_dtype(DType::F32)?, audio.dense()?.to_dtype(DType::F32)?))
     }
 }
 

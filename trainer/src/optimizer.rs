@@ -1,9 +1,12 @@
 //! AdamW with clipping by the global norm, and moving averages of the parameters, in one pass over each.
 
+mod place;
+
 use crate::ema::EmaDecays;
 use crate::error::{Error, Result};
 use crate::model::{Gradients, Model, Weights};
-use candle_core::{CpuStorage, InplaceOp2, Layout};
+use candle_core::{CpuStorage, InplaceOp2, Layout, Var};
+use place::{DeviceState, Place, Rule, State};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::cell::RefCell;
@@ -90,19 +93,11 @@ impl OptimizerConfig {
     }
 }
 
-/// First and second moment and moving averages of one parameter.
-#[derive(Clone, Debug, PartialEq)]
-struct State {
-    first: Vec<f32>,
-    second: Vec<f32>,
-    emas: Vec<Vec<f32>>,
-}
-
 /// The optimizer's state; all of it goes into a checkpoint.
 pub struct Optimizer {
     config: OptimizerConfig,
     steps_done: usize,
-    states: BTreeMap<String, State>,
+    states: BTreeMap<String, Place>,
 }
 
 impl Optimizer {
@@ -111,13 +106,22 @@ impl Optimizer {
     /// # Errors
     /// If Candle cannot read a parameter.
     pub fn new(config: &OptimizerConfig, model: &Model) -> Result<Self> {
+        Self::begin(config, model, |var| var.device().is_cpu())
+    }
+
+    fn begin(config: &OptimizerConfig, model: &Model, on_host: fn(&Var) -> bool) -> Result<Self> {
         let averages = config.ema_decay.all().len();
-        let state = |values: Vec<f32>| State {
-            first: vec![0.0; values.len()],
-            second: vec![0.0; values.len()],
-            emas: vec![values; averages],
-        };
-        let states = model.weights()?.into_iter().map(|(name, values)| (name, state(values))).collect();
+        let mut states = BTreeMap::new();
+        for (name, var) in model.parameters() {
+            let values: Vec<f32> = var.flatten_all()?.to_vec1()?;
+            let zeros = || vec![0.0; values.len()];
+            let state = State { first: zeros(), second: zeros(), emas: vec![values.clone(); averages] };
+            let place = match on_host(var) {
+                true => Place::Host(state),
+                false => Place::Device(DeviceState::upload(&state, var)?),
+            };
+            states.insert(name.to_owned(), place);
+        }
         Ok(Self { config: config.clone(), steps_done: 0, states })
     }
 
@@ -141,36 +145,54 @@ impl Optimizer {
             into.clone_from(values.ok_or(Error::Parameter { name: key, what })?);
             Ok::<_, Error>(())
         };
-        for (name, state) in &mut optimizer.states {
+        for (name, var) in model.parameters() {
+            let Some(place) = optimizer.states.get_mut(name) else { continue };
+            let mut state = place.read()?.into_owned();
             take(moments, format!("first.{name}"), &mut state.first)?;
             take(moments, format!("second.{name}"), &mut state.second)?;
             for (i, into) in state.emas.iter_mut().enumerate() {
-                take(emas.get(i).unwrap_or(&empty), name.clone(), into)?;
+                take(emas.get(i).unwrap_or(&empty), name.to_owned(), into)?;
             }
+            *place = match place {
+                Place::Host(_) => Place::Host(state),
+                Place::Device(_) => Place::Device(DeviceState::upload(&state, var)?),
+            };
         }
         Ok(optimizer)
     }
 
     /// The moments, as `first.NAME` and `second.NAME`.
-    pub fn moments(&self) -> Weights {
-        let both = |(name, state): (&String, &State)| {
-            [(format!("first.{name}"), state.first.clone()), (format!("second.{name}"), state.second.clone())]
-        };
-        self.states.iter().flat_map(both).collect()
+    ///
+    /// # Errors
+    /// If Candle cannot read them from their device.
+    pub fn moments(&self) -> Result<Weights> {
+        let mut moments = Weights::new();
+        for (name, place) in &self.states {
+            let State { first, second, .. } = place.read()?.into_owned();
+            moments.extend([(format!("first.{name}"), first), (format!("second.{name}"), second)]);
+        }
+        Ok(moments)
     }
 
     /// The first moving average.
-    pub fn ema(&self) -> Weights {
+    ///
+    /// # Errors
+    /// As [`Optimizer::moments`].
+    pub fn ema(&self) -> Result<Weights> {
         self.average(0)
     }
 
     /// The moving averages in the order of their decays.
-    pub fn emas(&self) -> Vec<Weights> {
+    ///
+    /// # Errors
+    /// As [`Optimizer::moments`].
+    pub fn emas(&self) -> Result<Vec<Weights>> {
         (0..self.config.ema_decay.all().len()).map(|i| self.average(i)).collect()
     }
 
-    fn average(&self, i: usize) -> Weights {
-        self.states.iter().map(|(name, state)| (name.clone(), state.emas[i].clone())).collect()
+    fn average(&self, i: usize) -> Result<Weights> {
+        let average = |(name, place): (&String, &Place)| Ok((name.clone(), place.read()?.emas[i].clone()));
+        self.states.iter().map(average).collect()
     }
 
     /// Steps taken so far.
@@ -211,23 +233,16 @@ impl Optimizer {
             let (Some(grad), Some(state)) = (grad, self.states.get_mut(name)) else { continue };
             let decays = self.config.decay == Decay::All || var.dims().len() > 1;
             let rule = Rule { keep: if decays { rule.keep } else { 1.0 }, ..rule };
-            let update = Update { rule, ema_decays: &ema_decays, state: RefCell::new(state) };
-            var.as_tensor().inplace_op2(&grad.contiguous()?, &update)?;
+            match state {
+                Place::Host(state) => {
+                    let update = Update { rule, ema_decays: &ema_decays, state: RefCell::new(state) };
+                    var.as_tensor().inplace_op2(&grad.contiguous()?, &update)?;
+                }
+                Place::Device(state) => state.step(var, grad, rule, &ema_decays)?,
+            }
         }
         Ok(norm)
     }
-}
-
-/// The numbers of a step, the same for every parameter.
-#[derive(Clone, Copy)]
-struct Rule {
-    gradient_scale: f32,
-    beta1: f32,
-    beta2: f32,
-    step_size: f32,
-    second_scale: f32,
-    eps: f32,
-    keep: f32,
 }
 
 /// One parameter's update.
@@ -298,5 +313,25 @@ mod tests {
         assert_eq!(config.lr_at(3, 104), 1.0);
         assert!((config.lr_at(54, 104) - 0.55).abs() < 1e-12, "half way down a cosine from 1 to 0.1");
         assert!((config.lr_at(104, 104) - 0.1).abs() < 1e-12);
+    }
+    #[test]
+    fn the_form_for_other_devices_takes_the_same_steps() {
+        let config = avdit_nets::AvditConfig { depth: 1, ..avdit_nets::AvditConfig::preset("tiny").unwrap() };
+        let settings = OptimizerConfig { lr: 1e-2, ..OptimizerConfig::default() };
+        let [ours, candle] = [true, false].map(|fused| {
+            let model = Model::new(&config, 1, &candle_core::Device::Cpu).unwrap();
+            let on_host: fn(&Var) -> bool = if fused { |_| true } else { |_| false };
+            let mut optimizer = Optimizer::begin(&settings, &model, on_host).unwrap();
+            for _ in 0..3 {
+                let gradients = model.parameters().map(|(_, var)| Some((var.as_detached_tensor() * 0.1).unwrap()));
+                optimizer.step(&model, &Gradients(gradients.collect()), 1e-2).unwrap();
+            }
+            [model.weights().unwrap(), optimizer.ema().unwrap(), optimizer.moments().unwrap()]
+        });
+        for (a, b) in ours.iter().zip(&candle).flat_map(|(a, b)| a.values().zip(b.values())) {
+            for (a, b) in a.iter().zip(b) {
+                assert!((a - b).abs() <= 2e-6 * (1.0 + b.abs()), "{a} and {b}");
+            }
+        }
     }
 }

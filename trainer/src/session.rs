@@ -5,6 +5,7 @@ use crate::batches::{Batch, Batches};
 use crate::checkpoint::{self, Checkpoint, CheckpointConfig, FORMAT, State};
 use crate::config::TrainConfig;
 use crate::denoiser::CandleDenoiser;
+use crate::device;
 use crate::error::{Error, Result};
 use crate::examples::Examples;
 use crate::failure;
@@ -14,7 +15,6 @@ use crate::optimizer::Optimizer;
 use crate::parallel::Ranks;
 use avdit_core::Modality;
 use avdit_nets::avdit::AvditConfig;
-use candle_core::Device;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
@@ -68,7 +68,7 @@ impl<'a> Session<'a> {
             spec,
             train: config.clone(),
         };
-        let device = Device::Cpu;
+        let device = device::open(&config.run.device)?;
         let (model, optimizer, step) = if resume {
             let folder = checkpoint::latest(&config.out)?;
             let saved = Checkpoint::read(&folder)?;
@@ -83,6 +83,7 @@ impl<'a> Session<'a> {
             let optimizer = Optimizer::new(&config.optimizer, &model)?;
             (model, optimizer, 0)
         };
+        let model = model.in_precision(config.run.precision);
         let audit = (step == 0).then(Audit::default);
         Ok(Self { config, checkpoint_config, batches, model, optimizer, audit, reached: false, step })
     }
@@ -146,7 +147,7 @@ impl<'a> Session<'a> {
 
     /// Loss and gradients of a batch, or of this rank's part of it.
     fn own_gradients(&self, batch: &Batch) -> Result<(LossValues, Gradients)> {
-        let (loss, gradients) = self.model.gradients(&batch.noisy, self.config.run.chunk)?;
+        let (loss, gradients) = self.model.gradients(&batch.noisy, &self.config.run.gradient_options())?;
         if !loss.total().is_finite() {
             let found = (&self.model, &loss, &gradients);
             return Err(failure::describe("the loss", loss.total(), &self.batches, batch, found)?);
@@ -182,7 +183,7 @@ impl<'a> Session<'a> {
     /// # Errors
     /// If Candle fails.
     pub fn denoiser(&self) -> Result<CandleDenoiser> {
-        CandleDenoiser::new(self.network(), &self.optimizer.ema(), self.checkpoint_config.spec.clone())
+        CandleDenoiser::new(self.network(), &self.optimizer.ema()?, self.checkpoint_config.spec.clone())
     }
 
     /// The run as it stands.
@@ -190,7 +191,7 @@ impl<'a> Session<'a> {
     /// # Errors
     /// If Candle cannot read a parameter.
     pub fn checkpoint(&self) -> Result<Checkpoint> {
-        let mut emas = self.optimizer.emas().into_iter();
+        let mut emas = self.optimizer.emas()?.into_iter();
         Ok(Checkpoint {
             config: self.checkpoint_config.clone(),
             state: State {
@@ -202,7 +203,7 @@ impl<'a> Session<'a> {
             weights: self.model.weights()?,
             ema: emas.next().unwrap_or_default(),
             more_ema: emas.collect(),
-            moments: self.optimizer.moments(),
+            moments: self.optimizer.moments()?,
         })
     }
 }
@@ -212,6 +213,7 @@ fn facts(config: &CheckpointConfig) -> serde_json::Value {
     let train = &config.train;
     let run = serde_json::json!({
         "steps": train.run.steps, "batch": train.run.batch, "chunk": train.run.chunk,
+        "device": train.run.device, "precision": train.run.precision,
         "overfit_one_batch": train.run.overfit_one_batch,
     });
     serde_json::json!({

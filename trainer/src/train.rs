@@ -3,6 +3,7 @@
 use crate::audit::GRADIENTS_FILE;
 use crate::checkpoint;
 use crate::config::{RunConfig, TrainConfig};
+use crate::device;
 use crate::error::{Error, Result};
 use crate::examples::Examples;
 use crate::failure;
@@ -14,7 +15,6 @@ use crate::session::Session;
 use crate::speed::Speed;
 use crate::tensorboard::EventFile;
 use avdit_media::atomic::{FolderLock, write_bytes_atomically};
-use candle_core::Device;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -126,7 +126,7 @@ fn of_rank(
     let (network, run) = (session.network(), &config.run);
     let multiply_adds = network.multiply_adds();
     let measure = run.measure_matmul && session.step < last;
-    let mut speed = ranks.all(Speed::new(multiply_adds, run.batch, measure, &Device::Cpu))?;
+    let mut speed = ranks.all(Speed::new(multiply_adds, run.batch, measure, &device::open(&run.device)?))?;
     if let Some(rate) = &mut speed.matmul_gflops {
         ranks.sum_f64(std::slice::from_mut(rate))?;
     }

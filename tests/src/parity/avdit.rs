@@ -9,7 +9,7 @@ use avdit_nets::AvditConfig;
 use avdit_runtime::{EngineKind, EngineOptions};
 use avdit_trainer::objective::{NoisyBatch, Objective, Weighting};
 use avdit_trainer::optimizer::{Decay, LearningRate, OptimizerConfig};
-use avdit_trainer::{Model, Optimizer, Weights};
+use avdit_trainer::{GradientOptions, Model, Optimizer, Weights};
 use candle_core::Device;
 use serde::Deserialize;
 
@@ -217,7 +217,7 @@ impl<'a> Case<'a> {
         let taps = taps.iter().map(|(name, x)| Ok((name.clone(), values(x)?))).collect::<Result<Vec<_>>>()?;
         rows.extend(self.forward_rows(ENGINE, &outputs, &taps)?);
 
-        let (_, grads) = model.gradients(&batch, self.batch)?;
+        let (_, grads) = model.gradients(&batch, &GradientOptions::chunks_of(self.batch))?;
         model.check_gradients(&grads)?;
         for ((name, _), grad) in model.parameters().zip(grads.iter()) {
             let grad = grad.with_context(|| format!("no gradient of {name}"))?;
@@ -247,7 +247,7 @@ impl<'a> Case<'a> {
         let mut optimizer = Optimizer::new(&config, model)?;
         let (mut losses, mut norms) = (Vec::new(), Vec::new());
         for step in 0..t.steps {
-            let (loss, grads) = model.gradients(batch, self.batch)?;
+            let (loss, grads) = model.gradients(batch, &GradientOptions::chunks_of(self.batch))?;
             losses.push(loss.total());
             norms.push(optimizer.step(model, &grads, config.lr_at(step, t.steps))?);
         }
@@ -273,7 +273,7 @@ impl<'a> Case<'a> {
                 tolerance,
             ),
         ];
-        for (prefix, weights) in [("after.", model.weights()?), ("ema.", optimizer.ema())] {
+        for (prefix, weights) in [("after.", model.weights()?), ("ema.", optimizer.ema()?)] {
             for (name, expected) in &self.golden.tensors {
                 let Some(parameter) = name.strip_prefix(prefix) else { continue };
                 let got = weights.get(parameter).with_context(|| format!("no parameter {parameter}"))?;

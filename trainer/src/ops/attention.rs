@@ -1,7 +1,7 @@
 //! Attention over all tokens, with a differentiable softmax.
 
 use super::kernel::{exp, values};
-use candle_core::{CpuStorage, CustomOp1, CustomOp2, D, Layout, Result, Shape, Tensor};
+use candle_core::{CpuStorage, CustomOp1, CustomOp2, D, DType, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
 /// q, k, v (B, tokens, heads, d) → (B, tokens, heads·d).
@@ -14,9 +14,9 @@ pub(super) fn attention(q: &Tensor, k: &Tensor, v: &Tensor, fused: bool) -> Resu
     let weights = if fused {
         scores.apply_op1(ScaledSoftmax { scale: scale as f32 })?
     } else {
-        let scores = (scores * scale)?;
+        let scores = (scores.to_dtype(DType::F32)? * scale)?;
         let shifted = scores.broadcast_sub(&scores.max_keepdim(D::Minus1)?.detach())?.exp()?;
-        shifted.broadcast_div(&shifted.sum_keepdim(D::Minus1)?)?
+        shifted.broadcast_div(&shifted.sum_keepdim(D::Minus1)?)?.to_dtype(v.dtype())?
     };
     weights.matmul(&v)?.transpose(1, 2)?.reshape((batch, tokens, heads * d))
 }

@@ -13,7 +13,7 @@ mod modulate;
 mod rms;
 
 use avdit_nets::Ops;
-use candle_core::{Device, Result, Tensor};
+use candle_core::{DType, Device, Result, Tensor};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -52,18 +52,28 @@ pub struct CandleOps<'a> {
     parameters: &'a HashMap<String, Tensor>,
     device: Device,
     fused: bool,
+    /// Of what matrices are multiplied in; norms, softmax and the sum along the blocks stay in float32.
+    dtype: DType,
     taps: Option<RefCell<Vec<(String, Tensor)>>>,
 }
 
 impl<'a> CandleOps<'a> {
     /// Over parameters by their full names, on their device.
     pub fn new(parameters: &'a HashMap<String, Tensor>, device: &Device) -> Self {
-        Self { parameters, device: device.clone(), fused: device.is_cpu(), taps: None }
+        Self { parameters, device: device.clone(), fused: device.is_cpu(), dtype: DType::F32, taps: None }
     }
 
     /// With every composite operation in its decomposed form.
     pub fn decomposed(mut self) -> Self {
         self.fused = false;
+        self
+    }
+
+    /// With matrices multiplied in another type than float32, which is what the parameters stay in: each is cast where
+    /// it is used, and its gradient is cast back. Only the decomposed forms can.
+    pub fn in_precision(mut self, dtype: DType) -> Self {
+        self.fused &= dtype == DType::F32;
+        self.dtype = dtype;
         self
     }
 
@@ -88,8 +98,13 @@ impl<'a> CandleOps<'a> {
         b: &CandleTensor,
         f: fn(&Tensor, &Tensor) -> Result<Tensor>,
     ) -> Result<CandleTensor> {
-        Ok(CandleTensor::new(f(&a.dense()?, &b.dense()?)?))
+        Ok(CandleTensor::new(f(&wide(&a.dense()?)?, &wide(&b.dense()?)?)?))
     }
+}
+
+/// In float32.
+fn wide(x: &Tensor) -> Result<Tensor> {
+    x.to_dtype(DType::F32)
 }
 
 impl Ops for CandleOps<'_> {
@@ -118,9 +133,10 @@ impl Ops for CandleOps<'_> {
         let x = x.dense()?;
         let mut dims = x.dims().to_vec();
         let width = dims.pop().unwrap_or(0);
-        let flat = x.contiguous()?.reshape(((), width))?;
-        let mut y = flat.matmul(&weight.t()?)?;
+        let flat = x.to_dtype(self.dtype)?.contiguous()?.reshape(((), width))?;
+        let mut y = flat.matmul(&weight.to_dtype(self.dtype)?.t()?)?;
         if let Some(bias) = self.parameters.get(&format!("{name}.bias")) {
+            let bias = &bias.to_dtype(self.dtype)?;
             y = if self.fused { y.apply_op2(bias, bias::BiasAdd)? } else { y.broadcast_add(bias)? };
         }
         dims.push(weight.dim(0)?);
@@ -144,7 +160,7 @@ impl Ops for CandleOps<'_> {
     }
 
     fn concat(&self, xs: &[&CandleTensor], dim: usize) -> Result<CandleTensor> {
-        let xs = xs.iter().map(|x| x.dense()).collect::<Result<Vec<_>>>()?;
+        let xs = xs.iter().map(|x| wide(&x.dense()?)).collect::<Result<Vec<_>>>()?;
         Ok(CandleTensor::new(Tensor::cat(&xs, dim + 1)?))
     }
 
@@ -200,26 +216,29 @@ impl Ops for CandleOps<'_> {
                 let (shift, scale) = (shift.tensor.contiguous()?, scale.tensor.contiguous()?);
                 x.dense()?.contiguous()?.apply_op3(&shift, &scale, op)?
             }
-            _ => modulate::decomposed(&x.dense()?, &shift.dense()?, &scale.dense()?, eps)?,
+            _ => {
+                let (x, shift, scale) = (wide(&x.dense()?)?, wide(&shift.dense()?)?, wide(&scale.dense()?)?);
+                modulate::decomposed(&x, &shift, &scale, eps)?
+            }
         };
         Ok(CandleTensor::new(y))
     }
 
     fn gate_add(&self, x: &CandleTensor, gate: &CandleTensor, y: &CandleTensor) -> Result<CandleTensor> {
-        let (x, y) = (x.dense()?, y.dense()?);
+        let (x, y) = (wide(&x.dense()?)?, wide(&y.dense()?)?);
         let sum = match (&gate.rows, self.fused) {
             (Some(rows), true) => {
                 let op = gate::GateAdd { rows: rows.clone() };
                 x.contiguous()?.apply_op3(&gate.tensor.contiguous()?, &y.contiguous()?, op)?
             }
-            _ => (x + (gate.dense()? * y)?)?,
+            _ => (x + (wide(&gate.dense()?)? * y)?)?,
         };
         Ok(CandleTensor::new(sum))
     }
 
     fn rms_norm(&self, x: &CandleTensor, name: &str, eps: f64) -> Result<CandleTensor> {
         let weight = self.get(&format!("{name}.weight"))?;
-        let x = x.dense()?;
+        let x = wide(&x.dense()?)?;
         let y = if self.fused {
             x.contiguous()?.apply_op2(weight, rms::RmsNorm { eps: eps as f32 })?
         } else {
@@ -229,7 +248,8 @@ impl Ops for CandleOps<'_> {
     }
 
     fn attention(&self, q: &CandleTensor, k: &CandleTensor, v: &CandleTensor) -> Result<CandleTensor> {
-        let y = attention::attention(&q.dense()?, &k.dense()?, &v.dense()?, self.fused)?;
+        let cast = |x: &CandleTensor| x.dense()?.to_dtype(self.dtype);
+        let y = attention::attention(&cast(q)?, &cast(k)?, &cast(v)?, self.fused)?;
         Ok(CandleTensor::new(y))
     }
 

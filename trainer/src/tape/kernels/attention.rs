@@ -1,0 +1,146 @@
+//! Attention that keeps no matrix of scores: a tile of rows at a time, forward and again in the backward pass.
+//!
+//! What is kept is the logarithm of each row's sum (Dao 2022, "FlashAttention"), from which the backward pass makes the
+//! weights again.
+
+use super::{exp, gemm, max, simd, sum2, view};
+use crate::tape::tensor::{Columns, Matrix};
+use faer::prelude::ReborrowMut;
+use faer::{MatMut, MatRef};
+use rayon::prelude::*;
+
+/// Queries of a tile: its scores against some thousand keys stay in the second-level cache.
+const TILE: usize = 128;
+
+/// Sizes of an attention.
+#[derive(Clone, Copy)]
+pub(in crate::tape) struct Dims {
+    pub(in crate::tape) tokens: usize,
+    pub(in crate::tape) heads: usize,
+    /// Width of a head.
+    pub(in crate::tape) width: usize,
+}
+
+impl Dims {
+    fn scale(self) -> f32 {
+        (self.width as f32).powf(-0.5)
+    }
+
+    /// One head of one example: of matrices (B·tokens, heads·width), number `i` of (B, heads).
+    fn head<'a>(self, x: &Matrix<'a>, i: usize) -> MatRef<'a, f32> {
+        let (example, head) = (i / self.heads, i % self.heads);
+        let columns = Columns { start: x.columns.start + head * self.width, width: self.width, ..x.columns };
+        view(&Matrix { columns, ..*x }, example * self.tokens..(example + 1) * self.tokens)
+    }
+
+    /// Every head of every example, to be written side by side.
+    fn heads_mut(self, x: &mut [f32]) -> Vec<MatMut<'_, f32>> {
+        let width = self.heads * self.width;
+        let mut heads = Vec::new();
+        for example in x.chunks_exact_mut(self.tokens * width) {
+            let mut rest = super::view_mut(example, width);
+            for _ in 0..self.heads {
+                let (head, others) = rest.split_at_col_mut(self.width);
+                heads.push(head);
+                rest = others;
+            }
+        }
+        heads
+    }
+}
+
+/// q, k, v (B·tokens, heads·width) → y, the same; `logs` (B, heads, tokens).
+pub(in crate::tape) fn forward(
+    y: &mut [f32],
+    logs: &mut [f32],
+    [q, k, v]: [Matrix<'_>; 3],
+    dims: Dims,
+    min: usize,
+) {
+    let n = dims.tokens;
+    let heads = dims.heads_mut(y).into_par_iter().zip(logs.par_chunks_mut(n)).enumerate();
+    heads.with_min_len(min).for_each_init(
+        || vec![0f32; TILE.min(n) * n],
+        |tile, (i, (mut y, logs))| {
+            let (q, k, v) = (dims.head(&q, i), dims.head(&k, i), dims.head(&v, i));
+            for start in (0..n).step_by(TILE) {
+                let rows = TILE.min(n - start);
+                let scores = &mut tile[..rows * n];
+                gemm(super::view_mut(scores, n), true, q.subrows(start, rows), k.transpose(), dims.scale());
+                softmax(scores, &mut logs[start..start + rows]);
+                let weights = view(&Matrix::dense(scores, n), 0..rows);
+                gemm(y.rb_mut().subrows_mut(start, rows), true, weights, v, 1.0);
+            }
+        },
+    );
+}
+
+/// Scores to weights, row by row.
+fn softmax(scores: &mut [f32], logs: &mut [f32]) {
+    let n = scores.len() / logs.len();
+    simd(|| {
+        for (row, log) in scores.chunks_exact_mut(n).zip(logs) {
+            let largest = max(row);
+            row.iter_mut().for_each(|x| *x = exp(*x - largest));
+            let total = super::sum(row, |x| x);
+            let norm = 1.0 / total;
+            row.iter_mut().for_each(|x| *x *= norm);
+            *log = largest + total.ln();
+        }
+    });
+}
+
+/// What the backward pass reads.
+pub(in crate::tape) struct Saved<'a> {
+    pub(in crate::tape) qkv: [Matrix<'a>; 3],
+    pub(in crate::tape) y: &'a [f32],
+    pub(in crate::tape) logs: &'a [f32],
+}
+
+/// With P the weights and D = Σ grad·y of a row: dV = Pᵀ·grad, dS = P·(grad·Vᵀ − D), dQ = scale·dS·K, dK = scale·dSᵀ·Q.
+pub(in crate::tape) fn backward(
+    [dq, dk, dv]: [&mut [f32]; 3],
+    saved: &Saved<'_>,
+    grad: &[f32],
+    dims: Dims,
+    min: usize,
+) {
+    let (n, width) = (dims.tokens, dims.heads * dims.width);
+    let (y, grad) = (Matrix::dense(saved.y, width), Matrix::dense(grad, width));
+    let [q, k, v] = saved.qkv;
+    let parts = dims.heads_mut(dq).into_par_iter().zip(dims.heads_mut(dk)).zip(dims.heads_mut(dv)).enumerate();
+    parts.with_min_len(min).for_each_init(
+        || (vec![0f32; TILE.min(n) * n], vec![0f32; TILE.min(n) * n]),
+        |(weights, slopes), (i, ((mut dq, mut dk), mut dv))| {
+            let (q, k, v) = (dims.head(&q, i), dims.head(&k, i), dims.head(&v, i));
+            let heads = dims.head(&grad, i);
+            let (example, head) = (i / dims.heads, i % dims.heads);
+            let columns = head * dims.width..(head + 1) * dims.width;
+            for start in (0..n).step_by(TILE) {
+                let rows = TILE.min(n - start);
+                let (weights, slopes) = (&mut weights[..rows * n], &mut slopes[..rows * n]);
+                let (q, grad_rows) = (q.subrows(start, rows), heads.subrows(start, rows));
+                gemm(super::view_mut(weights, n), true, q, k.transpose(), dims.scale());
+                gemm(super::view_mut(slopes, n), true, grad_rows, v.transpose(), 1.0);
+                let first = example * n + start;
+                simd(|| {
+                    let logs = &saved.logs[i * n + start..][..rows];
+                    let parts = weights.chunks_exact_mut(n).zip(slopes.chunks_exact_mut(n)).zip(logs).enumerate();
+                    for (row, ((weights, slopes), &log)) in parts {
+                        let (grad, y) = (&grad.row(first + row)[columns.clone()], &y.row(first + row)[columns.clone()]);
+                        let mean = sum2(grad, y, |g, y| g * y);
+                        for (weight, slope) in weights.iter_mut().zip(slopes) {
+                            *weight = exp(*weight - log);
+                            *slope = *weight * (*slope - mean);
+                        }
+                    }
+                });
+                let weights = view(&Matrix::dense(weights, n), 0..rows);
+                let slopes = view(&Matrix::dense(slopes, n), 0..rows);
+                gemm(dv.rb_mut(), start == 0, weights.transpose(), grad_rows, 1.0);
+                gemm(dq.rb_mut().subrows_mut(start, rows), true, slopes, k, dims.scale());
+                gemm(dk.rb_mut(), start == 0, slopes.transpose(), q, dims.scale());
+            }
+        },
+    );
+}

@@ -1,0 +1,63 @@
+//! `x + gate·y` with the gate kept once per cell.
+
+use super::simd;
+use crate::tape::tensor::Matrix;
+use rayon::prelude::*;
+
+/// Tokens that one task works through.
+const TOKENS: usize = 64;
+
+/// The gate: a row for each cell, `rows[i]` that of token i of an example.
+#[derive(Clone, Copy)]
+pub(in crate::tape) struct Gate<'a> {
+    pub(in crate::tape) values: Matrix<'a>,
+    pub(in crate::tape) rows: &'a [usize],
+    /// Cells of an example.
+    pub(in crate::tape) count: usize,
+}
+
+/// x, y, out (B·tokens, d).
+pub(in crate::tape) fn forward(out: &mut [f32], x: &[f32], y: &[f32], d: usize, gate: &Gate<'_>, min: usize) {
+    let size = TOKENS * d;
+    let parts = out.par_chunks_mut(size).zip(x.par_chunks(size)).zip(y.par_chunks(size)).enumerate();
+    parts.with_min_len(min).for_each(|(i, ((out, x), y))| {
+        simd(|| {
+            let tokens = out.chunks_exact_mut(d).zip(x.chunks_exact(d)).zip(y.chunks_exact(d));
+            for (token, ((out, x), y)) in (i * TOKENS..).zip(tokens) {
+                let row = token / gate.rows.len() * gate.count + gate.rows[token % gate.rows.len()];
+                let gate = gate.values.row(row);
+                for (((out, x), y), gate) in out.iter_mut().zip(x).zip(y).zip(gate) {
+                    *out = x + gate * y;
+                }
+            }
+        });
+    });
+}
+
+/// `dy = gate·grad`; `dgate += grad·y` (B·cells, d).
+pub(in crate::tape) fn backward(
+    dy: &mut [f32],
+    dgate: &mut [f32],
+    grad: &[f32],
+    y: &[f32],
+    d: usize,
+    gate: &Gate<'_>,
+    min: usize,
+) {
+    let (size, cells) = (gate.rows.len() * d, gate.count * d);
+    let parts = dy.par_chunks_mut(size).zip(dgate.par_chunks_mut(cells));
+    let parts = parts.zip(grad.par_chunks(size)).zip(y.par_chunks(size)).enumerate();
+    parts.with_min_len(min).for_each(|(example, (((dy, dgate), grad), y))| {
+        simd(|| {
+            let tokens = dy.chunks_exact_mut(d).zip(grad.chunks_exact(d)).zip(y.chunks_exact(d));
+            for (((dy, grad), y), &row) in tokens.zip(gate.rows) {
+                let dgate = &mut dgate[row * d..(row + 1) * d];
+                let gate = gate.values.row(example * gate.count + row);
+                for ((((dy, dgate), &g), &y), &gate) in dy.iter_mut().zip(dgate).zip(grad).zip(y).zip(gate) {
+                    *dgate += g * y;
+                    *dy = g * gate;
+                }
+            }
+        });
+    });
+}

@@ -1,0 +1,287 @@
+//! The operations of a network on a tape.
+
+use super::kernels::activation::Activation;
+use super::kernels::{attention, gate, linear, modulate, rms};
+use super::shape::shape_error;
+use super::tensor::TapeTensor;
+use super::{Tape, TapeTensor as T};
+use crate::error::{Error, Result};
+use avdit_nets::Ops;
+use std::rc::Rc;
+
+impl<'a> Tape<'a> {
+    fn activation(&self, x: &TapeTensor, kind: Activation) -> Result<TapeTensor> {
+        let x = self.dense(x)?;
+        let mut y = self.pool.take(x.values.len());
+        kind.forward(&mut y, &x.values, self.min);
+        let (batch, dims) = (x.batch, x.dims.clone());
+        Ok(self.made(y, batch, dims, x.node.is_some(), move |tape, mut grad| {
+            kind.backward(&mut grad, &x.values, tape.min);
+            tape.give(&x, grad);
+            Ok(())
+        }))
+    }
+
+    /// Three matrices of the same sizes as heads.
+    fn heads(q: &T, k: &T, v: &T) -> Result<attention::Dims> {
+        let fits = |x: &T| x.dims == q.dims && x.batch == q.batch && x.gather.is_none();
+        let [tokens, heads, width] = q.dims[..] else {
+            return Err(shape_error(format!("attention of {:?}, expected (tokens, heads, d)", q.dims)));
+        };
+        if !fits(k) || !fits(v) {
+            return Err(shape_error(format!("attention of {:?}, {:?} and {:?}", q.dims, k.dims, v.dims)));
+        }
+        Ok(attention::Dims { tokens, heads, width })
+    }
+
+    /// A tensor (tokens, heads, d) as rows of all heads, without a copy where its columns admit it.
+    fn rows_of_heads(&self, x: &T, dims: attention::Dims) -> Result<T> {
+        let width = dims.heads * dims.width;
+        if x.columns.width == width {
+            return Ok(x.clone());
+        }
+        self.reshaped(x, &[dims.tokens, width])
+    }
+}
+
+impl Ops for Tape<'_> {
+    type Tensor = TapeTensor;
+    type Error = Error;
+
+    fn dims(&self, x: &T) -> Vec<usize> {
+        x.dims.clone()
+    }
+
+    fn constant(&self, _name: &str, dims: &[usize], data: Vec<f32>) -> Result<T> {
+        if data.len() != dims.iter().product::<usize>() {
+            return Err(shape_error(format!("a constant of {} values for {dims:?}", data.len())));
+        }
+        Ok(self.input(&data, 1, dims))
+    }
+
+    fn parameter(&self, name: &str) -> Result<T> {
+        self.parameter_tensor(name)
+    }
+
+    fn linear(&self, x: &T, name: &str) -> Result<T> {
+        let node = self.parameters.get(&format!("{name}.weight"))?;
+        let (shape, weight) = self.parameters.list[node];
+        let bias = self.parameters.find(&format!("{name}.bias"));
+        let mut dims = x.dims.clone();
+        let inputs = dims.pop().unwrap_or(0);
+        if shape.len() != 2 || shape[1] != inputs || inputs == 0 {
+            return Err(shape_error(format!("{name}: weight {shape:?} on {:?}", x.dims)));
+        }
+        dims.push(shape[0]);
+        let x = if x.gather.is_none() && x.columns.width == inputs { x.clone() } else { self.dense(x)? };
+        let matrix = x.matrix();
+        let mut y = self.pool.take(matrix.rows * shape[0]);
+        linear::forward(&mut y, matrix, weight, bias.map(|i| self.parameters.list[i].1), self.min);
+        Ok(self.made(y, x.batch, dims, true, move |tape, grad| {
+            tape.write(node, weight.len(), |dw, fresh| linear::weight(dw, fresh, &grad, x.matrix(), tape.min));
+            if let Some(bias) = bias {
+                tape.write(bias, shape[0], |db, fresh| linear::bias(db, fresh, &grad, tape.min));
+            }
+            match x.node {
+                None => {}
+                Some(node) if x.is_dense() => tape.write(node, x.values.len(), |dx, fresh| {
+                    linear::input(dx, fresh, &grad, weight, inputs, tape.min);
+                }),
+                Some(_) => {
+                    let mut dx = tape.pool.take(x.matrix().rows * inputs);
+                    linear::input(&mut dx, true, &grad, weight, inputs, tape.min);
+                    tape.give(&x, dx);
+                }
+            }
+            Ok(())
+        }))
+    }
+
+    fn linear_split(&self, x: &T, name: &str, parts: usize) -> Result<Vec<T>> {
+        let y = self.linear(x, name)?;
+        let (last, width) = (y.dims.len() - 1, y.columns.width / parts);
+        (0..parts).map(|i| self.narrowed(&y, last, i * width, width)).collect()
+    }
+
+    fn reshape(&self, x: &T, dims: &[usize]) -> Result<T> {
+        self.reshaped(x, dims)
+    }
+
+    fn permute(&self, x: &T, order: &[usize]) -> Result<T> {
+        self.permuted(x, order)
+    }
+
+    fn concat(&self, xs: &[&T], dim: usize) -> Result<T> {
+        self.joined(xs, dim)
+    }
+
+    fn narrow(&self, x: &T, dim: usize, start: usize, len: usize) -> Result<T> {
+        self.narrowed(x, dim, start, len)
+    }
+
+    fn gather_rows(&self, x: &T, indices: &[usize]) -> Result<T> {
+        let x = if x.gather.is_some() { self.dense(x)? } else { x.clone() };
+        let [rows, width] = x.dims[..] else {
+            return Err(shape_error(format!("rows of {:?}, expected (rows, width)", x.dims)));
+        };
+        if let Some(index) = indices.iter().find(|&&index| index >= rows) {
+            return Err(shape_error(format!("row {index} of {:?}", x.dims)));
+        }
+        Ok(TapeTensor { dims: vec![indices.len(), width], gather: Some(indices.into()), ..x })
+    }
+
+    fn add(&self, a: &T, b: &T) -> Result<T> {
+        self.broadcast(a, b, false)
+    }
+
+    fn mul(&self, a: &T, b: &T) -> Result<T> {
+        self.broadcast(a, b, true)
+    }
+
+    fn cos(&self, x: &T) -> Result<T> {
+        self.activation(x, Activation::Cos)
+    }
+
+    fn sin(&self, x: &T) -> Result<T> {
+        self.activation(x, Activation::Sin)
+    }
+
+    fn silu(&self, x: &T) -> Result<T> {
+        self.activation(x, Activation::Silu)
+    }
+
+    fn gelu(&self, x: &T) -> Result<T> {
+        self.activation(x, Activation::Gelu)
+    }
+
+    fn modulate(&self, x: &T, shift: &T, scale: &T, eps: f64) -> Result<T> {
+        let x = self.dense(x)?;
+        let alike = shift.gather == scale.gather;
+        let (shift, scale) =
+            if alike { (shift.clone(), scale.clone()) } else { (self.dense(shift)?, self.dense(scale)?) };
+        let ((shift, rows), (scale, _)) = (self.cells(&shift)?, self.cells(&scale)?);
+        let [tokens, d] = x.dims[..] else {
+            return Err(shape_error(format!("modulate {:?}, expected (tokens, D)", x.dims)));
+        };
+        let fits = |cells: &T| cells.batch == x.batch && cells.columns.width == d && cells.dims == shift.dims;
+        if rows.len() != tokens || !fits(&shift) || !fits(&scale) {
+            return Err(shape_error(format!("modulate {:?} by {:?} and {:?}", x.dims, shift.dims, scale.dims)));
+        }
+        let (count, eps) = (shift.dims[0], eps as f32);
+        let mut y = self.pool.take(x.values.len());
+        let cells = modulate::Cells { shift: shift.matrix(), scale: scale.matrix(), rows: &rows, count, eps };
+        modulate::forward(&mut y, &x.values, d, &cells, self.min);
+        let depends = [&x, &shift, &scale].iter().any(|x| x.node.is_some());
+        Ok(self.made(y, x.batch, x.dims.clone(), depends, move |tape, grad| {
+            let cells = modulate::Cells { shift: shift.matrix(), scale: scale.matrix(), rows: &rows, count, eps };
+            let len = x.batch * count * d;
+            let (mut dshift, mut dscale) = (tape.pool.zeros(len), tape.pool.zeros(len));
+            let mut run = |dx: &mut [f32], replace| {
+                let into = modulate::Into { x: dx, replace, shift: &mut dshift, scale: &mut dscale };
+                modulate::backward(into, &grad, &x.values, d, &cells, tape.min);
+            };
+            match x.node {
+                Some(node) => tape.write(node, x.values.len(), run),
+                None => run(&mut tape.pool.take(x.values.len()), true),
+            }
+            tape.give(&shift, dshift);
+            tape.give(&scale, dscale);
+            Ok(())
+        }))
+    }
+
+    fn gate_add(&self, x: &T, gate: &T, y: &T) -> Result<T> {
+        let (x, y) = (self.dense(x)?, self.dense(y)?);
+        let (gate, rows) = self.cells(gate)?;
+        let [tokens, d] = x.dims[..] else {
+            return Err(shape_error(format!("gate_add to {:?}, expected (tokens, D)", x.dims)));
+        };
+        let fits = y.dims == x.dims && y.batch == x.batch && gate.batch == x.batch && gate.columns.width == d;
+        if rows.len() != tokens || !fits {
+            return Err(shape_error(format!("gate_add of {:?}, {:?} and {:?}", x.dims, gate.dims, y.dims)));
+        }
+        let count = gate.dims[0];
+        let mut out = self.pool.take(x.values.len());
+        let gates = gate::Gate { values: gate.matrix(), rows: &rows, count };
+        gate::forward(&mut out, &x.values, &y.values, d, &gates, self.min);
+        let depends = [&x, &y, &gate].iter().any(|x| x.node.is_some());
+        let (batch, dims) = (x.batch, x.dims.clone());
+        let x = T { values: Rc::new(self.pool.take(0)), ..x }; // only where its gradient goes is needed
+        Ok(self.made(out, batch, dims, depends, move |tape, grad| {
+            let gates = gate::Gate { values: gate.matrix(), rows: &rows, count };
+            let (mut dy, mut dgate) = (tape.pool.take(grad.len()), tape.pool.zeros(batch * count * d));
+            gate::backward(&mut dy, &mut dgate, &grad, &y.values, d, &gates, tape.min);
+            tape.give(&gate, dgate);
+            tape.give(&y, dy);
+            tape.give(&x, grad);
+            Ok(())
+        }))
+    }
+
+    fn rms_norm(&self, x: &T, name: &str, eps: f64) -> Result<T> {
+        let node = self.parameters.get(&format!("{name}.weight"))?;
+        let (_, weight) = self.parameters.list[node];
+        let x = if x.gather.is_some() { self.dense(x)? } else { x.clone() };
+        if x.dims.last() != Some(&weight.len()) {
+            return Err(shape_error(format!("{name}: weight of {} on {:?}", weight.len(), x.dims)));
+        }
+        let eps = eps as f32;
+        let mut y = self.pool.take(x.batch * x.len());
+        rms::forward(&mut y, x.matrix(), weight, eps, self.min);
+        Ok(self.made(y, x.batch, x.dims.clone(), true, move |tape, mut grad| {
+            tape.write(node, weight.len(), |dw, fresh| {
+                rms::backward(&mut grad, dw, fresh, x.matrix(), weight, eps, tape.min);
+            });
+            tape.give(&x, grad);
+            Ok(())
+        }))
+    }
+
+    fn attention(&self, q: &T, k: &T, v: &T) -> Result<T> {
+        let dims = Self::heads(q, k, v)?;
+        let q = self.rows_of_heads(q, dims)?;
+        let (k, v) = (self.rows_of_heads(k, dims)?, self.rows_of_heads(v, dims)?);
+        let (batch, width) = (q.batch, dims.heads * dims.width);
+        let mut y = self.pool.take(batch * dims.tokens * width);
+        let mut logs = self.pool.take(batch * dims.heads * dims.tokens);
+        attention::forward(&mut y, &mut logs, [q.matrix(), k.matrix(), v.matrix()], dims, self.min);
+        let depends = [&q, &k, &v].iter().any(|x| x.node.is_some());
+        let made = self.made(y, batch, vec![dims.tokens, width], false, |_, _| Ok(()));
+        if !(depends && self.recording.get()) {
+            return Ok(made);
+        }
+        let y = made.values.clone();
+        let node = self.enter(Box::new(move |tape, grad| {
+            let [mut dq, mut dk, mut dv] = [(); 3].map(|()| tape.pool.take(y.len()));
+            let saved = attention::Saved { qkv: [q.matrix(), k.matrix(), v.matrix()], y: &y, logs: &logs };
+            attention::backward([&mut dq, &mut dk, &mut dv], &saved, &grad, dims, tape.min);
+            tape.give(&q, dq);
+            tape.give(&k, dk);
+            tape.give(&v, dv);
+            Ok(())
+        }));
+        Ok(T { node: Some(node), ..made })
+    }
+
+    fn block(&self, inputs: &[&T], run: avdit_nets::ops::Block<Self>) -> Result<T> {
+        let inputs: Vec<T> = inputs.iter().map(|&x| x.clone()).collect();
+        if !(self.checkpoint && self.recording.get()) {
+            return run(self, &inputs);
+        }
+        self.recording.set(false);
+        let y = run(self, &inputs);
+        self.recording.set(true);
+        let y = y?;
+        // Run again, the block leaves entries that the way back goes on with.
+        let node = self.enter(Box::new(move |tape, grad| {
+            let again = run(tape, &inputs)?;
+            tape.give(&again, grad);
+            Ok(())
+        }));
+        Ok(T { node: Some(node), ..self.dense(&y)? })
+    }
+
+    fn scope(&self, _name: &str) {}
+
+    fn tap(&self, _name: &str, _x: &T) {}
+}
