@@ -1,5 +1,7 @@
 //! The operations that networks are written in.
 
+use crate::window::Window;
+
 /// An interpreter of networks: it runs them, or it records them.
 ///
 /// The first dimension of every tensor is the batch, which a network never names: shapes here are those of one
@@ -31,6 +33,10 @@ pub trait Ops {
         name: &str,
         parts: usize,
     ) -> Result<Vec<Self::Tensor>, Self::Error>;
+
+    /// A convolution of x (in, …) with `{name}.weight` (out, in / groups, kernel…) and, where it exists, `{name}.bias`
+    /// (out): (out, …). One to three dimensions follow the channels; over time, first.
+    fn conv(&self, x: &Self::Tensor, name: &str, window: &Window) -> Result<Self::Tensor, Self::Error>;
 
     /// The same elements under other dimensions (batch apart).
     fn reshape(&self, x: &Self::Tensor, dims: &[usize]) -> Result<Self::Tensor, Self::Error>;

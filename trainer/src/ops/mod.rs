@@ -7,12 +7,14 @@
 mod activation;
 mod attention;
 mod bias;
+mod conv;
 mod gate;
 mod kernel;
 mod modulate;
 mod rms;
+mod silu;
 
-use avdit_nets::Ops;
+use avdit_nets::{Ops, Window};
 use candle_core::{Device, Result, Tensor};
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -133,6 +135,11 @@ impl Ops for CandleOps<'_> {
         (0..parts).map(|i| Ok(CandleTensor::new(y.narrow(last, i * width, width)?))).collect()
     }
 
+    fn conv(&self, x: &CandleTensor, name: &str, window: &Window) -> Result<CandleTensor> {
+        let (weight, bias) = (self.get(&format!("{name}.weight"))?, self.parameters.get(&format!("{name}.bias")));
+        Ok(CandleTensor::new(conv::conv(&x.dense()?, weight, bias, window, self.fused)?))
+    }
+
     fn reshape(&self, x: &CandleTensor, dims: &[usize]) -> Result<CandleTensor> {
         let x = x.dense()?;
         Ok(CandleTensor::new(x.reshape([&[x.dim(0)?], dims].concat())?))
@@ -178,7 +185,9 @@ impl Ops for CandleOps<'_> {
     }
 
     fn silu(&self, x: &CandleTensor) -> Result<CandleTensor> {
-        Ok(CandleTensor::new(x.dense()?.silu()?))
+        let x = x.dense()?;
+        let y = if self.fused { x.contiguous()?.apply_op1(silu::Silu)? } else { x.silu()? };
+        Ok(CandleTensor::new(y))
     }
 
     fn gelu(&self, x: &CandleTensor) -> Result<CandleTensor> {
