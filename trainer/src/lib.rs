@@ -4,6 +4,7 @@
 //! random number is a function of seed and step, so that a resumed run makes the same bits as one that never stopped.
 
 pub mod checkpoint;
+pub mod codec;
 pub mod config;
 pub mod denoiser;
 pub mod error;

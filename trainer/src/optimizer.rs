@@ -1,8 +1,8 @@
 //! AdamW with clipping by the global norm, and a moving average of the parameters, in one pass over each.
 
 use crate::error::{Error, Result};
-use crate::model::{Gradients, Model, Weights};
-use candle_core::{CpuStorage, InplaceOp2, Layout};
+use crate::model::{Gradients, Weights};
+use candle_core::{CpuStorage, InplaceOp2, Layout, Var};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::cell::RefCell;
@@ -76,6 +76,21 @@ impl OptimizerConfig {
     }
 }
 
+/// A network whose parameters can be moved.
+pub trait Trainable {
+    /// Names and variables, in the network's order.
+    fn variables(&self) -> Vec<(&str, &Var)>;
+
+    /// The current values.
+    ///
+    /// # Errors
+    /// If Candle cannot read a tensor.
+    fn weights(&self) -> Result<Weights> {
+        let values = |(name, var): (&str, &Var)| Ok((name.to_owned(), var.flatten_all()?.to_vec1()?));
+        self.variables().into_iter().map(values).collect()
+    }
+}
+
 /// First and second moment and moving average of one parameter.
 #[derive(Clone, Debug, PartialEq)]
 struct State {
@@ -96,7 +111,7 @@ impl Optimizer {
     ///
     /// # Errors
     /// If Candle cannot read a parameter.
-    pub fn new(config: &OptimizerConfig, model: &Model) -> Result<Self> {
+    pub fn new(config: &OptimizerConfig, model: &impl Trainable) -> Result<Self> {
         let state = |ema: Vec<f32>| State { first: vec![0.0; ema.len()], second: vec![0.0; ema.len()], ema };
         let states = model.weights()?.into_iter().map(|(name, values)| (name, state(values))).collect();
         Ok(Self { config: config.clone(), steps_done: 0, states })
@@ -108,7 +123,7 @@ impl Optimizer {
     /// [`Error::Parameter`] if a state is missing or of another size than its parameter.
     pub fn restore(
         config: &OptimizerConfig,
-        model: &Model,
+        model: &impl Trainable,
         steps_done: usize,
         moments: &Weights,
         ema: &Weights,
@@ -156,7 +171,7 @@ impl Optimizer {
     ///
     /// # Errors
     /// If Candle fails.
-    pub fn step(&mut self, model: &Model, gradients: &Gradients, lr: f64) -> Result<f64> {
+    pub fn step(&mut self, model: &impl Trainable, gradients: &Gradients, lr: f64) -> Result<f64> {
         let mut sum = 0f64;
         for grad in gradients.iter().flatten() {
             sum += f64::from(grad.sqr()?.sum_all()?.to_scalar::<f32>()?);
@@ -180,7 +195,7 @@ impl Optimizer {
             keep: (1.0 - lr * self.config.weight_decay) as f32,
             ema_decay: self.config.ema_decay as f32,
         };
-        for ((name, var), grad) in model.parameters().zip(gradients.iter()) {
+        for ((name, var), grad) in model.variables().into_iter().zip(gradients.iter()) {
             let (Some(grad), Some(state)) = (grad, self.states.get_mut(name)) else { continue };
             let update = Update { rule, state: RefCell::new(state) };
             var.as_tensor().inplace_op2(&grad.contiguous()?, &update)?;

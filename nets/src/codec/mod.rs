@@ -10,7 +10,7 @@ pub mod audio;
 mod config;
 pub mod video;
 
-pub use config::{AudioAutoencoder, AutoencoderConfig, VideoAutoencoder};
+pub use config::{AudioAutoencoder, AutoencoderConfig, ConfigError, VideoAutoencoder};
 
 use crate::ops::Ops;
 use crate::window::Window;

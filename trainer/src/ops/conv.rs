@@ -130,7 +130,7 @@ fn by_columns(x: &Tensor, weight: &Tensor, window: &Window, output: &[usize]) ->
 fn by_taps(x: &Tensor, weight: &Tensor, window: &Window, output: &[usize]) -> Result<Tensor> {
     let (batch, channels, rank) = (x.dim(0)?, x.dim(1)?, x.rank() - 2);
     let (g, kernel) = (window.groups, &weight.dims()[2..]);
-    let mut padded = x.clone();
+    let mut padded = x.contiguous()?;
     for (d, &(before, after)) in window.padding.iter().enumerate() {
         padded = padded.pad_with_zeros(d + 2, before, after)?;
     }

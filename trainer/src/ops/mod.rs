@@ -94,6 +94,11 @@ impl<'a> CandleOps<'a> {
     }
 }
 
+/// A convolution as [`CandleOps`] runs it on the CPU, of tensors that are no parameters of a network.
+pub(crate) fn convolve(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, window: &Window) -> Result<Tensor> {
+    conv::conv(x, weight, bias, window, true)
+}
+
 impl Ops for CandleOps<'_> {
     type Tensor = CandleTensor;
     type Error = candle_core::Error;
