@@ -23,6 +23,16 @@ impl Strategy {
     /// All four, in the order of the weights of [`Mixture::Monl`].
     pub const ALL: [Strategy; 4] =
         [Strategy::Vanilla, Strategy::PerModality, Strategy::PerSegment, Strategy::PerSegmentAndModality];
+
+    /// Its name in configurations and reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Strategy::Vanilla => "vanilla",
+            Strategy::PerModality => "per-modality",
+            Strategy::PerSegment => "per-segment",
+            Strategy::PerSegmentAndModality => "per-segment-and-modality",
+        }
+    }
 }
 
 /// A level strategy of training.

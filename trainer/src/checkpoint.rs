@@ -2,12 +2,18 @@
 //!
 //! `RUN/checkpoints/step-000100/` holds
 //! - `config.json`: `format`, the network, what a sampler must know of it, and the configuration of the run;
-//! - `model.safetensors`, `ema.safetensors`: the parameters and their moving average, f32, by their full names;
+//! - `model.safetensors`, `ema.safetensors`: the parameters and their moving average, f32, by their full names; each
+//!   further average as `ema-DECAY.safetensors`;
 //! - `optimizer.safetensors`: `first.NAME` and `second.NAME`, AdamW's moments;
 //! - `state.json`: the step. All randomness is a function of seed and step, so the step is also the state of the
 //!   random numbers and the place in the data.
 //!
-//! A checkpoint is written under a temporary name and renamed when it is complete.
+//! A checkpoint is written under a temporary name, and renamed when all of it is on the disk: a crash or a loss of power
+//! leaves it whole or absent. `RUN/checkpoints/latest` is a text file with the newest one's name.
+
+mod folder;
+
+pub use folder::{LATEST_FILE, clean, is_run, latest, list, prune};
 
 use crate::config::TrainConfig;
 use crate::error::{Error, Result};
@@ -54,6 +60,17 @@ pub struct State {
     pub seed: u64,
 }
 
+/// Which values of the parameters.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Values {
+    /// Those of the last step.
+    Raw,
+    /// Their first moving average.
+    Ema,
+    /// Their moving average of this decay.
+    EmaOf(f64),
+}
+
 /// A checkpoint in memory.
 pub struct Checkpoint {
     /// `config.json`.
@@ -62,8 +79,10 @@ pub struct Checkpoint {
     pub state: State,
     /// The parameters.
     pub weights: Weights,
-    /// Their moving average.
+    /// Their first moving average.
     pub ema: Weights,
+    /// The further ones, in the order of `optimizer.ema_decay`.
+    pub more_ema: Vec<Weights>,
     /// AdamW's moments.
     pub moments: Weights,
 }
@@ -77,7 +96,8 @@ impl Checkpoint {
         let parent = run.join("checkpoints");
         std::fs::create_dir_all(&parent).map_err(Error::io(&parent))?;
         let name = format!("step-{:06}", self.state.step);
-        let (temporary, target) = (parent.join(format!(".{name}.part")), parent.join(&name));
+        let target = parent.join(&name);
+        let (temporary, replaced) = (folder::beside(&target, "part"), folder::beside(&target, "old"));
         if temporary.exists() {
             std::fs::remove_dir_all(&temporary).map_err(Error::io(&temporary))?;
         }
@@ -87,11 +107,12 @@ impl Checkpoint {
             let _ = std::fs::remove_dir_all(&temporary);
         }
         written?;
-        let replaced = parent.join(format!(".{name}.old"));
         if target.exists() {
             std::fs::rename(&target, &replaced).map_err(Error::io(&target))?;
         }
         std::fs::rename(&temporary, &target).map_err(Error::io(&target))?;
+        folder::sync(&parent)?;
+        folder::write_latest(&parent, &name)?;
         if replaced.exists() {
             std::fs::remove_dir_all(&replaced).map_err(Error::io(&replaced))?;
         }
@@ -115,10 +136,14 @@ impl Checkpoint {
             write_tensors(&folder.join(file), &metadata, &tensors)
         };
         write("model.safetensors", &self.weights, &parameters)?;
-        write("ema.safetensors", &self.ema, &parameters)?;
+        let decays = &self.config.train.optimizer.ema_decay;
+        for (&decay, ema) in decays.all().iter().zip(std::iter::once(&self.ema).chain(&self.more_ema)) {
+            write(&decays.file(decay).unwrap_or_default(), ema, &parameters)?;
+        }
         write("optimizer.safetensors", &self.moments, &moments)?;
         write_json(&folder.join("config.json"), &self.config)?;
-        write_json(&folder.join("state.json"), &self.state)
+        write_json(&folder.join("state.json"), &self.state)?;
+        folder::sync(folder)
     }
 
     /// Reads a checkpoint's folder whole.
@@ -131,9 +156,12 @@ impl Checkpoint {
         let state: State = read_json(&path)?;
         check_format(&path, &state.format)?;
         let parameters = shapes(&config.network);
+        let decays = &config.train.optimizer.ema_decay;
+        let files = decays.all().iter().skip(1).filter_map(|&decay| decays.file(decay));
         Ok(Self {
             weights: read_weights(folder, "model.safetensors", &parameters)?,
             ema: read_weights(folder, "ema.safetensors", &parameters)?,
+            more_ema: files.map(|file| read_weights(folder, &file, &parameters)).collect::<Result<_>>()?,
             moments: read_weights(folder, "optimizer.safetensors", &moment_shapes(&parameters))?,
             config,
             state,
@@ -146,8 +174,25 @@ impl Checkpoint {
     /// # Errors
     /// As [`Checkpoint::read`].
     pub fn open_for_inference(folder: &Path, ema: bool) -> Result<(CheckpointConfig, WeightFile)> {
+        Self::open_values(folder, if ema { Values::Ema } else { Values::Raw })
+    }
+
+    /// Opens the configuration and the file of some values, whose tensors are read when they are asked for.
+    ///
+    /// # Errors
+    /// [`Error::Content`] with the decays that there are, for one that the run does not keep; else as
+    /// [`Checkpoint::read`].
+    pub fn open_values(folder: &Path, values: Values) -> Result<(CheckpointConfig, WeightFile)> {
         let config = read_config(folder)?;
-        let file = if ema { "ema.safetensors" } else { "model.safetensors" };
+        let decays = &config.train.optimizer.ema_decay;
+        let file = match values {
+            Values::Raw => "model.safetensors".to_owned(),
+            Values::Ema => "ema.safetensors".to_owned(),
+            Values::EmaOf(decay) => decays.file(decay).ok_or_else(|| {
+                let kept = decays.all();
+                Error::content(folder, format!("holds no moving average of decay {decay}, but of {kept:?}"))
+            })?,
+        };
         let weights = WeightFile::open(&folder.join(file), &shapes(&config.network))?;
         Ok((config, weights))
     }
@@ -190,68 +235,6 @@ fn moment_shapes(parameters: &Shapes) -> Shapes {
 fn read_weights(folder: &Path, file: &str, shapes: &Shapes) -> Result<Weights> {
     let file = WeightFile::open(&folder.join(file), shapes)?;
     shapes.keys().map(|name| Ok((name.clone(), file.load(name)?))).collect()
-}
-
-/// Whether a folder is a checkpoint.
-fn is_checkpoint(folder: &Path) -> bool {
-    folder.join("state.json").is_file()
-}
-
-/// Whether a folder is a run with a checkpoint, or a checkpoint.
-///
-/// # Errors
-/// [`Error::Io`] if the folder cannot be listed.
-pub fn is_run(folder: &Path) -> Result<bool> {
-    Ok(is_checkpoint(folder) || !list(folder)?.is_empty())
-}
-
-/// The newest checkpoint of a run, or the folder itself if it is one.
-///
-/// # Errors
-/// [`Error::Content`] with the command that makes one, if there is none.
-pub fn latest(run: &Path) -> Result<PathBuf> {
-    if is_checkpoint(run) {
-        return Ok(run.to_owned());
-    }
-    list(run)?.pop().ok_or_else(|| {
-        Error::content(run, "holds no checkpoint\n\nhint: run `avdit train CONFIG.toml`, and give the folder that its `out` names")
-    })
-}
-
-/// The checkpoints of a run, oldest first.
-///
-/// # Errors
-/// [`Error::Io`] if the folder cannot be listed.
-pub fn list(run: &Path) -> Result<Vec<PathBuf>> {
-    let parent = run.join("checkpoints");
-    if !parent.is_dir() {
-        return Ok(Vec::new());
-    }
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(&parent).map_err(Error::io(&parent))? {
-        let path = entry.map_err(Error::io(&parent))?.path();
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        if let Some(step) = name.strip_prefix("step-").and_then(|step| step.parse::<usize>().ok()) {
-            found.push((step, path));
-        }
-    }
-    found.sort();
-    Ok(found.into_iter().map(|(_, path)| path).collect())
-}
-
-/// Removes all but the newest `keep` checkpoints; 0 keeps all.
-///
-/// # Errors
-/// [`Error::Io`] if one cannot be removed.
-pub fn prune(run: &Path, keep: usize) -> Result<()> {
-    let found = list(run)?;
-    if keep == 0 {
-        return Ok(());
-    }
-    for old in found.iter().take(found.len().saturating_sub(keep)) {
-        std::fs::remove_dir_all(old).map_err(Error::io(old))?;
-    }
-    Ok(())
 }
 
 /// Writes JSON atomically.

@@ -1,10 +1,12 @@
 //! The configuration of a run, as TOML.
 
+mod objective;
+
+pub use objective::{ObjectiveConfig, StrategyName};
+
 use crate::error::{Error, Result};
-use crate::objective::Weighting;
 use crate::optimizer::OptimizerConfig;
-use avdit_core::mixture::Strategy;
-use avdit_core::{DenoiserSpec, Layout, Mixture, ScheduleKind, Target, Task};
+use avdit_core::{DenoiserSpec, Layout, Mixture};
 use avdit_nets::avdit::{AvditConfig, VideoConfig};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -63,62 +65,6 @@ pub struct ModelConfig {
     pub patch: Option<usize>,
 }
 
-/// What the network learns.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct ObjectiveConfig {
-    /// `epsilon` (the papers'), `v`, `x0` or `flow`.
-    pub target: Target,
-    /// `linear`, `cosine`, `scaled_linear` or `flow`.
-    pub schedule: ScheduleKind,
-    /// T.
-    pub timesteps: usize,
-    /// `uniform` or `min-snr`.
-    pub weighting: Weighting,
-    /// `monl`, `vanilla`, `per-modality`, `per-segment`, `per-segment-and-modality` or `conditional`.
-    pub strategy: StrategyName,
-    /// Weights of MoNL's four strategies, in the order above.
-    pub monl_weights: [f64; 4],
-    /// The task of the `conditional` strategy, such as `a2v`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub task: Option<String>,
-    /// Probability that a drawn level is set to 0, beyond the one in T+1 of a uniform draw.
-    pub clean_fraction: f64,
-}
-
-impl Default for ObjectiveConfig {
-    fn default() -> Self {
-        Self {
-            target: Target::Epsilon,
-            schedule: ScheduleKind::Linear,
-            timesteps: 1000,
-            weighting: Weighting::Uniform,
-            strategy: StrategyName::Monl,
-            monl_weights: [1.0; 4],
-            task: None,
-            clean_fraction: 0.0,
-        }
-    }
-}
-
-/// A level strategy by name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum StrategyName {
-    /// The mixture of all four.
-    Monl,
-    /// One level for all cells.
-    Vanilla,
-    /// One level per modality.
-    PerModality,
-    /// One level per segment.
-    PerSegment,
-    /// A level per cell.
-    PerSegmentAndModality,
-    /// The task-specific baseline.
-    Conditional,
-}
-
 /// How long a run is, and what it keeps.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -134,9 +80,47 @@ pub struct RunConfig {
     /// Steps between checkpoints; the last step always makes one.
     #[serde(default = "default_checkpoint_every")]
     pub checkpoint_every: usize,
+    /// Minutes after which a checkpoint is made although its step has not come; 0 for never. Where they fall depends
+    /// on the machine, what is in them does not.
+    #[serde(default)]
+    pub checkpoint_minutes: f64,
     /// Newest checkpoints that are kept; 0 keeps all.
     #[serde(default = "default_keep_last")]
     pub keep_last: usize,
+    /// Every so many steps a checkpoint is made that is never removed; 0 for none.
+    #[serde(default)]
+    pub keep_every: usize,
+    /// Batches that are prepared ahead on other threads; 0 prepares each when it is needed.
+    #[serde(default = "default_prefetch")]
+    pub prefetch: usize,
+    /// Threads that prepare batches ahead.
+    #[serde(default = "default_loaders")]
+    pub loaders: usize,
+    /// Steps between calls of [`Observer::sample`](crate::Observer::sample); 0 for none.
+    #[serde(default)]
+    pub sample_every: usize,
+    /// Trains on the first batch again and again, its levels and noise as well: a network that can learn anything
+    /// brings this loss down.
+    #[serde(default)]
+    pub overfit_one_batch: bool,
+    /// Measures the machine's matrix rate at the start, so that a step's share of it can be told.
+    #[serde(default = "yes")]
+    pub measure_matmul: bool,
+    /// Writes TensorBoard event files.
+    #[serde(default = "yes")]
+    pub tensorboard: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn default_prefetch() -> usize {
+    2
+}
+
+fn default_loaders() -> usize {
+    1
 }
 
 fn default_batch() -> usize {
@@ -231,24 +215,9 @@ impl TrainConfig {
     /// The level strategy.
     ///
     /// # Errors
-    /// [`Error::Config`] if the task of a conditional strategy is missing, or given without one.
+    /// As [`ObjectiveConfig::mixture`].
     pub fn mixture(&self) -> Result<Mixture> {
-        let objective = &self.objective;
-        let single = |strategy| Ok(Mixture::Single(strategy));
-        match (objective.strategy, &objective.task) {
-            (StrategyName::Conditional, Some(task)) => Ok(Mixture::Conditional(task.parse::<Task>()?)),
-            (StrategyName::Conditional, None) => Err(Error::Config(
-                "objective.strategy is conditional, so objective.task is needed, such as \"a2v\"".into(),
-            )),
-            (_, Some(task)) => Err(Error::Config(format!(
-                "objective.task is '{task}', but only strategy \"conditional\" has a task"
-            ))),
-            (StrategyName::Monl, None) => Ok(Mixture::Monl(objective.monl_weights)),
-            (StrategyName::Vanilla, None) => single(Strategy::Vanilla),
-            (StrategyName::PerModality, None) => single(Strategy::PerModality),
-            (StrategyName::PerSegment, None) => single(Strategy::PerSegment),
-            (StrategyName::PerSegmentAndModality, None) => single(Strategy::PerSegmentAndModality),
-        }
+        self.objective.mixture()
     }
 
     /// Checks what can be checked before any work.
@@ -256,29 +225,29 @@ impl TrainConfig {
     /// # Errors
     /// [`Error::Config`] naming the setting, what it is and what it may be.
     pub fn check(&self) -> Result<()> {
-        let fail = |name: &str, got: String, expected: &str| {
-            Err(Error::Config(format!("{name} is {got}, expected {expected}")))
-        };
         let optimizer = &self.optimizer;
+        optimizer.ema_decay.check()?;
         for (name, value) in [
             ("run.steps", self.run.steps),
             ("run.batch", self.run.batch),
             ("run.chunk", self.run.chunk),
             ("run.checkpoint_every", self.run.checkpoint_every),
+            ("run.loaders", self.run.loaders),
         ] {
             if value == 0 {
                 return fail(name, value.to_string(), "at least 1");
             }
         }
+        let minutes = self.run.checkpoint_minutes;
+        if !(0.0..f64::INFINITY).contains(&minutes) {
+            return fail("run.checkpoint_minutes", minutes.to_string(), "0 or more");
+        }
         if !(optimizer.lr > 0.0 && optimizer.lr.is_finite()) {
             return fail("optimizer.lr", optimizer.lr.to_string(), "a number above 0");
         }
-        for (name, value) in [
-            ("optimizer.ema_decay", optimizer.ema_decay),
-            ("optimizer.betas[0]", optimizer.betas.0),
-            ("optimizer.betas[1]", optimizer.betas.1),
-            ("objective.clean_fraction", self.objective.clean_fraction),
-        ] {
+        for (name, value) in
+            [("optimizer.betas[0]", optimizer.betas.0), ("optimizer.betas[1]", optimizer.betas.1)]
+        {
             if !(0.0..1.0).contains(&value) {
                 return fail(name, value.to_string(), "0 or more, below 1");
             }
@@ -298,17 +267,13 @@ impl TrainConfig {
                 );
             }
         }
-        let objective = &self.objective;
-        if objective.schedule == ScheduleKind::Flow && objective.target == Target::Epsilon {
-            let expected = "v, x0 or flow with schedule \"flow\", where pure noise says nothing about x0";
-            return fail("objective.target", "epsilon".into(), expected);
-        }
-        if objective.strategy != StrategyName::Monl && objective.monl_weights != [1.0; 4] {
-            let expected = "left out: only strategy \"monl\" has weights";
-            return fail("objective.monl_weights", format!("{:?}", objective.monl_weights), expected);
-        }
-        self.mixture().map(drop)
+        self.objective.check()
     }
+}
+
+/// A setting that cannot be used.
+pub(crate) fn fail<T>(name: &str, got: String, expected: &str) -> Result<T> {
+    Err(Error::Config(format!("{name} is {got}, expected {expected}")))
 }
 
 /// The known key nearest to an unknown one, from the parser's message "unknown field `x`, expected one of `a`, `b`".
@@ -328,47 +293,4 @@ pub fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Opt
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const SMALLEST: &str = "data = \"d\"\nout = \"o\"\n[run]\nsteps = 3\n";
-
-    fn parse(text: &str) -> Result<TrainConfig> {
-        TrainConfig::parse(text, Path::new("x.toml"))
-    }
-
-    #[test]
-    fn what_is_written_out_reads_back_the_same() {
-        let config = parse(SMALLEST).unwrap();
-        assert_eq!(parse(&config.to_toml().unwrap()).unwrap(), config);
-        config.check().unwrap();
-    }
-
-    #[test]
-    fn an_unknown_key_is_named_with_the_nearest_known_one() {
-        let error = parse(
-            "data = \"d\"\nout = \"o\"\n[optimizer]\nlearning_rat = 1\nweigth_decay = 2\n[run]\nsteps = 1",
-        )
-        .unwrap_err()
-        .to_string();
-        assert!(error.starts_with("x.toml: ") && error.contains("line 4"), "{error}");
-        let error = parse(&format!("{SMALLEST}checkpoint_evry = 1")).unwrap_err().to_string();
-        assert!(error.ends_with("hint: did you mean `checkpoint_every`?"), "{error}");
-        let error = parse(&SMALLEST.replace("[run]", "[objective]\nstrategy = \"mono\"\n[run]"))
-            .unwrap_err()
-            .to_string();
-        assert!(error.ends_with("hint: did you mean `monl`?"), "{error}");
-    }
-
-    #[test]
-    fn settings_out_of_range_are_named() {
-        let config = parse(&SMALLEST.replace("steps = 3", "steps = 0")).unwrap();
-        assert_eq!(
-            config.check().unwrap_err().to_string(),
-            "configuration: run.steps is 0, expected at least 1"
-        );
-        let config =
-            parse(&SMALLEST.replace("[run]", "[objective]\nstrategy = \"conditional\"\n[run]")).unwrap();
-        assert!(config.check().unwrap_err().to_string().contains("objective.task is needed"));
-    }
-}
+mod tests;

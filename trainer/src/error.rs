@@ -58,19 +58,37 @@ pub enum Error {
         /// Their names.
         names: String,
     },
+    /// Parameters whose gradient is exactly zero where it cannot be: they would never change.
+    #[error(
+        "{count} of {total} parameters have a gradient of exactly zero at step {step}, where every one of them must have another: {names}"
+    )]
+    ZeroGradient {
+        /// The step, from 1.
+        step: usize,
+        /// How many.
+        count: usize,
+        /// Of how many.
+        total: usize,
+        /// Their names.
+        names: String,
+    },
     /// The loss or the gradient is not a finite number.
     #[error(
-        "{what} is {value} at step {step} (examples {examples}); checkpoints written before are intact\n\nhint: lower optimizer.lr, or check these clips with `avdit prepare`"
+        "{what} is {value} at step {step}\n  {examples}\n  {parameters}\n  {kept}\n\nhint: lower optimizer.lr, or check these clips with `avdit prepare`"
     )]
     NotFinite {
         /// Loss or gradient norm.
         what: &'static str,
         /// Its value.
         value: f64,
-        /// The step.
+        /// The step, from 1.
         step: usize,
-        /// Indices of the examples in the batch.
+        /// The examples of the batch with their levels, those whose error is not finite if there are any.
         examples: String,
+        /// The parameters whose gradient is not finite.
+        parameters: String,
+        /// Where the batch was written, and the newest checkpoint, which is from before.
+        kept: String,
     },
 }
 

@@ -22,6 +22,11 @@ pub trait Examples: Sync {
     /// The codec of the latents, which a run keeps beside its checkpoints.
     fn codec(&self) -> Option<PathBuf>;
 
+    /// What an example is called, for messages.
+    fn name(&self, index: usize) -> String {
+        format!("example {index}")
+    }
+
     /// One example, as a batch of one, without NaN.
     ///
     /// # Shapes
@@ -51,6 +56,11 @@ impl Examples for Dataset {
 
     fn codec(&self) -> Option<PathBuf> {
         Some(self.codec_path())
+    }
+
+    fn name(&self, index: usize) -> String {
+        // Only a message asks, so a shard that cannot be read any more is no error here.
+        self.get(index).map_or_else(|_| format!("example {index}"), |item| item.origin.name)
     }
 
     fn read(&self, index: usize) -> Result<Latents> {

@@ -3,18 +3,27 @@
 //! It receives shards of latents and a configuration, and leaves checkpoints. A run is configuration and seed: every
 //! random number is a function of seed and step, so that a resumed run makes the same bits as one that never stopped.
 
+pub mod audit;
+pub mod batches;
 pub mod checkpoint;
 pub mod codec;
 pub mod config;
 pub mod denoiser;
+pub mod ema;
 pub mod error;
 pub mod examples;
+pub mod failure;
+pub mod feed;
+pub mod metrics;
 pub mod model;
 pub mod network;
 pub mod objective;
+pub mod observer;
 pub mod ops;
 pub mod optimizer;
+pub mod run_log;
 pub mod session;
+pub mod speed;
 pub mod train;
 pub mod weight_file;
 
@@ -23,10 +32,11 @@ pub use config::TrainConfig;
 pub use denoiser::CandleDenoiser;
 pub use error::{Error, Result};
 pub use examples::Examples;
+pub use metrics::StepMetrics;
 pub use model::{Model, Weights};
 pub use network::Network;
 pub use objective::Objective;
+pub use observer::{Observer, RunFacts};
 pub use optimizer::{Optimizer, OptimizerConfig};
-pub use session::StepMetrics;
 pub use train::{StartOptions, train};
 pub use weight_file::WeightFile;

@@ -28,20 +28,24 @@ pub struct Loss {
     pub video: Tensor,
     /// The audio term.
     pub audio: Tensor,
+    /// The sum of squared errors of each cell without any weight, `(B, 2N)` in cell order.
+    pub cells: Vec<f64>,
 }
 
 /// The values of the two terms of a loss.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct LossValues {
     /// The video term.
     pub video: f64,
     /// The audio term.
     pub audio: f64,
+    /// The sum of squared errors of each cell without any weight, `(B, 2N)` in cell order.
+    pub cells: Vec<f64>,
 }
 
 impl LossValues {
     /// Their sum.
-    pub fn total(self) -> f64 {
+    pub fn total(&self) -> f64 {
         self.video + self.audio
     }
 }
@@ -159,12 +163,23 @@ impl Model {
     /// As [`Model::forward`].
     pub fn loss(&self, batch: &NoisyBatch) -> Result<Loss> {
         let (video, audio) = self.forward(&batch.noisy, &batch.levels)?;
-        let term = |prediction: Tensor, modality| -> Result<Tensor> {
+        let (layout, segments) = (self.network.layout(), self.network.layout().segments());
+        let mut cells = vec![0.0; batch.noisy.batch * 2 * segments];
+        let mut term = |prediction: Tensor, modality: Modality| -> Result<Tensor> {
             let error = (prediction - self.network.tensor(modality, &batch.target)?)?;
+            let values: Vec<f32> = error.detach().flatten_all()?.to_vec1()?;
+            for (item, row) in cells.chunks_mut(2 * segments).enumerate() {
+                let row = &mut row[modality as usize * segments..][..segments];
+                let start = item * layout.len(modality);
+                for (cell, range) in row.iter_mut().zip(layout.segment_ranges(modality)) {
+                    let values = &values[start + range.start..start + range.end];
+                    *cell = values.iter().map(|&error| f64::from(error).powi(2)).sum();
+                }
+            }
             Ok((error * self.network.tensor(modality, &batch.weight)?)?.sqr()?.sum_all()?)
         };
         let (video, audio) = (term(video, Modality::Video)?, term(audio, Modality::Audio)?);
-        Ok(Loss { total: (&video + &audio)?, video, audio })
+        Ok(Loss { total: (&video + &audio)?, video, audio, cells })
     }
 
     /// The loss of a batch and its gradients, in chunks of at most `chunk` examples that run side by side.
@@ -190,6 +205,7 @@ impl Model {
             for (part_loss, part) in parts {
                 loss.video += part_loss.video;
                 loss.audio += part_loss.audio;
+                loss.cells.extend(part_loss.cells);
                 sum.0.par_iter_mut().zip(part.0).try_for_each(add)?;
             }
         }
@@ -199,11 +215,20 @@ impl Model {
     fn chunk_gradients(&self, batch: &NoisyBatch) -> Result<(LossValues, Gradients)> {
         let loss = self.loss(batch)?;
         let value = |x: &Tensor| -> Result<f64> { Ok(f64::from(x.to_scalar::<f32>()?)) };
-        let values = LossValues { video: value(&loss.video)?, audio: value(&loss.audio)? };
+        let values = LossValues { video: value(&loss.video)?, audio: value(&loss.audio)?, cells: loss.cells };
         let mut store = loss.total.backward()?;
         // Candle's gradients hold on to the graph that made them.
         let own = self.vars.iter().map(|var| store.remove(var.as_tensor()).map(|grad| grad.detach()));
         Ok((values, Gradients(own.collect())))
+    }
+
+    /// The norm of each parameter's gradient, in the network's order; `None` where the backward pass did not come.
+    ///
+    /// # Errors
+    /// If Candle fails.
+    pub fn gradient_norms(&self, gradients: &Gradients) -> Result<Vec<Option<f64>>> {
+        let norm = |grad: &Tensor| Ok(f64::from(grad.sqr()?.sum_all()?.to_scalar::<f32>()?).sqrt());
+        gradients.iter().map(|grad| grad.map(norm).transpose()).collect()
     }
 
     /// Checks that a backward pass reached every parameter.

@@ -1,5 +1,6 @@
 //! The training objective: noising by cell, the target, and the loss over noisy cells.
 
+use crate::config::ObjectiveConfig;
 use crate::error::Result;
 use avdit_core::{DenoiserSpec, Latents, Layout, Levels, Modality, NoiseSchedule, Target};
 use serde::{Deserialize, Serialize};
@@ -10,12 +11,38 @@ use serde::{Deserialize, Serialize};
 pub enum Weighting {
     /// All noisy cells alike (the papers').
     Uniform,
-    /// min-SNR with γ = 5 (Hang et al. 2023), in the form of the prediction target.
+    /// min-SNR (Hang et al. 2023), in the form of the prediction target.
     MinSnr,
 }
 
-/// γ of min-SNR.
-const GAMMA: f64 = 5.0;
+/// Noisy elements of a whole batch, on whatever ranks they are: each modality's loss is a mean over its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Normaliser {
+    /// Elements of video cells above level 0.
+    pub video: usize,
+    /// Elements of audio cells above level 0.
+    pub audio: usize,
+}
+
+impl Normaliser {
+    /// Of the levels of all examples of a batch.
+    pub fn of(layout: &Layout, levels: &Levels) -> Self {
+        let count = |modality| {
+            let sizes = layout.segment_ranges(modality).into_iter().map(|range| range.len());
+            let noisy = levels.get(modality).iter().zip(sizes.collect::<Vec<_>>().into_iter().cycle());
+            noisy.filter(|(level, _)| **level > 0.0).map(|(_, size)| size).sum()
+        };
+        Self { video: count(Modality::Video), audio: count(Modality::Audio) }
+    }
+
+    /// Those of a modality.
+    pub fn get(self, modality: Modality) -> usize {
+        match modality {
+            Modality::Video => self.video,
+            Modality::Audio => self.audio,
+        }
+    }
+}
 
 /// What a network is trained on: noisy latents at levels, the target, and the weight of each element.
 pub struct NoisyBatch {
@@ -58,39 +85,54 @@ pub struct Objective {
     layout: Layout,
     target: Target,
     weighting: Weighting,
+    snr_gamma: f64,
+    /// Of video and of audio.
+    modality_weights: [f64; 2],
     schedule: NoiseSchedule,
 }
 
 impl Objective {
-    /// The objective of a network.
+    /// The objective of a network: a weighting with the default constants, both modalities alike.
     ///
     /// # Errors
     /// As [`DenoiserSpec::noise_schedule`].
     pub fn new(spec: &DenoiserSpec, weighting: Weighting) -> Result<Self> {
+        Self::of(spec, &ObjectiveConfig { weighting, ..ObjectiveConfig::default() })
+    }
+
+    /// The objective of a network, weighted as a configuration says; target and schedule are the network's.
+    ///
+    /// # Errors
+    /// As [`DenoiserSpec::noise_schedule`].
+    pub fn of(spec: &DenoiserSpec, config: &ObjectiveConfig) -> Result<Self> {
         Ok(Self {
             layout: spec.layout.clone(),
             target: spec.target,
-            weighting,
+            weighting: config.weighting,
+            snr_gamma: config.snr_gamma,
+            modality_weights: [config.video_weight, config.audio_weight],
             schedule: spec.noise_schedule()?,
         })
     }
 
-    /// The weight of a cell's squared error: 0 for a clean cell, which holds no noise to predict.
+    /// The weight of a cell's squared error, before the mean is taken: 0 for a clean cell, which holds no noise to
+    /// predict.
     ///
     /// min-SNR weighs the error of x0 by min(SNR, γ); an error of the prediction is an error of x0 times the factor
     /// of [`Target::to_x0`].
-    fn cell_weight(&self, level: f32) -> f64 {
+    pub fn cell_weight(&self, modality: Modality, level: f32) -> f64 {
         if level == 0.0 {
             return 0.0;
         }
         let rates = self.schedule.rates(f64::from(level));
-        match self.weighting {
+        let by_level = match self.weighting {
             Weighting::Uniform => 1.0,
             Weighting::MinSnr => {
                 let snr = (rates.alpha / rates.sigma).powi(2);
-                snr.min(GAMMA) * self.target.to_x0(rates).prediction.powi(2)
+                snr.min(self.snr_gamma) * self.target.to_x0(rates).prediction.powi(2)
             }
-        }
+        };
+        by_level * self.modality_weights[modality as usize]
     }
 
     /// Noises a batch of clean latents.
@@ -100,6 +142,23 @@ impl Objective {
     /// # Errors
     /// A count error if latents, noise and levels do not fit the layout.
     pub fn noise(&self, clean: &Latents, epsilon: &Latents, levels: Levels) -> Result<NoisyBatch> {
+        levels.check(&self.layout, clean.batch)?;
+        let whole = Normaliser::of(&self.layout, &levels);
+        self.noise_part(clean, epsilon, levels, whole)
+    }
+
+    /// Noises a part of a batch, of which `whole` has the noisy elements: the losses of all parts add up to the
+    /// batch's.
+    ///
+    /// # Errors
+    /// As [`Objective::noise`].
+    pub fn noise_part(
+        &self,
+        clean: &Latents,
+        epsilon: &Latents,
+        levels: Levels,
+        whole: Normaliser,
+    ) -> Result<NoisyBatch> {
         clean.check(&self.layout)?;
         epsilon.check(&self.layout)?;
         levels.check(&self.layout, clean.batch)?;
@@ -109,11 +168,10 @@ impl Objective {
             let (clean, epsilon) = (clean.get(modality), epsilon.get(modality));
             let (noisy, target, weight) =
                 (noisy.get_mut(modality), target.get_mut(modality), weight.get_mut(modality));
-            let mut count = 0;
+            let mean = (1.0 / whole.get(modality).max(1) as f64).sqrt() as f32;
             for (range, &level) in self.cell_ranges(modality, clean.len()).zip(levels.get(modality)) {
                 let rates = self.schedule.rates(f64::from(level));
-                let cell_weight = self.cell_weight(level).sqrt() as f32;
-                count += if level > 0.0 { range.len() } else { 0 };
+                let cell_weight = self.cell_weight(modality, level).sqrt() as f32 * mean;
                 for i in range {
                     let (x0, e) = (f64::from(clean[i]), f64::from(epsilon[i]));
                     noisy[i] = (rates.alpha * x0 + rates.sigma * e) as f32;
@@ -121,8 +179,6 @@ impl Objective {
                     weight[i] = cell_weight;
                 }
             }
-            let mean = (1.0 / count.max(1) as f64).sqrt() as f32;
-            weight.iter_mut().for_each(|w| *w *= mean);
         }
         Ok(NoisyBatch { noisy, levels, target, weight })
     }

@@ -1,5 +1,6 @@
-//! AdamW with clipping by the global norm, and a moving average of the parameters, in one pass over each.
+//! AdamW with clipping by the global norm, and moving averages of the parameters, in one pass over each.
 
+use crate::ema::EmaDecays;
 use crate::error::{Error, Result};
 use crate::model::{Gradients, Weights};
 use candle_core::{CpuStorage, InplaceOp2, Layout, Var};
@@ -18,12 +19,14 @@ pub struct OptimizerConfig {
     pub betas: (f64, f64),
     /// Added to the root of the second moment.
     pub eps: f64,
-    /// Decoupled weight decay, on every parameter.
+    /// Decoupled weight decay.
     pub weight_decay: f64,
+    /// On which parameters it works.
+    pub decay: Decay,
     /// Gradients are scaled down to this global norm; 0 leaves them.
     pub clip_norm: f64,
-    /// Decay of the moving average of the parameters.
-    pub ema_decay: f64,
+    /// Decays of the moving averages of the parameters.
+    pub ema_decay: EmaDecays,
     /// Steps over which the learning rate rises from 0.
     pub warmup_steps: usize,
     /// How the learning rate falls after that.
@@ -39,13 +42,24 @@ impl Default for OptimizerConfig {
             betas: (0.9, 0.999),
             eps: 1e-8,
             weight_decay: 0.01,
+            decay: Decay::All,
             clip_norm: 1.0,
-            ema_decay: 0.9999,
+            ema_decay: 0.9999.into(),
             warmup_steps: 100,
             schedule: LearningRate::Cosine,
             final_lr_ratio: 0.0,
         }
     }
+}
+
+/// Which parameters weight decay pulls towards zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Decay {
+    /// Every one.
+    All,
+    /// Those with two dimensions or more: no bias and no scale of a norm.
+    Matrices,
 }
 
 /// How the learning rate runs after the warm-up.
@@ -91,12 +105,12 @@ pub trait Trainable {
     }
 }
 
-/// First and second moment and moving average of one parameter.
+/// First and second moment and moving averages of one parameter.
 #[derive(Clone, Debug, PartialEq)]
 struct State {
     first: Vec<f32>,
     second: Vec<f32>,
-    ema: Vec<f32>,
+    emas: Vec<Vec<f32>>,
 }
 
 /// The optimizer's state; all of it goes into a checkpoint.
@@ -107,17 +121,22 @@ pub struct Optimizer {
 }
 
 impl Optimizer {
-    /// At step 0, with the average at the parameters' current values.
+    /// At step 0, with the averages at the parameters' current values.
     ///
     /// # Errors
     /// If Candle cannot read a parameter.
     pub fn new(config: &OptimizerConfig, model: &impl Trainable) -> Result<Self> {
-        let state = |ema: Vec<f32>| State { first: vec![0.0; ema.len()], second: vec![0.0; ema.len()], ema };
+        let averages = config.ema_decay.all().len();
+        let state = |values: Vec<f32>| State {
+            first: vec![0.0; values.len()],
+            second: vec![0.0; values.len()],
+            emas: vec![values; averages],
+        };
         let states = model.weights()?.into_iter().map(|(name, values)| (name, state(values))).collect();
         Ok(Self { config: config.clone(), steps_done: 0, states })
     }
 
-    /// As it was saved.
+    /// As it was saved; `emas` in the order of the configuration's decays.
     ///
     /// # Errors
     /// [`Error::Parameter`] if a state is missing or of another size than its parameter.
@@ -126,23 +145,22 @@ impl Optimizer {
         model: &impl Trainable,
         steps_done: usize,
         moments: &Weights,
-        ema: &Weights,
+        emas: &[Weights],
     ) -> Result<Self> {
         let mut optimizer = Self::new(config, model)?;
         optimizer.steps_done = steps_done;
+        let empty = Weights::new();
+        let take = |source: &Weights, key: String, into: &mut Vec<f32>| {
+            let values = source.get(&key).filter(|values| values.len() == into.len());
+            let what = "missing from the optimizer's state".to_owned();
+            into.clone_from(values.ok_or(Error::Parameter { name: key, what })?);
+            Ok::<_, Error>(())
+        };
         for (name, state) in &mut optimizer.states {
-            for (kind, source, into) in [
-                ("first", moments, &mut state.first),
-                ("second", moments, &mut state.second),
-                ("", ema, &mut state.ema),
-            ] {
-                let key = if kind.is_empty() { name.clone() } else { format!("{kind}.{name}") };
-                let values = source.get(&key).filter(|values| values.len() == into.len());
-                let fail = || Error::Parameter {
-                    name: key.clone(),
-                    what: "missing from the optimizer's state".into(),
-                };
-                into.clone_from(values.ok_or_else(fail)?);
+            take(moments, format!("first.{name}"), &mut state.first)?;
+            take(moments, format!("second.{name}"), &mut state.second)?;
+            for (i, into) in state.emas.iter_mut().enumerate() {
+                take(emas.get(i).unwrap_or(&empty), name.clone(), into)?;
             }
         }
         Ok(optimizer)
@@ -156,9 +174,18 @@ impl Optimizer {
         self.states.iter().flat_map(both).collect()
     }
 
-    /// The moving average.
+    /// The first moving average.
     pub fn ema(&self) -> Weights {
-        self.states.iter().map(|(name, state)| (name.clone(), state.ema.clone())).collect()
+        self.average(0)
+    }
+
+    /// The moving averages in the order of their decays.
+    pub fn emas(&self) -> Vec<Weights> {
+        (0..self.config.ema_decay.all().len()).map(|i| self.average(i)).collect()
+    }
+
+    fn average(&self, i: usize) -> Weights {
+        self.states.iter().map(|(name, state)| (name.clone(), state.emas[i].clone())).collect()
     }
 
     /// Steps taken so far.
@@ -193,11 +220,13 @@ impl Optimizer {
             second_scale: (1.0 / bias(beta2).sqrt()) as f32,
             eps: self.config.eps as f32,
             keep: (1.0 - lr * self.config.weight_decay) as f32,
-            ema_decay: self.config.ema_decay as f32,
         };
+        let ema_decays: Vec<f32> = self.config.ema_decay.all().iter().map(|&decay| decay as f32).collect();
         for ((name, var), grad) in model.variables().into_iter().zip(gradients.iter()) {
             let (Some(grad), Some(state)) = (grad, self.states.get_mut(name)) else { continue };
-            let update = Update { rule, state: RefCell::new(state) };
+            let decays = self.config.decay == Decay::All || var.dims().len() > 1;
+            let rule = Rule { keep: if decays { rule.keep } else { 1.0 }, ..rule };
+            let update = Update { rule, ema_decays: &ema_decays, state: RefCell::new(state) };
             var.as_tensor().inplace_op2(&grad.contiguous()?, &update)?;
         }
         Ok(norm)
@@ -214,17 +243,17 @@ struct Rule {
     second_scale: f32,
     eps: f32,
     keep: f32,
-    ema_decay: f32,
 }
 
 /// One parameter's update.
 struct Update<'a> {
     rule: Rule,
+    ema_decays: &'a [f32],
     state: RefCell<&'a mut State>,
 }
 
-/// Elements that one task works through.
-const CHUNK: usize = 65_536;
+/// Elements that one task works through: few enough that the parameters are still in the cache for the averages.
+const CHUNK: usize = 16_384;
 
 impl InplaceOp2 for Update<'_> {
     fn name(&self) -> &'static str {
@@ -244,21 +273,29 @@ impl InplaceOp2 for Update<'_> {
         };
         let (parameter, grad) = (&mut parameter[p0..p1], &s2.as_slice::<f32>()?[g0..g1]);
         let mut state = self.state.borrow_mut();
-        let State { first, second, ema } = &mut **state;
-        let Rule { gradient_scale, beta1, beta2, step_size, second_scale, eps, keep, ema_decay } = self.rule;
+        let State { first, second, emas } = &mut **state;
+        let Rule { gradient_scale, beta1, beta2, step_size, second_scale, eps, keep } = self.rule;
+        let ema_decays = self.ema_decays;
+        let mut averages: Vec<Vec<&mut [f32]>> =
+            (0..parameter.len().div_ceil(CHUNK)).map(|_| Vec::new()).collect();
+        for ema in emas {
+            averages.iter_mut().zip(ema.chunks_mut(CHUNK)).for_each(|(of_chunk, part)| of_chunk.push(part));
+        }
         parameter
             .par_chunks_mut(CHUNK)
             .zip(grad.par_chunks(CHUNK))
             .zip(first.par_chunks_mut(CHUNK))
             .zip(second.par_chunks_mut(CHUNK))
-            .zip(ema.par_chunks_mut(CHUNK))
-            .for_each(|((((p, g), m), v), ema)| {
+            .zip(averages)
+            .for_each(|((((p, g), m), v), averages)| {
                 for i in 0..p.len() {
                     let g = g[i] * gradient_scale;
                     m[i] = beta1 * m[i] + (1.0 - beta1) * g;
                     v[i] = beta2 * v[i] + (1.0 - beta2) * g * g;
                     p[i] = p[i] * keep - step_size * m[i] / (v[i].sqrt() * second_scale + eps);
-                    ema[i] = ema_decay * ema[i] + (1.0 - ema_decay) * p[i];
+                }
+                for (ema, &decay) in averages.into_iter().zip(ema_decays) {
+                    ema.iter_mut().zip(&*p).for_each(|(ema, p)| *ema = decay * *ema + (1.0 - decay) * p);
                 }
             });
         Ok(())

@@ -1,50 +1,32 @@
-//! A run in memory: its batches, its steps, its checkpoints.
+//! A run in memory: its steps, its checkpoints.
 
+use crate::audit::{Audit, GradientTable};
+use crate::batches::{Batch, Batches};
 use crate::checkpoint::{self, Checkpoint, CheckpointConfig, FORMAT, State};
 use crate::config::TrainConfig;
+use crate::denoiser::CandleDenoiser;
 use crate::error::{Error, Result};
 use crate::examples::Examples;
+use crate::failure;
+use crate::metrics::{StepMetrics, Tally};
 use crate::model::Model;
-use crate::objective::{NoisyBatch, Objective};
 use crate::optimizer::Optimizer;
-use avdit_core::{Latents, Levels, Mixture, Modality, Noise, Purpose, Stream};
+use avdit_core::Modality;
+use avdit_nets::avdit::AvditConfig;
 use candle_core::Device;
-use rayon::prelude::*;
-use serde::Serialize;
 use std::path::Path;
-use std::time::Instant;
-
-/// What happened in a step.
-#[derive(Clone, Debug, Serialize)]
-pub struct StepMetrics {
-    /// The step, from 1.
-    pub step: usize,
-    /// Of how many.
-    pub steps: usize,
-    /// The loss.
-    pub loss: f64,
-    /// Its video term.
-    pub loss_video: f64,
-    /// Its audio term.
-    pub loss_audio: f64,
-    /// Norm of the gradient before clipping.
-    pub gradient_norm: f64,
-    /// Learning rate.
-    pub lr: f64,
-    /// Wall time of the step.
-    pub step_ms: f64,
-}
+use std::sync::Arc;
 
 /// A run in memory.
 pub struct Session<'a> {
     config: &'a TrainConfig,
     checkpoint_config: CheckpointConfig,
-    examples: &'a dyn Examples,
-    mixture: Mixture,
-    objective: Objective,
+    batches: Arc<Batches<'a>>,
     model: Model,
     optimizer: Optimizer,
-    gradients_checked: bool,
+    /// Of a run from its beginning: whether every parameter learns.
+    audit: Option<Audit>,
+    reached: bool,
     /// Steps done.
     pub step: usize,
 }
@@ -62,9 +44,7 @@ impl<'a> Session<'a> {
         }
         let network = config.network(layout)?;
         let spec = config.spec(layout);
-        let mixture = config.mixture()?;
-        mixture.check(layout.segments())?;
-        let objective = Objective::new(&spec, config.objective.weighting)?;
+        let batches = Arc::new(Batches::new(config, examples, &spec)?);
         let checkpoint_config = CheckpointConfig {
             format: FORMAT.into(),
             architecture: "avdit".into(),
@@ -80,95 +60,59 @@ impl<'a> Session<'a> {
             check_same_run(&folder, &saved.config, &checkpoint_config)?;
             let model = Model::with_weights(&network, &saved.weights, &device)?;
             let step = saved.state.step;
-            let optimizer = Optimizer::restore(&config.optimizer, &model, step, &saved.moments, &saved.ema)?;
+            let emas: Vec<_> = std::iter::once(saved.ema).chain(saved.more_ema).collect();
+            let optimizer = Optimizer::restore(&config.optimizer, &model, step, &saved.moments, &emas)?;
             (model, optimizer, step)
         } else {
             let model = Model::new(&network, config.seed, &device)?;
             let optimizer = Optimizer::new(&config.optimizer, &model)?;
             (model, optimizer, 0)
         };
-        Ok(Self {
-            config,
-            checkpoint_config,
-            examples,
-            mixture,
-            objective,
-            model,
-            optimizer,
-            gradients_checked: false,
-            step,
-        })
+        let audit = (step == 0).then(Audit::default);
+        Ok(Self { config, checkpoint_config, batches, model, optimizer, audit, reached: false, step })
     }
 
-    /// Examples of a step: whole passes over the data, each in an order of its own.
-    fn batch_indices(&self, step: usize) -> Vec<usize> {
-        let (count, batch) = (self.examples.count(), self.config.run.batch);
-        let noise = Noise::new(self.config.seed);
-        let mut order = (usize::MAX, Vec::new());
-        (step * batch..(step + 1) * batch)
-            .map(|position| {
-                let epoch = position / count;
-                if order.0 != epoch {
-                    order = (epoch, noise.permutation(Stream::new(Purpose::Shuffle, epoch as u32, 0), count));
-                }
-                order.1[position % count]
-            })
-            .collect()
+    /// What makes its batches.
+    pub fn batches(&self) -> Arc<Batches<'a>> {
+        Arc::clone(&self.batches)
     }
 
-    /// The batch of a step: a function of seed and step alone.
-    fn batch(&self, step: usize) -> Result<NoisyBatch> {
-        let layout = self.examples.layout();
-        let (noise, objective) = (Noise::new(self.config.seed), &self.config.objective);
-        let indices = self.batch_indices(step);
-        let parts: Vec<(Latents, Latents, Vec<f32>)> = indices
-            .par_iter()
-            .enumerate()
-            .map(|(item, &index)| {
-                let clean = self.examples.read(index)?;
-                let mut epsilon = Latents::zeros(layout, 1);
-                for (offset, modality) in Modality::ALL.into_iter().enumerate() {
-                    let stream = Stream::new(Purpose::Training, step as u32, 2 * item as u32 + offset as u32);
-                    noise.normals(stream, epsilon.get_mut(modality));
-                }
-                let (segments, timesteps) = (layout.segments(), objective.timesteps);
-                let levels = self.mixture.draw(
-                    noise,
-                    step as u32,
-                    item as u32,
-                    segments,
-                    timesteps,
-                    objective.clean_fraction,
-                )?;
-                Ok((clean, epsilon, levels))
-            })
-            .collect::<Result<_>>()?;
-        let (mut clean, mut epsilon, mut levels) = (Vec::new(), Vec::new(), Vec::new());
-        for (c, e, l) in parts {
-            clean.push(c);
-            epsilon.push(e);
-            levels.push(l);
-        }
-        self.objective.noise(&Latents::concat(&clean), &Latents::concat(&epsilon), Levels::from_rows(&levels))
+    /// The network.
+    pub fn network(&self) -> &AvditConfig {
+        self.model.config()
     }
 
-    /// One step.
+    /// One step on its batch. What it took is left for the caller to fill in.
     ///
     /// # Errors
     /// As [`train`](crate::train::train).
-    pub fn advance(&mut self) -> Result<StepMetrics> {
-        let started = Instant::now();
-        let batch = self.batch(self.step)?;
-        let (loss, gradients) = self.model.gradients(&batch, self.config.run.chunk)?;
-        self.check_finite("the loss", loss.total())?;
-        if !self.gradients_checked {
+    pub fn advance(&mut self, batch: &Batch) -> Result<StepMetrics> {
+        let (loss, gradients) = self.model.gradients(&batch.noisy, self.config.run.chunk)?;
+        let not_finite = |model: &Model, what, value| {
+            failure::describe(what, value, &self.batches, batch, (model, &loss, &gradients))
+        };
+        if !loss.total().is_finite() {
+            return Err(not_finite(&self.model, "the loss", loss.total())?);
+        }
+        if !self.reached {
             self.model.check_gradients(&gradients)?;
-            self.gradients_checked = true;
+            self.reached = true;
+        }
+        if let Some(audit) = &mut self.audit {
+            let objective = &self.config.objective;
+            let weights = [objective.video_weight, objective.audio_weight];
+            let weighs = Modality::ALL
+                .map(|modality| batch.whole.get(modality) > 0 && weights[modality as usize] > 0.0);
+            audit.look(self.step + 1, &self.model, &gradients, weighs)?;
         }
         let lr = self.config.optimizer.lr_at(self.step, self.config.run.steps);
         let gradient_norm = self.optimizer.step(&self.model, &gradients, lr)?;
-        self.check_finite("the norm of the gradient", gradient_norm)?;
+        if !gradient_norm.is_finite() {
+            return Err(not_finite(&self.model, "the norm of the gradient", gradient_norm)?);
+        }
         self.step += 1;
+        let (layout, timesteps) = (self.batches.layout(), self.config.objective.timesteps);
+        let tally = Tally::new(layout, timesteps, self.batches.objective(), batch, &loss.cells);
         Ok(StepMetrics {
             step: self.step,
             steps: self.config.run.steps,
@@ -177,17 +121,23 @@ impl<'a> Session<'a> {
             loss_audio: loss.audio,
             gradient_norm,
             lr,
-            step_ms: started.elapsed().as_secs_f64() * 1e3,
+            by_strategy: tally.by_strategy(),
+            by_level_bin: tally.by_level_bin(),
+            ..StepMetrics::default()
         })
     }
 
-    fn check_finite(&self, what: &'static str, value: f64) -> Result<()> {
-        if value.is_finite() {
-            return Ok(());
-        }
-        let examples =
-            self.batch_indices(self.step).iter().map(usize::to_string).collect::<Vec<_>>().join(", ");
-        Err(Error::NotFinite { what, value, step: self.step + 1, examples })
+    /// What the audit of the first steps has found, if that is more than when it was last asked for.
+    pub fn gradients(&mut self) -> Option<&GradientTable> {
+        self.audit.as_mut().and_then(Audit::news)
+    }
+
+    /// The network at the first moving average of its parameters.
+    ///
+    /// # Errors
+    /// If Candle fails.
+    pub fn denoiser(&self) -> Result<CandleDenoiser> {
+        CandleDenoiser::new(self.network(), &self.optimizer.ema(), self.checkpoint_config.spec.clone())
     }
 
     /// The run as it stands.
@@ -195,6 +145,7 @@ impl<'a> Session<'a> {
     /// # Errors
     /// If Candle cannot read a parameter.
     pub fn checkpoint(&self) -> Result<Checkpoint> {
+        let mut emas = self.optimizer.emas().into_iter();
         Ok(Checkpoint {
             config: self.checkpoint_config.clone(),
             state: State {
@@ -204,7 +155,8 @@ impl<'a> Session<'a> {
                 seed: self.config.seed,
             },
             weights: self.model.weights()?,
-            ema: self.optimizer.ema(),
+            ema: emas.next().unwrap_or_default(),
+            more_ema: emas.collect(),
             moments: self.optimizer.moments(),
         })
     }
@@ -214,7 +166,10 @@ impl<'a> Session<'a> {
 fn check_same_run(folder: &Path, saved: &CheckpointConfig, now: &CheckpointConfig) -> Result<()> {
     let facts = |config: &CheckpointConfig| {
         let train = &config.train;
-        let run = serde_json::json!({ "steps": train.run.steps, "batch": train.run.batch, "chunk": train.run.chunk });
+        let run = serde_json::json!({
+            "steps": train.run.steps, "batch": train.run.batch, "chunk": train.run.chunk,
+            "overfit_one_batch": train.run.overfit_one_batch,
+        });
         serde_json::json!({
             "network": config.network, "spec": config.spec, "objective": train.objective,
             "optimizer": train.optimizer, "run": run, "seed": train.seed, "dataset": config.dataset,

@@ -48,7 +48,7 @@ fn config() -> CodecTraining {
     for training in [&mut config.video, &mut config.audio] {
         (training.steps, training.batch) = (60, 2);
         (training.optimizer.lr, training.optimizer.warmup_steps) = (5e-3, 5);
-        training.optimizer.ema_decay = 0.9;
+        training.optimizer.ema_decay = 0.9.into();
     }
     config.check().unwrap();
     config
@@ -154,8 +154,8 @@ fn a_finished_codec_has_latents_of_unit_scale_and_makes_the_clips_it_made_before
             let pairs: Vec<_> = of(&before).into_iter().zip(of(&after)).collect();
             let worst = pairs.iter().map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
             assert!(worst < 1e-4, "{} {i}: {worst}", modality.name());
-            let dim = if modality == Modality::Video { 2 } else { 2 };
-            let z = z.transpose(0, dim).unwrap().contiguous().unwrap();
+            // (1, F, C, …) or (1, A, C).
+            let z = z.transpose(0, 2).unwrap().contiguous().unwrap();
             let rows = z.reshape((z.dim(0).unwrap(), ())).unwrap().to_vec2::<f32>().unwrap();
             channels.resize(rows.len(), Vec::new());
             channels.iter_mut().zip(rows).for_each(|(all, row)| all.extend(row.into_iter().map(f64::from)));

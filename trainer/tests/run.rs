@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use avdit_core::{Latents, Layout, Noise, Purpose, Stream};
-use avdit_trainer::{Checkpoint, Error, Examples, Result, StartOptions, TrainConfig, train};
+use avdit_trainer::{Checkpoint, Error, Examples, Result, StartOptions, StepMetrics, TrainConfig, train};
 use std::cell::Cell;
 use std::path::Path;
 
@@ -61,7 +61,7 @@ fn config(out: &Path, steps: usize) -> TrainConfig {
 
 fn run(config: &TrainConfig, start: StartOptions) -> Result<Vec<f64>> {
     let mut losses = Vec::new();
-    train(config, &MadeUp::new(), start, &mut |step| losses.push(step.loss), &|| false)?;
+    train(config, &MadeUp::new(), start, &mut |step: &StepMetrics| losses.push(step.loss), &|| false)?;
     Ok(losses)
 }
 
@@ -102,7 +102,7 @@ fn the_loss_falls_and_only_the_newest_checkpoints_stay() {
 fn a_cancelled_run_leaves_a_checkpoint_of_its_last_step() {
     let folder = tempfile::tempdir().unwrap();
     let steps = Cell::new(0);
-    let mut count = |_: &avdit_trainer::StepMetrics| steps.set(steps.get() + 1);
+    let mut count = |_: &StepMetrics| steps.set(steps.get() + 1);
     let config = config(folder.path(), 100);
     let outcome =
         train(&config, &MadeUp::new(), StartOptions::default(), &mut count, &|| steps.get() == 7).unwrap();
@@ -126,7 +126,8 @@ fn a_run_is_not_resumed_on_other_data_nor_mixed_with_another() {
     let config = config(folder.path(), 4);
     run(&config, StartOptions { until: Some(2), ..StartOptions::default() }).unwrap();
     let other = MadeUp { bad: Some(99), ..MadeUp::new() };
-    let refused = train(&config, &other, RESUME, &mut |_| {}, &|| false).unwrap_err().to_string();
+    let refused =
+        train(&config, &other, RESUME, &mut |_: &StepMetrics| {}, &|| false).unwrap_err().to_string();
     assert!(refused.contains("dataset: checkpoint has"), "{refused}");
     let refused = run(&config, StartOptions::default()).unwrap_err().to_string();
     assert!(refused.contains("step-000002") && refused.contains("--overwrite"), "{refused}");
@@ -151,7 +152,8 @@ fn numbers_that_are_not_finite_stop_the_run_and_name_the_examples() {
     let folder = tempfile::tempdir().unwrap();
     let examples = MadeUp { bad: Some(2), ..MadeUp::new() };
     let config = config(folder.path(), 10);
-    let error = train(&config, &examples, StartOptions::default(), &mut |_| {}, &|| false).unwrap_err();
+    let error =
+        train(&config, &examples, StartOptions::default(), &mut |_: &StepMetrics| {}, &|| false).unwrap_err();
     let Error::NotFinite { step, examples, .. } = error else { panic!("{error}") };
     assert!(step <= 2 && examples.contains('2'), "step {step}: {examples}");
 }

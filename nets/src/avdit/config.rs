@@ -150,7 +150,7 @@ impl AvditConfig {
         self.video.channels * self.video.patch * self.video.patch
     }
 
-    fn hidden(&self) -> usize {
+    pub(super) fn hidden(&self) -> usize {
         (self.width as f64 * self.mlp_ratio) as usize
     }
 

@@ -6,9 +6,12 @@
 
 mod adaln;
 mod config;
+mod cost;
+mod start;
 
 pub use adaln::{AdaLn, Modulation, Part};
 pub use config::{AvditConfig, ConfigError, VideoConfig};
+pub use start::Awake;
 
 use crate::ops::Ops;
 

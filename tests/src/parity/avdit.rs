@@ -8,7 +8,7 @@ use avdit_export::{ExportOptions, Lowering, ModelConfig, ModelFolder, Provenance
 use avdit_nets::AvditConfig;
 use avdit_runtime::{EngineKind, EngineOptions};
 use avdit_trainer::objective::{NoisyBatch, Objective, Weighting};
-use avdit_trainer::optimizer::{LearningRate, OptimizerConfig};
+use avdit_trainer::optimizer::{Decay, LearningRate, OptimizerConfig};
 use avdit_trainer::{Model, Optimizer, Weights};
 use candle_core::Device;
 use serde::Deserialize;
@@ -238,7 +238,8 @@ impl<'a> Case<'a> {
             eps: t.eps,
             weight_decay: t.weight_decay,
             clip_norm: t.clip_global_norm,
-            ema_decay: t.ema_decay,
+            ema_decay: t.ema_decay.into(),
+            decay: Decay::All,
             warmup_steps: 0,
             schedule: LearningRate::Constant,
             final_lr_ratio: 1.0,

@@ -57,6 +57,7 @@ impl CodecTraining {
                 weight_decay: 0.0,
                 warmup_steps: 50,
                 final_lr_ratio: 0.02,
+                ema_decay: 0.995.into(),
                 ..OptimizerConfig::default()
             },
         };
