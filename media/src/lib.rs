@@ -1,4 +1,4 @@
-//! Clips in and out, the latent codec, shards of latents, synthetic clips, the dataset audit.
+//! Clips in and out, the latent codec, shards of latents, synthetic clips, measures of clips, the dataset audit.
 
 pub mod atomic;
 pub mod audit;
@@ -11,6 +11,7 @@ pub mod error;
 pub mod grid;
 pub mod inspect;
 mod metadata;
+pub mod metrics;
 pub mod picture;
 pub mod prepare;
 pub mod shard;

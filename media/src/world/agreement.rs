@@ -1,34 +1,23 @@
 //! How well sight and sound agree over many clips, against the same pictures with other clips' sounds.
 
-use super::measure::Tracks;
+use super::tracks::Tracks;
+use crate::metrics::{Interval, correlation, correlation_interval, mean_interval};
 use avdit_core::{Noise, Purpose, Stream};
 use serde::{Deserialize, Serialize};
 
-const RESAMPLES: usize = 4000;
 /// Other clips' sounds with which each picture is paired.
 const STRANGERS: usize = 8;
-/// Frames that must have both a height and a pitch.
+/// Frames that must have both something seen and something heard.
 const LEAST_FRAMES: usize = 4;
-
-/// A mean with its 95 % confidence interval (percentile bootstrap over clips).
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Interval {
-    /// The mean.
-    pub mean: f64,
-    /// 2.5 % of the resampled means lie below.
-    pub low: f64,
-    /// 2.5 % of the resampled means lie above.
-    pub high: f64,
-}
 
 /// The agreement of sight and sound over clips.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Agreement {
     /// Clips.
     pub clips: usize,
-    /// Clips in which too few frames showed a ball and sounded, or one of them never moved: they count as 0.
+    /// Clips in which too few frames showed something and sounded, or one of them never changed: they count as 0.
     pub without_track: usize,
-    /// Correlation of height and pitch within each clip, averaged.
+    /// Correlation of what is seen and what is heard (height and pitch, mouth and loudness) within each clip, averaged.
     pub matched: Interval,
     /// The same for pictures with other clips' sounds.
     pub shuffled: Interval,
@@ -38,7 +27,8 @@ pub struct Agreement {
     pub pooled: f64,
     /// The same for pictures with other clips' sounds.
     pub pooled_shuffled: f64,
-    /// Correlation of colour and timbre over clips; `None` with fewer than four that have both.
+    /// Correlation of colour and timbre over clips; `None` with fewer than four that have both, or if one is the same
+    /// in all.
     pub hue_timbre: Option<Interval>,
 }
 
@@ -80,49 +70,21 @@ pub fn agreement(clips: &[Tracks], seed: u64) -> Option<Agreement> {
     let difference: Vec<f64> = matched.iter().zip(&shuffled).map(|(a, b)| a - b).collect();
     let pooled: Vec<(f64, f64)> = clips.iter().flat_map(|clip| common(clip, clip)).collect();
     let colours: Vec<(f64, f64)> = clips.iter().filter_map(|clip| clip.hue.zip(clip.timbre)).collect();
-    let mean_of =
-        |values: &[f64]| bootstrap(values, seed, |sample| sample.iter().sum::<f64>() / sample.len() as f64);
     Some(Agreement {
         clips: n,
         without_track,
-        matched: mean_of(&matched),
-        shuffled: mean_of(&shuffled),
-        difference: mean_of(&difference),
+        matched: mean_interval(&matched, seed),
+        shuffled: mean_interval(&shuffled, seed),
+        difference: mean_interval(&difference, seed),
         pooled: correlation(&pooled).unwrap_or(0.0),
         pooled_shuffled: correlation(&pooled_shuffled).unwrap_or(0.0),
-        hue_timbre: (colours.len() >= LEAST_FRAMES)
-            .then(|| bootstrap(&colours, seed, |sample| correlation(sample).unwrap_or(0.0))),
+        hue_timbre: correlation_interval(&colours, seed),
     })
 }
 
-/// Height and pitch of the frames that have both.
+/// What is seen and what is heard in the frames that have both.
 fn common(sight: &Tracks, sound: &Tracks) -> Vec<(f64, f64)> {
     sight.height.iter().zip(&sound.pitch).filter_map(|(height, pitch)| (*height).zip(*pitch)).collect()
-}
-
-/// Pearson's correlation; `None` if one side does not vary.
-fn correlation(pairs: &[(f64, f64)]) -> Option<f64> {
-    let n = pairs.len() as f64;
-    let (mx, my) = pairs.iter().fold((0.0, 0.0), |(x, y), pair| (x + pair.0 / n, y + pair.1 / n));
-    let (xx, yy, xy) = pairs.iter().fold((0.0, 0.0, 0.0), |(xx, yy, xy), (x, y)| {
-        (xx + (x - mx).powi(2), yy + (y - my).powi(2), xy + (x - mx) * (y - my))
-    });
-    let scale = (xx * yy).sqrt();
-    (scale > 1e-12).then(|| xy / scale)
-}
-
-/// A statistic of all values, and the interval of 95 % of it over resamples (Efron 1979).
-fn bootstrap<T: Copy>(values: &[T], seed: u64, statistic: impl Fn(&[T]) -> f64) -> Interval {
-    let n = values.len();
-    let resample = |round: usize| {
-        let stream = Stream::new(Purpose::Statistics, 1, round as u32);
-        let pick = |i: usize| values[Noise::new(seed).below(stream, i as u32, n as u32) as usize];
-        statistic(&(0..n).map(pick).collect::<Vec<T>>())
-    };
-    let mut found: Vec<f64> = (0..RESAMPLES).map(resample).collect();
-    found.sort_by(f64::total_cmp);
-    let at = |share: f64| found[(share * (RESAMPLES - 1) as f64).round() as usize];
-    Interval { mean: statistic(values), low: at(0.025), high: at(0.975) }
 }
 
 #[cfg(test)]

@@ -35,7 +35,7 @@ fn a_clip_is_the_same_every_time_and_others_differ() {
 fn height_hue_and_pitch_are_read_as_the_scene_has_them() {
     let world = World::new(1, GRID);
     for index in 0..8 {
-        let (scene, found) = (world.scene(index), tracks(&world.clip(index)).unwrap());
+        let (scene, found) = (Scene::new(1, index), tracks(&world.clip(index)).unwrap());
         let hue = found.hue.unwrap();
         assert!((hue - scene.hue).abs() < 0.05, "clip {index}: hue {hue}, meant {}", scene.hue);
         for frame in 0..GRID.frames {

@@ -24,7 +24,8 @@ pub struct Scene {
 }
 
 impl Scene {
-    pub(super) fn new(seed: u64, index: u32) -> Self {
+    /// What happens in the clip `index` of the world of a seed.
+    pub fn new(seed: u64, index: u32) -> Self {
         let between = |element: u32, low: f64, high: f64| {
             low + (high - low) * Noise::new(seed).uniform(Stream::new(Purpose::Clips, 0, index), element)
         };

@@ -1,7 +1,8 @@
 //! The pictures of a scene: everything but the ball is grey, so that colour alone tells where the ball is.
 
-use super::frame_time_s;
 use super::scene::Scene;
+use crate::world::colour::colour;
+use crate::world::frame_time_s;
 use crate::{ClipGrid, Video};
 
 /// Radius of the ball, in heights of the picture.
@@ -40,16 +41,4 @@ fn picture(scene: &Scene, grid: &ClipGrid, t_s: f64) -> Vec<u8> {
         }
     }
     bytes
-}
-
-/// From red over green to blue, each with full saturation.
-fn colour(hue: f64) -> [f64; 3] {
-    let sector = 4.0 * hue.clamp(0.0, 1.0);
-    let rgb = match sector {
-        s if s < 1.0 => [1.0, s, 0.0],
-        s if s < 2.0 => [2.0 - s, 1.0, 0.0],
-        s if s < 3.0 => [0.0, 1.0, s - 2.0],
-        s => [0.0, 4.0 - s, 1.0],
-    };
-    rgb.map(|c| 0.1 + 0.8 * c)
 }

@@ -1,0 +1,24 @@
+//! How far made clips are from true ones as distributions, in a feature space that needs nobody's weights.
+//!
+//! A clip becomes one vector by a fixed random network ([`FeatureSpace`]); two sets of vectors are compared by
+//! [`frechet`] or [`polynomial_mmd`]. A Fréchet distance grows as there are fewer samples: compare values of equal
+//! numbers only, and models by [`frechet_interval`] and [`difference_interval`], never by two bare numbers.
+
+mod extract;
+mod features;
+mod frechet;
+mod interval;
+mod kernel;
+mod network;
+#[cfg(test)]
+mod tests;
+
+pub use extract::{AUDIO_DIMS, FEATURES, FeatureSpace, VIDEO_DIMS, audio_features, video_features};
+pub use features::{Features, Standard};
+pub use frechet::{Reference, frechet};
+pub(crate) use interval::correlation;
+pub use interval::{
+    FrechetInterval, Interval, ROUNDS, bootstrap, correlation_interval, difference_interval,
+    frechet_interval, mean_interval,
+};
+pub use kernel::polynomial_mmd;
