@@ -1,6 +1,7 @@
 //! What can be typed.
 
 mod bench;
+mod codec;
 mod engine;
 mod engine_command;
 mod export;
@@ -8,6 +9,7 @@ mod inspect;
 mod profile;
 
 pub use bench::{BenchArgs, CompareArgs};
+pub use codec::{CodecArgs, TrainWhat};
 pub use engine::{EngineArgs, SetupArgs};
 pub use engine_command::{BuildArgs, EngineCommand, ExplainArgs, GcArgs, ListArgs};
 pub use export::{ExportArgs, ExternalChoice};
@@ -48,7 +50,7 @@ pub enum Command {
     Prepare(PrepareArgs),
     /// Train a MoNL AVDiT
     #[command(after_help = "Examples:\n  avdit train --example > run.toml\n  avdit train run.toml\n  \
-        avdit train run.toml --resume\n  avdit train run.toml --set optimizer.lr=3e-4 --set run.steps=20000")]
+        avdit train run.toml --resume\n  avdit train run.toml --set optimizer.lr=3e-4 --set run.steps=20000\n  avdit train codec clips/ -o codec/")]
     Train(TrainArgs),
     /// Write a run's network as an ONNX model, checked against the checkpoint
     #[command(
@@ -153,7 +155,11 @@ pub enum DecoderChoice {
 
 /// Options of `train`.
 #[derive(Debug, ClapArgs)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct TrainArgs {
+    /// Something else to train
+    #[command(subcommand)]
+    pub what: Option<TrainWhat>,
     /// The run's configuration
     #[arg(required_unless_present = "example")]
     pub config: Option<PathBuf>,

@@ -2,9 +2,9 @@
 
 use super::config::CodecTraining;
 use super::model::Autoencoder;
-use super::sound::Spectra;
-use super::state::State;
 use super::pictures;
+use super::sound::Spectra;
+use super::state::{State, path};
 use crate::error::{Error, Result};
 use crate::model::{Gradients, Weights};
 use crate::optimizer::{Optimizer, Trainable};
@@ -156,8 +156,15 @@ impl<'a> Training<'a> {
         if value.is_finite() {
             return Ok(());
         }
-        let examples = indices.iter().map(usize::to_string).collect::<Vec<_>>().join(", ");
-        Err(Error::NotFinite { what, value, step: self.step + 1, examples })
+        let clips = indices.iter().map(usize::to_string).collect::<Vec<_>>().join(", ");
+        Err(Error::NotFinite {
+            what,
+            value,
+            step: self.step + 1,
+            examples: format!("clips {clips}"),
+            parameters: format!("training of the {} codec", self.modality.name()),
+            kept: format!("the newest state, from before, is {}", path(&self.out, self.modality).display()),
+        })
     }
 
     fn example(&self, item: usize, clip: &Clip) -> Result<Part> {
