@@ -44,8 +44,13 @@ pub enum Command {
     /// Turn clips into a dataset of latents
     #[command(
         after_help = "Examples:\n  avdit prepare clips/ -o data/\n  avdit prepare *.mp4 -o data/ --preset small\n  \
-        avdit prepare more/ -o data2/ --codec data/codec.safetensors\n\nReads mp4/mov (H.264, AAC), gif or a folder of png \
-        with a wav beside it, and whatever ffmpeg reads where it is installed. Run it again after an interruption: it goes on."
+        avdit prepare more/ -o data2/ --codec data/codec.safetensors\n  \
+        avdit prepare clips/ -o data/ --shard $SLURM_ARRAY_TASK_ID/16   # in a job of --array=0-15\n  \
+        avdit prepare clips/ -o data/ --merge                           # when all of it is done\n\nReads mp4/mov (H.264, AAC), gif or a folder of png \
+        with a wav beside it, and whatever ffmpeg reads where it is installed. Run it again after an interruption: it goes on. \
+        Parts may run anywhere that sees the same files under the same names, in any order and number: the dataset has the same bytes. \
+        With --codec they also encode; without, the merge fits the codec and encodes. Beside the dataset: audit.html, audit.jsonl, \
+        audit.md and stats.json."
     )]
     Prepare(PrepareArgs),
     /// Train a MoNL AVDiT
@@ -134,6 +139,15 @@ pub struct PrepareArgs {
     /// Which decoder
     #[arg(long, value_enum, default_value_t = DecoderChoice::Auto)]
     pub decoder: DecoderChoice,
+    /// Make part I of N (from 0) alone: every N-th file; --merge makes the dataset of all parts
+    #[arg(long, value_name = "I/N", conflicts_with = "merge")]
+    pub shard: Option<avdit_media::prepare::Part>,
+    /// Make the dataset of parts that were made with --shard and the same files and options
+    #[arg(long)]
+    pub merge: bool,
+    /// Replace a dataset that is in the folder; it stays until the new one is whole
+    #[arg(long)]
+    pub overwrite: bool,
     /// Frames per second of folders of png files
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub png_fps: u32,

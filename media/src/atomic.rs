@@ -41,7 +41,7 @@ pub fn write_bytes_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
     write_atomically(path, |writer| writer.write_all(bytes).map_err(|source| Error::io(path, source)))
 }
 
-/// A folder that one process writes: held until it is dropped.
+/// A folder that one process writes, or several that have agreed how to share it: held until it is dropped.
 #[derive(Debug)]
 pub struct FolderLock {
     _file: File,
@@ -51,14 +51,39 @@ impl FolderLock {
     /// Takes the folder, which must exist, with a lock on a file `.lock` in it.
     ///
     /// # Errors
-    /// [`Error::Busy`] if another process holds it; [`Error::Io`] if the file cannot be made.
+    /// [`Error::Busy`] if another process holds or shares it; [`Error::Io`] if the file cannot be made.
     pub fn take(folder: &Path) -> Result<Self> {
-        let path = folder.join(".lock");
-        let file = File::create(&path).map_err(|source| Error::io(&path, source))?;
-        match file.try_lock() {
+        Self::of(&folder.join(".lock"), folder, File::try_lock)
+    }
+
+    /// Shares the folder with others that share it.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] if another process has taken it; [`Error::Io`] if the file cannot be made.
+    pub fn share(folder: &Path) -> Result<Self> {
+        Self::of(&folder.join(".lock"), folder, File::try_lock_shared)
+    }
+
+    /// Takes what a file stands for; the file is made.
+    ///
+    /// # Errors
+    /// As [`FolderLock::take`], naming the file.
+    pub fn take_file(file: &Path) -> Result<Self> {
+        Self::of(file, file, File::try_lock)
+    }
+
+    fn of(
+        path: &Path,
+        name: &Path,
+        lock: impl Fn(&File) -> Result<(), std::fs::TryLockError>,
+    ) -> Result<Self> {
+        // Network file systems share a file only if it is open for reading, and take it only if for writing.
+        let options = File::options().read(true).write(true).create(true).truncate(false).open(path);
+        let file = options.map_err(|source| Error::io(path, source))?;
+        match lock(&file) {
             Ok(()) => Ok(Self { _file: file }),
-            Err(std::fs::TryLockError::WouldBlock) => Err(Error::Busy { path: folder.to_owned() }),
-            Err(std::fs::TryLockError::Error(source)) => Err(Error::io(&path, source)),
+            Err(std::fs::TryLockError::WouldBlock) => Err(Error::Busy { path: name.to_owned() }),
+            Err(std::fs::TryLockError::Error(source)) => Err(Error::io(path, source)),
         }
     }
 }
@@ -99,7 +124,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let held = FolderLock::take(folder.path()).unwrap();
         assert!(matches!(FolderLock::take(folder.path()), Err(Error::Busy { .. })));
+        assert!(matches!(FolderLock::share(folder.path()), Err(Error::Busy { .. })));
         drop(held);
+        let shared = [FolderLock::share(folder.path()).unwrap(), FolderLock::share(folder.path()).unwrap()];
+        assert!(matches!(FolderLock::take(folder.path()), Err(Error::Busy { .. })));
+        drop(shared);
         FolderLock::take(folder.path()).unwrap();
     }
 

@@ -1,5 +1,11 @@
 //! The dataset audit: the table of what was kept, what was left out, and why.
 
+mod look;
+mod page;
+
+pub use look::{Look, Measured};
+pub use page::{AuditPage, PageRow, RenderPage};
+
 use crate::Reject;
 use crate::atomic::write_atomically;
 use crate::error::{Error, Result};
@@ -70,6 +76,9 @@ pub struct AuditRow {
     pub reason: Option<Reason>,
     /// What was measured or went wrong.
     pub detail: String,
+    /// What was measured of it, if it could be decoded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub measured: Option<Measured>,
 }
 
 /// How many clips were left out for each reason, by reason.
@@ -142,6 +151,7 @@ mod tests {
             start_s: Some(2.125),
             reason,
             detail: "a|b\nc".to_owned(),
+            measured: Some(Measured { seconds: 2.125, peak_db: Some(-6.02), ..Measured::default() }),
         };
         let rows =
             [row("a.mp4", None), row("b.mp4", Some(Reason::Silent)), row("c|d.mp4", Some(Reason::Silent))];
@@ -156,6 +166,10 @@ mod tests {
             text.contains("| c\\|d.mp4 | 2.125 | silent | a\\|b c |") && !text.contains("a.mp4"),
             "{text}"
         );
+        // Audits written before anything was measured are still read.
+        let old = r#"{"source":"a.mp4","start_s":2.125,"reason":null,"detail":"a|b\nc"}"#;
+        std::fs::write(&lines, old).unwrap();
+        assert_eq!(read_jsonl(&lines).unwrap(), [AuditRow { measured: None, ..rows[0].clone() }]);
         std::fs::write(&lines, "{\"source\":1}").unwrap();
         assert!(read_jsonl(&lines).unwrap_err().to_string().contains("audit.jsonl: line 1: "));
     }

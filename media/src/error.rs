@@ -74,6 +74,20 @@ pub enum Error {
         /// The folder.
         path: PathBuf,
     },
+    /// A folder that holds a dataset already.
+    #[error("{}: holds a dataset already\n\nhint: choose another folder, or replace it with --overwrite", path.display())]
+    Exists {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// Parts of shared work that are not done.
+    #[error("{}: {} of {} parts are not done: {}\n\nhint: make each with the same command and --shard i/n", path.display(), missing.len(), missing.first().map_or(0, |part| part.of), missing.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))]
+    MissingParts {
+        /// The folder of the dataset.
+        path: PathBuf,
+        /// The parts.
+        missing: Vec<crate::prepare::Part>,
+    },
     /// The user stopped the work.
     #[error("{what}: interrupted\n\nhint: run the same command again to go on from here")]
     Interrupted {

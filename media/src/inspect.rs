@@ -79,7 +79,7 @@ impl Default for Thresholds {
 /// The loudest sample in decibels of full scale, −200 if all are zero.
 pub fn peak_db(audio: &Audio) -> f32 {
     let peak = audio.samples.iter().fold(0.0_f32, |peak, value| peak.max(value.abs()));
-    (20.0 * peak.max(1e-10).log10()).max(-200.0)
+    (20.0 * libm::log10f(peak.max(1e-10))).max(-200.0)
 }
 
 /// Changes of a value of a pixel up to so many of 255 are taken for the noise of coding a still picture.

@@ -3,7 +3,7 @@
 use crate::atomic::write_atomically;
 use crate::error::{Error, Result};
 use safetensors::Dtype;
-use safetensors::tensor::Metadata as Header;
+use safetensors::tensor::{Metadata as Header, TensorInfo};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -154,16 +154,21 @@ impl TensorFile {
         Err(Error::malformed(&self.path, format!("format is {got}, expected {expected}")))
     }
 
-    /// The shape of a tensor and its values.
-    ///
-    /// # Errors
-    /// [`Error::Malformed`] if it is missing or not f32, [`Error::Io`] if it cannot be read.
-    pub fn tensor(&self, name: &str) -> Result<(Vec<usize>, Vec<f32>)> {
+    fn f32_info(&self, name: &str) -> Result<&TensorInfo> {
         let malformed = |what: String| Error::malformed(&self.path, format!("tensor {name}: {what}"));
         let info = self.header.info(name).ok_or_else(|| malformed("missing".to_owned()))?;
         if info.dtype != Dtype::F32 {
             return Err(malformed(format!("has type {:?}, expected F32", info.dtype)));
         }
+        Ok(info)
+    }
+
+    /// The shape of a tensor and its values.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] if it is missing or not f32, [`Error::Io`] if it cannot be read.
+    pub fn tensor(&self, name: &str) -> Result<(Vec<usize>, Vec<f32>)> {
+        let info = self.f32_info(name)?;
         let (from, to) = info.data_offsets;
         let mut values = Vec::with_capacity((to - from) / 4);
         let mut block = vec![0; BLOCK.min(to - from)];
@@ -180,6 +185,20 @@ impl TensorFile {
         };
         read().map_err(|source| Error::io(&self.path, source))?;
         Ok((info.shape.clone(), values))
+    }
+
+    /// Where in the file the values of a tensor of a known shape begin, in bytes.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] if it is missing, not f32, or of another shape.
+    pub fn place(&self, name: &str, expected: &[usize]) -> Result<u64> {
+        self.check_shape(name, expected)?;
+        Ok(self.start + self.f32_info(name)?.data_offsets.0 as u64)
+    }
+
+    /// Bytes of the file.
+    pub fn size(&self) -> u64 {
+        self.start + self.header.data_len() as u64
     }
 
     /// Checks that a tensor is there with this shape.

@@ -5,7 +5,7 @@ use crate::error::Result;
 use crate::examples::Examples;
 use crate::objective::{NoisyBatch, Normaliser, Objective};
 use avdit_core::mixture::Strategy;
-use avdit_core::{DenoiserSpec, Latents, Layout, Levels, Mixture, Modality, Noise, Purpose, Stream};
+use avdit_core::{DenoiserSpec, Latents, Layout, Levels, Mixture, Modality, Noise, Purpose, Stream, example_at};
 use std::ops::Range;
 
 /// A batch, ready to train on, or the part of it that is this process's.
@@ -86,17 +86,7 @@ impl<'a> Batches<'a> {
     pub fn examples_at(&self, step: usize, positions: Range<usize>) -> Vec<usize> {
         let (count, first) = (self.examples.count(), step * self.config.run.batch);
         let noise = Noise::new(self.config.seed);
-        let mut order = (usize::MAX, Vec::new());
-        positions
-            .map(|position| {
-                let place = first + position;
-                let epoch = place / count;
-                if order.0 != epoch {
-                    order = (epoch, noise.permutation(Stream::new(Purpose::Shuffle, epoch as u32, 0), count));
-                }
-                order.1[place % count]
-            })
-            .collect()
+        positions.map(|position| example_at(noise, count, (first + position) as u64)).collect()
     }
 
     /// The batch of a step. With `run.overfit_one_batch` it is always that of the first.

@@ -60,10 +60,10 @@ impl Examples for Dataset {
 
     fn name(&self, index: usize) -> String {
         // Only a message asks, so a shard that cannot be read any more is no error here.
-        self.get(index).map_or_else(|_| format!("example {index}"), |item| item.origin.name)
+        self.origin(index).map_or_else(|_| format!("example {index}"), |origin| origin.name)
     }
 
     fn read(&self, index: usize) -> Result<Latents> {
-        Ok(self.get(index)?.latents)
+        Ok(self.latents(index)?)
     }
 }

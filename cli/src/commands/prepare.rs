@@ -4,9 +4,10 @@ use crate::args::{DecoderChoice, PrepareArgs};
 use crate::cancel;
 use crate::output::{say, say_json};
 use crate::progress::Stage;
+use crate::report::audit_page;
 use anyhow::{Context, Result};
 use avdit_media::codec::CodecConfig;
-use avdit_media::prepare::{CodecChoice, PrepareOptions, Progress, Stage as Work, Summary};
+use avdit_media::prepare::{self, CodecChoice, Part, PrepareOptions, Progress, Stage as Work, Summary};
 use avdit_media::{ClipGrid, Preference, Rational};
 use avdit_nets::AvditConfig;
 use serde_json::json;
@@ -24,12 +25,24 @@ pub fn run(args: &PrepareArgs) -> Result<()> {
         DecoderChoice::Ffmpeg => Preference::Ffmpeg,
     };
     options.decode.folder_fps = Rational::new(args.png_fps, 1);
-    let summary = with_progress(&args.clips, &args.out, &options)?;
+    options.overwrite = args.overwrite;
+    if let Some(part) = args.shard {
+        return run_part(args, part, &options);
+    }
+    let summary = match args.merge {
+        true => merged(args, &options)?,
+        false => with_progress(&args.clips, &args.out, &options)?,
+    };
     if args.json {
         return say_json(&as_json(&summary));
     }
+    say_summary(&summary, &args.out);
+    Ok(())
+}
+
+fn say_summary(summary: &Summary, out: &Path) {
     let quality = &summary.codec.reconstruction;
-    say(format!("{} clips of {} files in {}", summary.dataset.clips, summary.files, args.out.display()));
+    say(format!("{} clips of {} files in {}", summary.dataset.clips, summary.files, out.display()));
     for (reason, count) in summary.left_out() {
         say(format!("  left out: {count} × {}", reason.describe()));
     }
@@ -37,8 +50,82 @@ pub fn run(args: &PrepareArgs) -> Result<()> {
         "codec: {:.1} dB PSNR of pictures, {:.1} dB log-spectral distance of sound",
         quality.video_psnr_db, quality.audio_log_spectral_distance_db
     ));
-    say(format!("the audit of every clip is in {}", args.out.join("audit.md").display()));
+    for (name, stats) in [("pictures", &summary.stats.video), ("sound", &summary.stats.audio)] {
+        let (low, high) = stats.channel_stds();
+        say(format!(
+            "latents of {name}: {:.2} ± {:.2}, {:.1} to {:.1}; deviations of channels {low:.2} to {high:.2}; segments \
+             drift by {:.2}; {:.2} % beyond ±5",
+            stats.all.mean,
+            stats.all.std,
+            stats.all.min,
+            stats.all.max,
+            stats.drift(),
+            100.0 * stats.beyond_5
+        ));
+    }
+    say(format!("the audit of every clip: {}", out.join("audit.html").display()));
+}
+
+/// One of several parts.
+fn run_part(args: &PrepareArgs, part: Part, options: &PrepareOptions) -> Result<()> {
+    let mut bars = Bars::default();
+    let mut show = |progress: Progress| bars.show(progress);
+    let made = prepare::prepare_part(&args.clips, &args.out, part, options, &mut show, &cancel::asked)?;
+    bars.finish(&format!("{} clips can be kept, {} not", made.kept, made.left_out));
+    if args.json {
+        return say_json(&json!({
+            "schema": "avdit-prepare-part/1", "part": part.to_string(), "files": made.files,
+            "resumed_files": made.resumed, "kept": made.kept, "left_out": made.left_out,
+        }));
+    }
+    say(format!("part {part}: {} files, {} clips can be kept", made.files, made.kept));
+    say(format!("when all {} parts are done: {}", part.of, this_command("--merge")));
     Ok(())
+}
+
+/// The dataset of all parts; those that are missing are told with the commands that make them.
+fn merged(args: &PrepareArgs, options: &PrepareOptions) -> Result<Summary> {
+    let mut bars = Bars::default();
+    let mut show = |progress: Progress| bars.show(progress);
+    let merged = prepare::merge(&args.clips, &args.out, &with_page(options), &mut show, &cancel::asked);
+    let summary = match merged {
+        Err(avdit_media::Error::MissingParts { path, missing }) => {
+            let most = 8;
+            let commands = missing.iter().take(most).map(|part| this_command(&format!("--shard {part}")));
+            let mut text = commands.collect::<Vec<_>>().join("\n  ");
+            if missing.len() > most {
+                text += &format!("\n  and {} more", missing.len() - most);
+            }
+            let error = avdit_media::Error::MissingParts { path, missing };
+            let (what, _) = crate::output::error_text(&anyhow::Error::from(error));
+            return Err(crate::exit::Coded::bad_input(format!("{what}\n\nhint: run\n  {text}")).into());
+        }
+        other => other?,
+    };
+    bars.finish(&kept_and_left_out(&summary));
+    Ok(summary)
+}
+
+/// This command with another choice in place of `--shard` or `--merge`.
+fn this_command(choice: &str) -> String {
+    let mut words = Vec::new();
+    let mut given = std::env::args().skip(1);
+    while let Some(word) = given.next() {
+        match word.as_str() {
+            "--shard" => drop(given.next()),
+            "--merge" => {}
+            _ if word.starts_with("--shard=") => {}
+            _ if word.contains(|c: char| c.is_whitespace() || "'\"$&;()<>*?|\\".contains(c)) => {
+                words.push(format!("'{}'", word.replace('\'', "'\\''")));
+            }
+            _ => words.push(word),
+        }
+    }
+    format!("avdit {} {choice}", words.join(" "))
+}
+
+fn with_page(options: &PrepareOptions) -> PrepareOptions {
+    PrepareOptions { page: Some(audit_page), ..options.clone() }
 }
 
 /// The codec configuration of a preset's latents on its grid.
@@ -50,30 +137,47 @@ pub fn codec_config(preset: &str) -> Result<CodecConfig> {
     Ok(CodecConfig::for_layout(grid, &network.layout())?)
 }
 
-/// Prepares with a bar for each stage.
+/// Prepares with a bar for each stage, and the page of the audit.
 pub fn with_progress(clips: &[PathBuf], out: &Path, options: &PrepareOptions) -> Result<Summary> {
-    let mut current: Option<(Work, Stage)> = None;
-    let mut total = 0;
-    let mut show = |progress: Progress| {
-        let changed = current.as_ref().is_none_or(|(work, _)| *work != progress.stage);
-        if changed {
-            if let Some((work, stage)) = current.take() {
-                stage.finish(&format!("{total} {}", words(work).1));
+    let mut bars = Bars::default();
+    let mut show = |progress: Progress| bars.show(progress);
+    let summary = prepare::prepare(clips, out, &with_page(options), &mut show, &cancel::asked)?;
+    bars.finish(&kept_and_left_out(&summary));
+    Ok(summary)
+}
+
+fn kept_and_left_out(summary: &Summary) -> String {
+    format!("{} clips kept, {} left out", summary.dataset.clips, summary.dataset.left_out)
+}
+
+/// A bar for each stage, one after the other.
+#[derive(Default)]
+struct Bars {
+    current: Option<(Work, Stage)>,
+    total: usize,
+}
+
+impl Bars {
+    fn show(&mut self, progress: Progress) {
+        if self.current.as_ref().is_none_or(|(work, _)| *work != progress.stage) {
+            if let Some((work, stage)) = self.current.take() {
+                stage.finish(&format!("{} {}", self.total, words(work).1));
             }
             let (label, unit) = words(progress.stage);
-            current = Some((progress.stage, Stage::new(label, progress.total, unit)));
+            self.current = Some((progress.stage, Stage::new(label, progress.total, unit)));
         }
-        if let Some((_, stage)) = &mut current {
-            total = progress.total;
+        if let Some((_, stage)) = &mut self.current {
+            self.total = progress.total;
             stage.set_total(progress.total);
             stage.set(progress.done, "");
         }
-    };
-    let summary = avdit_media::prepare::prepare(clips, out, options, &mut show, &cancel::asked)?;
-    if let Some((_, stage)) = current {
-        stage.finish(&format!("{} clips kept, {} left out", summary.dataset.clips, summary.dataset.left_out));
     }
-    Ok(summary)
+
+    fn finish(self, result: &str) {
+        if let Some((_, stage)) = self.current {
+            stage.finish(result);
+        }
+    }
 }
 
 /// What a stage is called, and what it counts.
@@ -93,6 +197,6 @@ fn as_json(summary: &Summary) -> serde_json::Value {
         .collect();
     json!({
         "schema": "avdit-prepare/1", "dataset": summary.dataset, "codec": summary.codec, "files": summary.files,
-        "resumed_files": summary.resumed, "left_out": left_out,
+        "stats": summary.stats, "resumed_files": summary.resumed, "left_out": left_out,
     })
 }

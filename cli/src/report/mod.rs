@@ -1,6 +1,7 @@
 //! The pages a run leaves for a person: `report.html`, which needs no network and no script, and `report.md` with
 //! the same facts. Receives plain [`data`]; pictures, sound and clips are linked by relative name.
 
+mod audit;
 mod bench;
 pub(crate) mod data;
 #[cfg(test)]
@@ -11,6 +12,7 @@ mod svg;
 mod tests;
 mod verdict;
 
+pub(crate) use audit::audit_page;
 pub(crate) use bench::bench_page;
 
 use avdit_media::atomic::write_bytes_atomically;
@@ -84,6 +86,7 @@ fn environment() -> Result<Environment<'static>, minijinja::Error> {
     });
     env.add_template("page.html", include_str!("page.html"))?;
     env.add_template("page.md", include_str!("page.md"))?;
+    env.add_template("audit.html", include_str!("audit.html"))?;
     env.add_template("bench.html", include_str!("bench.html"))?;
     Ok(env)
 }

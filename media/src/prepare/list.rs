@@ -17,12 +17,16 @@ pub(super) struct Found {
 /// Lists the clips in `inputs`, without what lies in `out`.
 ///
 /// # Errors
-/// [`Error::Io`] if an input is not there.
+/// [`Error::Io`] if an input is not there; [`Error::Value`] if it is `out`, in which no clips are looked for.
 pub(super) fn list(inputs: &[PathBuf], out: &Path) -> Result<Found> {
     let out = out.canonicalize().ok();
     let (mut found, mut seen) = (Found::default(), BTreeSet::new());
     for input in inputs {
         std::fs::metadata(input).map_err(|source| Error::io(input, source))?;
+        if out.is_some() && input.canonicalize().ok() == out {
+            let expected = format!("another folder than the clips' {}", input.display());
+            return Err(Error::value("folder of the dataset", expected, input.display()));
+        }
         visit(input, out.as_deref(), &mut seen, &mut found);
     }
     found.clips.sort();
@@ -48,6 +52,7 @@ fn visit(path: &Path, out: Option<&Path>, seen: &mut BTreeSet<PathBuf>, found: &
                 start_s: None,
                 reason: Some(Reason::Undecodable),
                 detail: error.to_string(),
+                measured: None,
             });
             return;
         }
@@ -106,5 +111,7 @@ mod tests {
         let names: Vec<String> = found.clips.iter().map(names).collect();
         assert_eq!(names.join(" "), "a.mp4 alone.wav b.mp4 frames notes.txt sub/c.mp4 x.gif");
         assert!(list(&[at("missing")], &at("out")).err().unwrap().to_string().contains("missing: "));
+        let message = list(&[at("a.mp4"), at("sub/../out")], &at("out")).err().unwrap().to_string();
+        assert!(message.contains("expected another folder than the clips'"), "{message}");
     }
 }

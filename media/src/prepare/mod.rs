@@ -1,32 +1,34 @@
 //! From files to a dataset: list, decode, cut, audit, fit the codec, encode, write.
 //!
 //! Receives files and folders; hands on a folder with `dataset.json`, the codec, shards of latents and the audit.
-//! **Invariant:** the folder holds a whole dataset or, until the last moment, what it held before; a run that was
-//! stopped and run again gives the same bytes as one that was not.
+//! **Invariant:** the folder holds a whole dataset or, until the last moment, what it held before. Its bytes follow
+//! from the inputs and the options alone: not from the number of threads, processes or machines, not from their order,
+//! not from stops in between.
 
+mod assemble;
+mod judge;
 mod list;
+mod parts;
 mod work;
 
+pub use parts::Part;
+
 use crate::atomic::FolderLock;
-use crate::audit::{AuditRow, Reason, count_reasons, write_jsonl, write_markdown};
-use crate::codec::{ClipSource, Codec, CodecConfig, FitReport, LinearCodec, file_sha256};
+use crate::audit::{AuditRow, Reason, RenderPage, count_reasons};
+use crate::codec::{Codec, CodecConfig, FitReport, LinearCodec, file_sha256};
 use crate::error::{Error, Result};
 use crate::inspect::Thresholds;
-use crate::shard::{ClipOrigin, CodecInfo, DATASET_FILE, DatasetInfo, Shard, ShardInfo};
-use crate::{Clip, DecodeOptions, FitPolicy};
-use avdit_core::{Latents, Modality};
+use crate::shard::{DATASET_FILE, DatasetInfo, LatentStats};
+use crate::{ClipGrid, DecodeOptions, FitPolicy};
+use assemble::assemble;
+use list::Found;
+use parts::Plan;
 use rayon::prelude::*;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
-use work::{Kept, Outcome, Work};
-
-const CODEC_FILE: &str = "codec.safetensors";
-/// A shard has as many clips as fit, but at least one.
-const SHARD_BYTES: usize = 32 << 20;
-/// Clips encoded between two looks at whether to stop.
-const CHUNK: usize = 32;
+use work::{Known, Work};
 
 /// Where the codec comes from.
 #[derive(Clone, Debug)]
@@ -48,6 +50,10 @@ pub struct PrepareOptions {
     pub fit: FitPolicy,
     /// From where on a clip is silent or still.
     pub thresholds: Thresholds,
+    /// Replace a dataset that is there; it stays until the new one is whole.
+    pub overwrite: bool,
+    /// Writes `audit.html`; there is none without.
+    pub page: Option<RenderPage>,
 }
 
 impl PrepareOptions {
@@ -58,6 +64,8 @@ impl PrepareOptions {
             decode: DecodeOptions::default(),
             fit: FitPolicy::default(),
             thresholds: Thresholds::default(),
+            overwrite: false,
+            page: None,
         }
     }
 }
@@ -91,6 +99,8 @@ pub struct Summary {
     pub dataset: DatasetInfo,
     /// What was measured when the codec was fitted.
     pub codec: FitReport,
+    /// What its latents are like.
+    pub stats: LatentStats,
     /// Files that were looked at.
     pub files: usize,
     /// Files whose clips were at hand from an earlier run.
@@ -106,23 +116,81 @@ impl Summary {
     }
 }
 
-enum Plan<'a> {
+/// What [`prepare_part`] has made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PartSummary {
+    /// Which part.
+    pub part: Part,
+    /// Files of this part.
+    pub files: usize,
+    /// Of them, files whose clips were at hand from an earlier run.
+    pub resumed: usize,
+    /// Clips that can be kept.
+    pub kept: usize,
+    /// Rows of the audit for what cannot.
+    pub left_out: usize,
+}
+
+/// The codec: known before any clip is read, or fitted to those that are kept.
+enum CodecPlan<'a> {
     Fit(&'a CodecConfig),
-    Use(Box<LinearCodec>),
+    Use(Box<LinearCodec>, String),
 }
 
-struct Source<'a> {
-    work: &'a Work<'a>,
-    kept: Vec<Kept>,
-}
-
-impl ClipSource for Source<'_> {
-    fn len(&self) -> usize {
-        self.kept.len()
+impl<'a> CodecPlan<'a> {
+    fn new(choice: &'a CodecChoice) -> Result<Self> {
+        match choice {
+            CodecChoice::Fit(config) => {
+                config.check()?;
+                Ok(Self::Fit(config))
+            }
+            CodecChoice::File(path) => Ok(Self::Use(Box::new(LinearCodec::load(path)?), file_sha256(path)?)),
+        }
     }
 
-    fn clip(&self, index: usize) -> Result<Clip> {
-        self.work.clip(&self.kept[index])
+    fn grid(&self) -> ClipGrid {
+        match self {
+            Self::Fit(config) => config.grid,
+            Self::Use(codec, _) => codec.grid(),
+        }
+    }
+
+    fn known(&self) -> Option<Known<'_>> {
+        match self {
+            Self::Fit(_) => None,
+            Self::Use(codec, sha256) => Some(Known { codec: &**codec, sha256 }),
+        }
+    }
+}
+
+/// What all ways to work begin with: the codec, the files, the folder of work.
+struct Begun<'a> {
+    codec: CodecPlan<'a>,
+    found: Found,
+    folder: PathBuf,
+    options: &'a PrepareOptions,
+}
+
+impl<'a> Begun<'a> {
+    fn new(inputs: &[PathBuf], out: &Path, options: &'a PrepareOptions) -> Result<Self> {
+        let codec = CodecPlan::new(&options.codec)?;
+        if !options.overwrite && out.join(DATASET_FILE).exists() {
+            return Err(Error::Exists { path: out.to_owned() });
+        }
+        std::fs::create_dir_all(out).map_err(|source| Error::io(out, source))?;
+        let found = list::list(inputs, out)?;
+        let folder = out.join(".work");
+        std::fs::create_dir_all(&folder).map_err(|source| Error::io(&folder, source))?;
+        Ok(Self { codec, found, folder, options })
+    }
+
+    fn work(&self) -> Result<Work<'_>> {
+        Work::new(self.folder.join("clips"), self.codec.grid(), self.options, self.codec.known())
+    }
+
+    fn plan(&self, by: String, parts: usize) -> Plan {
+        let sha256 = self.codec.known().map(|known| known.sha256);
+        Plan::new(by, parts, &self.found, self.codec.grid(), self.options, sha256)
     }
 }
 
@@ -133,7 +201,8 @@ impl ClipSource for Source<'_> {
 ///
 /// # Errors
 /// [`Error::Io`] if an input is not there or `out` cannot be written (a full disk); [`Error::Interrupted`];
-/// [`Error::Value`] if no clip can be kept; the errors of [`LinearCodec::fit`] and [`LinearCodec::load`].
+/// [`Error::Exists`] if `out` holds a dataset that is not to be replaced; [`Error::Value`] if no clip can be kept;
+/// the errors of [`LinearCodec::fit`] and [`LinearCodec::load`].
 pub fn prepare(
     inputs: &[PathBuf],
     out: &Path,
@@ -141,79 +210,75 @@ pub fn prepare(
     progress: &mut dyn FnMut(Progress),
     cancelled: &dyn Fn() -> bool,
 ) -> Result<Summary> {
-    let plan = match &options.codec {
-        CodecChoice::Fit(config) => {
-            config.check()?;
-            Plan::Fit(config)
-        }
-        CodecChoice::File(path) => Plan::Use(Box::new(LinearCodec::load(path)?)),
-    };
-    let grid = match &plan {
-        Plan::Fit(config) => config.grid,
-        Plan::Use(codec) => codec.grid(),
-    };
-    std::fs::create_dir_all(out).map_err(|source| Error::io(out, source))?;
-    let found = list::list(inputs, out)?;
-    let work_folder = out.join(".work");
-    std::fs::create_dir_all(&work_folder).map_err(|source| Error::io(&work_folder, source))?;
-    let _lock = FolderLock::take(&work_folder)?;
-    let work = Work::new(work_folder.join("clips"), grid, options)?;
-    let (outcomes, resumed) = decode_all(&work, &found.clips, progress, cancelled)?;
-    let rows: Vec<AuditRow> =
-        found.rows.into_iter().chain(outcomes.into_iter().flat_map(|o| o.rows)).collect();
-    let kept: Vec<Vec<Kept>> = found.clips.iter().map(|path| work.kept(path)).collect::<Result<_>>()?;
-    let source = Source { work: &work, kept: kept.into_iter().flatten().collect() };
-    if source.kept.is_empty() {
-        return Err(nothing_kept(out, &rows));
+    let begun = Begun::new(inputs, out, options)?;
+    let _lock = FolderLock::take(&begun.folder)?;
+    assemble(&begun, out, progress, cancelled)
+}
+
+/// Makes one of several parts of the work: decodes and judges every n-th file, and encodes it where the codec is
+/// known beforehand. Parts may run at the same time, on machines that see the same files, in any order, and again
+/// after a stop; when all are done, [`merge`] makes the dataset.
+///
+/// # Errors
+/// As [`prepare`]; [`Error::Malformed`] naming both sides if another part was given other files or options;
+/// [`Error::Busy`] if the same part is being made.
+pub fn prepare_part(
+    inputs: &[PathBuf],
+    out: &Path,
+    part: Part,
+    options: &PrepareOptions,
+    progress: &mut dyn FnMut(Progress),
+    cancelled: &dyn Fn() -> bool,
+) -> Result<PartSummary> {
+    let begun = Begun::new(inputs, out, options)?;
+    let _shared = FolderLock::share(&begun.folder)?;
+    let notes = parts::make_folder(&begun.folder)?;
+    begun.plan(format!("part {part}"), part.of).join(&begun.folder)?;
+    let _own = FolderLock::take_file(&notes.join(format!("part-{:05}.lock", part.index)))?;
+    let mine: Vec<PathBuf> = begun.found.clips.iter().skip(part.index).step_by(part.of).cloned().collect();
+    let (rows, resumed) = decode_all(&begun.work()?, &mine, progress, cancelled)?;
+    parts::finish(&begun.folder, part, mine.len())?;
+    let kept = rows.iter().flatten().filter(|row| row.reason.is_none()).count();
+    let left_out = rows.iter().flatten().count() - kept;
+    Ok(PartSummary { part, files: mine.len(), resumed, kept, left_out })
+}
+
+/// Makes the dataset of what all parts have made: the same bytes as [`prepare`] of the same files and options.
+///
+/// # Errors
+/// As [`prepare`]; [`Error::MissingParts`] naming those that are not done; [`Error::Malformed`] naming both sides if
+/// the parts were given other files or options; [`Error::Busy`] if a part is being made.
+pub fn merge(
+    inputs: &[PathBuf],
+    out: &Path,
+    options: &PrepareOptions,
+    progress: &mut dyn FnMut(Progress),
+    cancelled: &dyn Fn() -> bool,
+) -> Result<Summary> {
+    let begun = Begun::new(inputs, out, options)?;
+    let _lock = FolderLock::take(&begun.folder)?;
+    let none = || Error::value("parts to merge", "at least one that has been made", "none");
+    let of = Plan::parts_of(&begun.folder)?.ok_or_else(none)?;
+    begun.plan("the merge".to_owned(), of).agree(&begun.folder)?;
+    let missing = parts::missing(&begun.folder, of);
+    if !missing.is_empty() {
+        return Err(Error::MissingParts { path: out.to_owned(), missing });
     }
-    let mut fitting = |done, total| {
-        progress(Progress { stage: Stage::Fit, done, total });
-        if cancelled() { Err(interrupted()) } else { Ok(()) }
-    };
-    let codec = match plan {
-        Plan::Fit(config) => LinearCodec::fit(config.clone(), &source, &mut fitting)?,
-        Plan::Use(codec) => *codec,
-    };
-    let staged = work_folder.join("dataset");
-    if staged.exists() {
-        std::fs::remove_dir_all(&staged).map_err(|source| Error::io(&staged, source))?;
-    }
-    std::fs::create_dir_all(&staged).map_err(|source| Error::io(&staged, source))?;
-    write_jsonl(&staged.join("audit.jsonl"), &rows)?;
-    write_markdown(&staged.join("audit.md"), &rows)?;
-    let dataset =
-        write_dataset(&staged, &codec, &source, rows.len() - source.kept.len(), progress, cancelled)?;
-    install(&staged, out)?;
-    std::fs::remove_dir_all(&work_folder).map_err(|source| Error::io(&work_folder, source))?;
-    Ok(Summary { dataset, codec: codec.report().clone(), files: found.clips.len(), resumed, rows })
+    assemble(&begun, out, progress, cancelled)
 }
 
 fn interrupted() -> Error {
     Error::Interrupted { what: "prepare".to_owned() }
 }
 
-fn nothing_kept(out: &Path, rows: &[AuditRow]) -> Error {
-    let reasons: Vec<String> =
-        count_reasons(rows).iter().map(|(reason, n)| format!("{n} {}", reason.describe())).collect();
-    let mut got = if rows.is_empty() { "no files".to_owned() } else { reasons.join(", ") };
-    // An earlier dataset keeps its own audit.
-    if !rows.is_empty()
-        && !out.join(DATASET_FILE).exists()
-        && write_markdown(&out.join("audit.md"), rows).is_ok()
-    {
-        got += &format!(" (see {})", out.join("audit.md").display());
-    }
-    Error::value("clips to prepare", "at least 1 that can be kept", got)
-}
-
-/// Makes clips of all files, on all cores, in their order.
+/// Makes clips of all files, on all cores; gives the rows of each in their order, and how many were at hand.
 fn decode_all(
     work: &Work<'_>,
     files: &[PathBuf],
     progress: &mut dyn FnMut(Progress),
     cancelled: &dyn Fn() -> bool,
-) -> Result<(Vec<Outcome>, usize)> {
-    let mut made: Vec<Option<Result<(Outcome, bool)>>> = (0..files.len()).map(|_| None).collect();
+) -> Result<(Vec<Vec<AuditRow>>, usize)> {
+    let mut made: Vec<Option<Result<(Vec<AuditRow>, bool)>>> = (0..files.len()).map(|_| None).collect();
     let (stop, (sender, receiver)) = (AtomicBool::new(false), channel());
     std::thread::scope(|scope| {
         scope.spawn(|| {
@@ -247,91 +312,7 @@ fn decode_all(
     let made: Option<Result<Vec<_>>> = made.into_iter().collect();
     let made = made.filter(|_| !cancelled()).ok_or_else(interrupted)??;
     let resumed = made.iter().filter(|(_, before)| *before).count();
-    Ok((made.into_iter().map(|(outcome, _)| outcome).collect(), resumed))
-}
-
-/// Writes the codec, the shards and, last, `dataset.json` into an empty folder.
-fn write_dataset(
-    folder: &Path,
-    codec: &LinearCodec,
-    source: &Source<'_>,
-    left_out: usize,
-    progress: &mut dyn FnMut(Progress),
-    cancelled: &dyn Fn() -> bool,
-) -> Result<DatasetInfo> {
-    let layout = codec.layout().clone();
-    let codec_path = folder.join(CODEC_FILE);
-    codec.save(&codec_path)?;
-    let sha256 = file_sha256(&codec_path)?;
-    let total = source.kept.len();
-    let clip_bytes = 4 * (layout.len(Modality::Video) + layout.len(Modality::Audio));
-    let per_shard = (SHARD_BYTES / clip_bytes).max(1);
-    let mut shards = Vec::new();
-    for (number, kept) in source.kept.chunks(per_shard).enumerate() {
-        let mut parts = Vec::with_capacity(kept.len());
-        for chunk in kept.chunks(CHUNK) {
-            let encode = |kept: &Kept| codec.encode(&source.work.clip(kept)?);
-            parts.extend(chunk.par_iter().map(encode).collect::<Result<Vec<Latents>>>()?);
-            progress(Progress { stage: Stage::Encode, done: number * per_shard + parts.len(), total });
-            if cancelled() {
-                return Err(interrupted());
-            }
-        }
-        let shard = Shard {
-            layout: layout.clone(),
-            codec_sha256: sha256.clone(),
-            clips: kept.iter().map(origin).collect(),
-            latents: Latents::concat(&parts),
-        };
-        let file = Shard::file_name(number);
-        shard.write(&folder.join(&file))?;
-        shards.push(ShardInfo { file, clips: kept.len() });
-    }
-    let codec_info = CodecInfo { file: CODEC_FILE.to_owned(), kind: codec.name().to_owned(), sha256 };
-    let info = DatasetInfo {
-        schema: DatasetInfo::schema(),
-        grid: codec.grid(),
-        layout,
-        clips: total,
-        left_out,
-        codec: codec_info,
-        shards,
-    };
-    let text = serde_json::to_vec_pretty(&info).expect("names and numbers are JSON");
-    crate::atomic::write_bytes_atomically(&folder.join(DATASET_FILE), &text)?;
-    Ok(info)
-}
-
-fn origin(kept: &Kept) -> ClipOrigin {
-    let AuditRow { source, start_s, .. } = &kept.row;
-    let start_s = start_s.unwrap_or(0.0);
-    ClipOrigin { name: format!("{source}@{start_s:.3}"), source: source.clone(), start_s }
-}
-
-/// Moves a whole dataset into its place: nothing there calls itself a dataset until all of it is.
-fn install(staged: &Path, out: &Path) -> Result<()> {
-    let remove = |path: &Path| std::fs::remove_file(path).map_err(|source| Error::io(path, source));
-    let names = |folder: &Path| -> Result<Vec<std::ffi::OsString>> {
-        let entries = std::fs::read_dir(folder).map_err(|source| Error::io(folder, source))?;
-        let names = entries.map(|entry| entry.map(|entry| entry.file_name())).collect::<Result<Vec<_>, _>>();
-        names.map_err(|source| Error::io(folder, source))
-    };
-    if out.join(DATASET_FILE).exists() {
-        remove(&out.join(DATASET_FILE))?;
-    }
-    for name in names(out)? {
-        let text = name.to_string_lossy();
-        if text.starts_with("latents-") && text.ends_with(".safetensors") {
-            remove(&out.join(&name))?;
-        }
-    }
-    let mut files = names(staged)?;
-    files.sort_by_key(|name| name == DATASET_FILE);
-    for name in files {
-        let to = out.join(&name);
-        std::fs::rename(staged.join(&name), &to).map_err(|source| Error::io(&to, source))?;
-    }
-    Ok(())
+    Ok((made.into_iter().map(|(rows, _)| rows).collect(), resumed))
 }
 
 #[cfg(test)]

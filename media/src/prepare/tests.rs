@@ -1,8 +1,8 @@
 use super::*;
 use crate::shard::Dataset;
 use crate::world::World;
-use crate::{Audio, ClipGrid, EncodeOptions, Rational, Video, write_clip};
-use avdit_core::{AudioLayout, Layout, VideoLayout};
+use crate::{Audio, Clip, ClipGrid, EncodeOptions, Rational, Video, write_clip};
+use avdit_core::{AudioLayout, Layout, Modality, VideoLayout};
 use std::cell::Cell;
 use std::collections::BTreeMap;
 
@@ -92,9 +92,24 @@ fn good_clips_are_kept_and_every_bad_one_has_a_row_with_its_reason() {
     let names: Vec<String> = contents(out.path()).into_keys().collect();
     assert_eq!(
         names,
-        ["audit.jsonl", "audit.md", "codec.safetensors", "dataset.json", "latents-00000.safetensors"]
+        [
+            "audit.jsonl",
+            "audit.md",
+            "codec.safetensors",
+            "dataset.json",
+            "latents-00000.safetensors",
+            "stats.json"
+        ]
     );
     assert_eq!(crate::audit::read_jsonl(&out.path().join("audit.jsonl")).unwrap(), summary.rows);
+    // What could be decoded was measured, whatever became of it.
+    for row in &summary.rows {
+        let (measured, name) = (row.measured, &row.source);
+        let decoded = !["truncated.mp4", "notes.txt"].iter().any(|bad| name.ends_with(bad));
+        assert_eq!(measured.is_some(), decoded, "{name}");
+        assert_eq!(measured.is_some_and(|m| m.peak_db.is_none()), name.ends_with("mute.mp4"), "{name}");
+    }
+    assert_eq!(Dataset::open(out.path()).unwrap().stats().unwrap(), Some(summary.stats));
 }
 
 #[test]
@@ -146,7 +161,13 @@ fn an_earlier_dataset_stays_whole_until_the_new_one_is() {
     write(&inputs.path().join("more.mp4"), &World::new(1, GRID).clip(50));
     let stop = Cell::new(false);
     let mut watch = |progress: Progress| stop.set(progress.stage == Stage::Encode);
-    prepare(&[inputs.path().to_owned()], out.path(), &options(), &mut watch, &|| stop.get()).unwrap_err();
+    let refused = run(inputs.path(), out.path(), &options()).unwrap_err();
+    assert!(
+        matches!(refused, Error::Exists { .. }) && refused.to_string().contains("--overwrite"),
+        "{refused}"
+    );
+    let options = PrepareOptions { overwrite: true, ..options() };
+    prepare(&[inputs.path().to_owned()], out.path(), &options, &mut watch, &|| stop.get()).unwrap_err();
     let mut after = contents(out.path());
     after.remove(".work").unwrap();
     assert!(after == before);
@@ -155,7 +176,7 @@ fn an_earlier_dataset_stays_whole_until_the_new_one_is() {
     let cut = work.max_by_key(|path| std::fs::metadata(path).unwrap().len()).unwrap();
     let bytes = std::fs::read(&cut).unwrap();
     std::fs::write(&cut, &bytes[..bytes.len() - 1]).unwrap();
-    let summary = run(inputs.path(), out.path(), &options()).unwrap();
+    let summary = run(inputs.path(), out.path(), &options).unwrap();
     assert_eq!((summary.dataset.clips, summary.resumed), (5, summary.files - 1));
     // The codec of a dataset serves for another.
     let again = tempfile::tempdir().unwrap();
@@ -175,4 +196,107 @@ fn nothing_to_keep_is_an_error_that_says_why() {
     let file = inputs.path().join("a.mp4");
     let message = run(inputs.path(), &file.join("out"), &options()).unwrap_err().to_string();
     assert!(message.contains("a.mp4/out: "), "{message}");
+}
+
+#[test]
+fn a_dataset_has_the_same_bytes_whoever_made_which_part_of_it_and_in_what_order() {
+    let (inputs, fitted) = (clips(5), tempfile::tempdir().unwrap());
+    let files = [inputs.path().to_owned()];
+    run(inputs.path(), fitted.path(), &options()).unwrap();
+    let known = CodecChoice::File(fitted.path().join("codec.safetensors"));
+    for options in [options(), PrepareOptions::new(known)] {
+        for (of, order) in
+            [(1, vec![0]), (3, vec![2, 0, 1]), (5, vec![4, 3, 2, 1, 0]), (20, (0..20).collect())]
+        {
+            let out = tempfile::tempdir().unwrap();
+            // The first of them is stopped on the way, and made again last.
+            let stop = Cell::new(false);
+            let part = Part { index: order[0], of };
+            let mut watch = |_| stop.set(true);
+            let stopped = prepare_part(&files, out.path(), part, &options, &mut watch, &|| stop.get());
+            assert!(of == 20 || matches!(stopped, Err(Error::Interrupted { .. })), "{stopped:?}");
+            // Two at a time.
+            for pair in order.iter().rev().collect::<Vec<_>>().chunks(2) {
+                std::thread::scope(|scope| {
+                    for &&index in pair {
+                        let (files, out, options) = (&files, out.path(), &options);
+                        scope.spawn(move || {
+                            let part = Part { index, of };
+                            prepare_part(files, out, part, options, &mut |_| (), &|| false).unwrap();
+                        });
+                    }
+                });
+            }
+            assert_eq!(contents(out.path()).into_keys().collect::<Vec<_>>(), [".work"], "nothing else yet");
+            let summary = merge(&files, out.path(), &options, &mut |_| (), &|| false).unwrap();
+            assert_eq!(summary.resumed, summary.files, "the merge decodes nothing");
+            assert!(contents(out.path()) == contents(fitted.path()), "{of} parts");
+        }
+    }
+}
+
+#[test]
+fn parts_that_are_missing_or_do_not_agree_are_named() {
+    let (inputs, out) = (clips(3), tempfile::tempdir().unwrap());
+    let files = [inputs.path().to_owned()];
+    let make = |part: &str, options: &PrepareOptions| {
+        prepare_part(&files, out.path(), part.parse().unwrap(), options, &mut |_| (), &|| false)
+    };
+    let merged = |options: &PrepareOptions| merge(&files, out.path(), options, &mut |_| (), &|| false);
+    assert!(merged(&options()).unwrap_err().to_string().contains("parts to merge: none is not allowed"));
+    let summary = make("2/4", &options()).unwrap();
+    // Ten files are in all: the third, the seventh.
+    assert_eq!((summary.files, summary.kept, summary.left_out), (2, 1, 1));
+    make("0/4", &options()).unwrap();
+    let message = merged(&options()).unwrap_err().to_string();
+    assert!(message.contains("2 of 4 parts are not done: 1/4, 3/4"), "{message}");
+
+    let mut others = options();
+    others.thresholds.silent_below_db = -40.0;
+    for refused in [make("1/4", &others).unwrap_err(), merged(&others).unwrap_err()] {
+        let message = refused.to_string();
+        let both = message.contains("silent_below_db: -60.0") && message.contains("silent_below_db: -40.0");
+        assert!(
+            both && message.contains("thresholds: part 2/4 has ") && !message.contains("codec"),
+            "{message}"
+        );
+    }
+    let message = make("1/3", &options()).unwrap_err().to_string();
+    assert!(message.contains("number of parts: part 2/4 has 4, part 1/3 has 3"), "{message}");
+
+    // While a part is being made nothing is merged, and the same part is not made twice.
+    let _shared = FolderLock::share(&out.path().join(".work")).unwrap();
+    assert!(matches!(merged(&options()), Err(Error::Busy { .. })));
+    let _own = FolderLock::take_file(&out.path().join(".work/parts/part-00001.lock")).unwrap();
+    assert!(matches!(make("1/4", &options()), Err(Error::Busy { .. })));
+
+    std::fs::write(inputs.path().join("later.mp4"), b"").unwrap();
+    let message = make("3/4", &options()).unwrap_err().to_string();
+    assert!(
+        message.contains("files: part 2/4 has 10 (") && message.contains("part 3/4 has 11 ("),
+        "{message}"
+    );
+    assert!(!out.path().join(DATASET_FILE).exists());
+}
+
+#[test]
+fn the_page_of_the_audit_has_every_row_of_a_small_dataset_with_its_look() {
+    fn render(page: &crate::audit::AuditPage<'_>) -> Result<String, String> {
+        let looks = page.rows.iter().filter(|row| !row.look.frames.is_empty()).count();
+        let of = page.dataset.map_or(0, |dataset| dataset.clips);
+        Ok(format!("{} rows, {looks} with pictures, {of} of {}", page.rows.len(), page.files))
+    }
+    let (inputs, out) = (clips(2), tempfile::tempdir().unwrap());
+    let options = PrepareOptions { page: Some(render), ..options() };
+    run(inputs.path(), out.path(), &options).unwrap();
+    let page = || std::fs::read_to_string(out.path().join("audit.html")).unwrap();
+    assert_eq!(page(), "9 rows, 7 with pictures, 2 of 9");
+    // Without clips that can be kept there is a page all the same, and a later dataset without one has none.
+    std::fs::remove_file(out.path().join(DATASET_FILE)).unwrap();
+    let bad = tempfile::tempdir().unwrap();
+    std::fs::write(bad.path().join("a.mp4"), b"").unwrap();
+    let message = run(bad.path(), out.path(), &options).unwrap_err().to_string();
+    assert!(message.contains("audit.html)") && page() == "1 rows, 0 with pictures, 0 of 1", "{message}");
+    run(inputs.path(), out.path(), &PrepareOptions { page: None, ..options }).unwrap();
+    assert!(!out.path().join("audit.html").exists());
 }

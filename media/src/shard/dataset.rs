@@ -1,19 +1,18 @@
 //! A dataset: a folder of shards with the codec that made them.
 
-use super::{ClipOrigin, Shard};
+use super::ClipOrigin;
+use super::stats::{LatentStats, STATS_FILE};
+use super::stream::{Stream, StreamOptions, Traffic};
 use crate::ClipGrid;
 use crate::codec::{Codec, LinearCodec, file_sha256};
 use crate::error::{Error, Result};
 use avdit_core::{Latents, Layout};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
 
 /// The file that makes a folder a dataset; written last.
 pub const DATASET_FILE: &str = "dataset.json";
 const SCHEMA: &str = "avdit-dataset/1";
-/// Latents kept in memory, beside the shard in use.
-const CACHE_BYTES: usize = 512 << 20;
 
 /// What `dataset.json` says.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -61,6 +60,22 @@ impl DatasetInfo {
     pub(crate) fn schema() -> String {
         SCHEMA.to_owned()
     }
+
+    /// Reads a `dataset.json`.
+    fn read(path: &Path) -> Result<Self> {
+        let text = std::fs::read(path).map_err(|source| Error::io(path, source))?;
+        let malformed = |what: String| Error::malformed(path, what);
+        let info: Self = serde_json::from_slice(&text).map_err(|error| malformed(error.to_string()))?;
+        if info.schema != SCHEMA {
+            return Err(malformed(format!("schema is {}, expected {SCHEMA}", info.schema)));
+        }
+        info.layout.check().map_err(|error| malformed(format!("layout: {error}")))?;
+        let sum: usize = info.shards.iter().map(|shard| shard.clips).sum();
+        if sum != info.clips {
+            return Err(malformed(format!("its shards have {sum} clips, it says {}", info.clips)));
+        }
+        Ok(info)
+    }
 }
 
 /// The latents of one clip.
@@ -72,34 +87,32 @@ pub struct Item {
     pub latents: Latents,
 }
 
-/// A dataset on disk, of which as much is in memory as fits in 512 MiB.
+/// A dataset on disk: clips are read one by one where they lie, so that it may be far larger than memory.
 pub struct Dataset {
     folder: PathBuf,
     info: DatasetInfo,
-    /// The last used last.
-    loaded: Mutex<Vec<(usize, Arc<Shard>)>>,
+    stream: Stream,
+    /// The index of the first clip of each shard.
+    begins: Vec<usize>,
 }
 
 impl Dataset {
-    /// Opens the dataset in a folder: all its files must be there and its codec the one that made it. The shards
-    /// are read and checked when they are needed.
+    /// [`Dataset::open_with`] the default options.
+    ///
+    /// # Errors
+    /// As [`Dataset::open_with`].
+    pub fn open(folder: &Path) -> Result<Self> {
+        Self::open_with(folder, StreamOptions::default())
+    }
+
+    /// Opens the dataset in a folder: all its files must be there and its codec the one that made it. A shard is
+    /// checked when it is first read.
     ///
     /// # Errors
     /// [`Error::Io`] or [`Error::Malformed`] naming the file.
-    pub fn open(folder: &Path) -> Result<Self> {
+    pub fn open_with(folder: &Path, options: StreamOptions) -> Result<Self> {
         let path = folder.join(DATASET_FILE);
-        let text = std::fs::read(&path).map_err(|source| Error::io(&path, source))?;
-        let info: DatasetInfo =
-            serde_json::from_slice(&text).map_err(|error| Error::malformed(&path, error.to_string()))?;
-        let malformed = |what: String| Error::malformed(&path, what);
-        if info.schema != SCHEMA {
-            return Err(malformed(format!("schema is {}, expected {SCHEMA}", info.schema)));
-        }
-        info.layout.check().map_err(|error| malformed(format!("layout: {error}")))?;
-        let sum: usize = info.shards.iter().map(|shard| shard.clips).sum();
-        if sum != info.clips {
-            return Err(malformed(format!("its shards have {sum} clips, it says {}", info.clips)));
-        }
+        let info = DatasetInfo::read(&path)?;
         for shard in &info.shards {
             let file = folder.join(&shard.file);
             std::fs::metadata(&file).map_err(|source| Error::io(&file, source))?;
@@ -110,7 +123,13 @@ impl Dataset {
             let what = format!("codec has SHA-256 {got}, the dataset was made with {}", info.codec.sha256);
             return Err(Error::malformed(codec, what));
         }
-        Ok(Self { folder: folder.to_owned(), info, loaded: Mutex::default() })
+        let begins = info.shards.iter().scan(0, |end, shard| {
+            *end += shard.clips;
+            Some(*end - shard.clips)
+        });
+        let begins = begins.collect();
+        let paths = info.shards.iter().map(|shard| folder.join(&shard.file)).collect();
+        Ok(Self { folder: folder.to_owned(), info, stream: Stream::new(paths, options), begins })
     }
 
     /// What its `dataset.json` says.
@@ -151,72 +170,67 @@ impl Dataset {
         Ok(codec)
     }
 
+    /// The statistics of its latents; `None` if it was made before there were any.
+    ///
+    /// # Errors
+    /// [`Error::Io`] or [`Error::Malformed`] naming the file.
+    pub fn stats(&self) -> Result<Option<LatentStats>> {
+        let path = self.folder.join(STATS_FILE);
+        if path.is_file() { LatentStats::read(&path).map(Some) } else { Ok(None) }
+    }
+
     /// A clip.
     ///
     /// # Errors
-    /// [`Error::Value`] if there is none of this index; as [`Shard::read`]; [`Error::Malformed`] if the shard is not
-    /// of this dataset.
+    /// As [`Dataset::latents`].
     pub fn get(&self, index: usize) -> Result<Item> {
-        let mut within = index;
-        for (number, shard) in self.info.shards.iter().enumerate() {
-            if within < shard.clips {
-                let shard = self.shard(number)?;
-                let latents = shard.latents.item(&shard.layout, within);
-                return Ok(Item { origin: shard.clips[within].clone(), latents });
-            }
-            within -= shard.clips;
-        }
-        Err(Error::value("index of a clip", format!("below {}", self.len()), index))
+        Ok(Item { latents: self.latents(index)?, origin: self.origin(index)? })
+    }
+
+    /// The latents of a clip, finite, as a batch of one; nothing else is read or kept.
+    ///
+    /// # Errors
+    /// [`Error::Value`] if there is none of this index; [`Error::Io`]; [`Error::Malformed`] if the shard is not of
+    /// this dataset or the clip has a number that is not finite.
+    pub fn latents(&self, index: usize) -> Result<Latents> {
+        let (shard, within) = self.place(index)?;
+        self.stream.latents(&self.info, shard, within)
+    }
+
+    /// Where a clip comes from. Reads the header of its shard: for messages, not for every step.
+    ///
+    /// # Errors
+    /// As [`Dataset::latents`].
+    pub fn origin(&self, index: usize) -> Result<ClipOrigin> {
+        let (shard, within) = self.place(index)?;
+        self.stream.origin(&self.info, shard, within)
     }
 
     /// Several clips as one batch.
     ///
     /// # Errors
-    /// As [`Dataset::get`].
+    /// As [`Dataset::latents`].
     pub fn batch(&self, indices: &[usize]) -> Result<Latents> {
-        let parts: Vec<Latents> = indices.iter().map(|&i| Ok(self.get(i)?.latents)).collect::<Result<_>>()?;
+        let parts: Vec<Latents> = indices.iter().map(|&i| self.latents(i)).collect::<Result<_>>()?;
         Ok(Latents::concat(&parts))
     }
 
-    fn shard(&self, number: usize) -> Result<Arc<Shard>> {
-        let mut loaded = self.loaded.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if let Some(at) = loaded.iter().position(|(n, _)| *n == number) {
-            let used = loaded.remove(at);
-            loaded.push(used);
-        } else {
-            loaded.push((number, Arc::new(self.read(number)?)));
-            let bytes = |shard: &Shard| 4 * (shard.latents.video.len() + shard.latents.audio.len());
-            while loaded.len() > 1
-                && loaded.iter().map(|(_, shard)| bytes(shard)).sum::<usize>() > CACHE_BYTES
-            {
-                loaded.remove(0);
-            }
-        }
-        Ok(Arc::clone(&loaded.last().expect("one was just pushed").1))
+    /// What reading it has cost so far.
+    pub fn traffic(&self) -> Traffic {
+        self.stream.traffic()
     }
 
-    fn read(&self, number: usize) -> Result<Shard> {
-        let expected = &self.info.shards[number];
-        let path = self.folder.join(&expected.file);
-        let shard = Shard::read(&path)?;
-        let malformed = |what: String| Err(Error::malformed(&path, what));
-        if shard.layout != self.info.layout {
-            return malformed(format!(
-                "layout is {:?}, the dataset has {:?}",
-                shard.layout, self.info.layout
-            ));
+    #[cfg(test)]
+    pub(super) fn open_files(&self) -> usize {
+        self.stream.open_now()
+    }
+
+    /// The shard of a clip, and its place there.
+    fn place(&self, index: usize) -> Result<(usize, usize)> {
+        if index >= self.len() {
+            return Err(Error::value("index of a clip", format!("below {}", self.len()), index));
         }
-        if shard.codec_sha256 != self.info.codec.sha256 {
-            let (got, expected) = (&shard.codec_sha256, &self.info.codec.sha256);
-            return malformed(format!("made with the codec {got}, the dataset has {expected}"));
-        }
-        if shard.clips.len() != expected.clips {
-            return malformed(format!(
-                "has {} clips, the dataset says {}",
-                shard.clips.len(),
-                expected.clips
-            ));
-        }
-        Ok(shard)
+        let shard = self.begins.partition_point(|&begin| begin <= index) - 1;
+        Ok((shard, index - self.begins[shard]))
     }
 }

@@ -24,8 +24,13 @@
 //! of the layout it says.
 
 mod dataset;
+mod stats;
+mod stream;
 
 pub use dataset::{CodecInfo, DATASET_FILE, Dataset, DatasetInfo, Item, ShardInfo};
+pub(crate) use stats::Collect;
+pub use stats::{LatentStats, ModalityStats, Moments, STATS_FILE};
+pub use stream::{StreamOptions, Traffic};
 
 use crate::error::{Error, Result};
 use crate::tensors::{TensorFile, TensorRef, write_tensors};

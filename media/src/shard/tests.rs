@@ -149,3 +149,76 @@ fn what_does_not_belong_together_is_told_with_the_file() {
         std::fs::write(path.join(DATASET_FILE), text.replace("avdit-dataset/1", "avdit-dataset/9")).unwrap();
     });
 }
+
+#[test]
+fn reading_in_any_order_reads_each_clip_alone_and_opens_no_more_files_than_allowed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    std::fs::write(path.join("codec.safetensors"), b"codec").unwrap();
+    let sha256 = file_sha256(&path.join("codec.safetensors")).unwrap();
+    let (shards, per_shard) = (20, 7);
+    for number in 0..shards {
+        shard(number * per_shard, per_shard, &sha256).write(&path.join(Shard::file_name(number))).unwrap();
+    }
+    let (_old, template) = dataset();
+    let mut info = Dataset::open(&template).unwrap().info().clone();
+    info.clips = shards * per_shard;
+    info.shards = (0..shards).map(|i| ShardInfo { file: Shard::file_name(i), clips: per_shard }).collect();
+    std::fs::write(path.join(DATASET_FILE), serde_json::to_string(&info).unwrap()).unwrap();
+
+    let dataset = Dataset::open_with(path, StreamOptions { open_files: 3 }).unwrap();
+    let clip_bytes = 4 * (layout().len(Modality::Video) + layout().len(Modality::Audio)) as u64;
+    for position in 0..2 * info.clips {
+        let index = avdit_core::example_at(avdit_core::Noise::new(1), info.clips, position as u64);
+        let expected = shard(index / per_shard * per_shard, per_shard, &sha256);
+        assert_eq!(dataset.latents(index).unwrap(), expected.latents.item(&layout(), index % per_shard));
+        assert!(dataset.open_files() <= 3);
+    }
+    let traffic = dataset.traffic();
+    assert_eq!(traffic.bytes, 2 * info.clips as u64 * clip_bytes, "nothing but the clips asked for is read");
+    assert_eq!(traffic.headers, shards as u64, "each header is checked once");
+    assert!(traffic.opened > shards as u64, "files were closed and opened again");
+
+    // All at once, from many threads: the same, and still no more files.
+    let dataset = Dataset::open_with(path, StreamOptions { open_files: 2 }).unwrap();
+    std::thread::scope(|scope| {
+        for reader in 0..4 {
+            let dataset = &dataset;
+            scope.spawn(move || {
+                for i in 0..info_clips(dataset) {
+                    let index = (i * 37 + reader * 11) % info_clips(dataset);
+                    assert_eq!(dataset.get(index).unwrap().origin.name, format!("clip-{index}"));
+                    assert!(dataset.open_files() <= 2);
+                }
+            });
+        }
+    });
+}
+
+fn info_clips(dataset: &Dataset) -> usize {
+    dataset.info().clips
+}
+
+#[test]
+fn a_shard_that_is_replaced_while_it_is_read_and_a_clip_that_is_not_finite_are_told() {
+    let (_folder, path) = dataset();
+    let second = path.join(Shard::file_name(1));
+    let sha256 = file_sha256(&path.join("codec.safetensors")).unwrap();
+    let dataset = Dataset::open_with(&path, StreamOptions { open_files: 1 }).unwrap();
+    (dataset.latents(4).unwrap(), dataset.latents(0).unwrap());
+    shard(3, 3, &sha256).write(&second).unwrap();
+    let message = dataset.latents(4).unwrap_err().to_string();
+    assert!(message.contains("latents-00001.safetensors: has changed since it was first read"), "{message}");
+
+    shard(3, 2, &sha256).write(&second).unwrap();
+    let mut bytes = std::fs::read(&second).unwrap();
+    let at = bytes.len() - 4;
+    bytes[at..].copy_from_slice(&f32::INFINITY.to_le_bytes());
+    std::fs::write(&second, bytes).unwrap();
+    let dataset = Dataset::open(&path).unwrap();
+    dataset.latents(3).unwrap();
+    let message = dataset.latents(4).unwrap_err().to_string();
+    let expected =
+        "latents-00001.safetensors: tensor audio: clip 1 (clip-4): value 7 is inf, not a finite number";
+    assert!(message.ends_with(expected), "{message}");
+}

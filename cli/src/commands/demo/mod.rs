@@ -76,7 +76,8 @@ pub fn run(args: &DemoArgs) -> Result<()> {
     done("make clips", "H.264 (OpenH264), AAC (syom)".into(), since);
 
     let since = Instant::now();
-    let options = PrepareOptions::new(CodecChoice::Fit(codec_config));
+    let mut options = PrepareOptions::new(CodecChoice::Fit(codec_config));
+    options.overwrite = true;
     let dataset = prepare::with_progress(&[folders.at("clips")], &folders.at("data"), &options)?;
     done("prepare: decode, audit, codec, shards", "built-in decoders, linear codec".into(), since);
 

@@ -6,11 +6,13 @@ pub(super) mod bench;
 mod cells;
 mod latency;
 mod loss;
+mod outline;
 
 pub(super) use agreement::agreement_chart;
 pub(super) use cells::{cells_chart, cells_in_words};
 pub(super) use latency::latency_chart;
 pub(super) use loss::loss_chart;
+pub(super) use outline::outline;
 
 use super::format::{count, significant};
 use std::fmt::Write;
