@@ -133,7 +133,7 @@ pub struct PrepareArgs {
     /// Whose grid of pixels, samples and latents: 64×64 for tiny, 128×128 for the others, 17 frames at 8 fps
     #[arg(long, default_value = "tiny", value_parser = clap::builder::PossibleValuesParser::new(avdit_nets::AvditConfig::PRESETS))]
     pub preset: String,
-    /// Use this codec (and its grid) in place of fitting one
+    /// Use this codec, linear or learned, and its grid in place of fitting one: its file, or the folder that holds it
     #[arg(long, conflicts_with = "preset")]
     pub codec: Option<PathBuf>,
     /// Which decoder
