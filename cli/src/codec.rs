@@ -21,10 +21,16 @@ pub fn open(path: &Path) -> Result<Box<dyn Codec>> {
     let path = file_of(path);
     match CodecFile::kind(&path)?.as_str() {
         "linear" => Ok(Box::new(LinearCodec::load(&path)?)),
-        "learned" => {
-            Ok(Box::new(run_on(&CodecFile::read(&path)?, &path, EngineKind::Tract, &EngineOptions::default())?))
-        }
-        kind => bail!(avdit_trainer::Error::content(&path, format!("codec of kind {kind}, expected linear or learned"))),
+        "learned" => Ok(Box::new(run_on(
+            &CodecFile::read(&path)?,
+            &path,
+            EngineKind::Tract,
+            &EngineOptions::default(),
+        )?)),
+        kind => bail!(avdit_trainer::Error::content(
+            &path,
+            format!("codec of kind {kind}, expected linear or learned")
+        )),
     }
 }
 

@@ -65,8 +65,7 @@ pub(crate) fn evaluate(
         return Err(Error::ParameterShape { name: format!("{name}.bias"), expected, got });
     }
     let (kernel, input, output) = (&weight.dims[2..], &x.dims[1..], &dims[1..]);
-    let (taps, places, inputs) =
-        (product(kernel), product(output), product(input));
+    let (taps, places, inputs) = (product(kernel), product(output), product(input));
     let (per_group, outputs) = (weight.dims[1], dims[0] / window.groups);
     let mut y = vec![0.0; product(&dims)];
     for tap in 0..taps {
@@ -92,7 +91,13 @@ fn product(dims: &[usize]) -> usize {
 }
 
 /// The places of the output that read inside the input under a tap, and what they read.
-fn pairs(window: &Window, kernel: &[usize], input: &[usize], output: &[usize], tap: usize) -> Vec<(usize, usize)> {
+fn pairs(
+    window: &Window,
+    kernel: &[usize],
+    input: &[usize],
+    output: &[usize],
+    tap: usize,
+) -> Vec<(usize, usize)> {
     let read = |place: usize| {
         let (mut place, mut tap, mut from, mut step) = (place, tap, 0, 1);
         for d in (0..output.len()).rev() {

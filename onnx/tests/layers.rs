@@ -42,7 +42,10 @@ const ATTENTION: (&str, &str) = ("com.microsoft", "MultiHeadAttention");
 fn layers_have_the_shapes_that_follow_from_their_inputs() {
     let cases: [(Case, &str); 14] = [
         ((CONV, &[&["b", "3", "11"], &["4", "3", "3"]], &[], &[]), "(b, 4, 9)"),
-        ((CONV, &[&["b", "4", "9", "7"], &["6", "2", "3", "1"], &["6"]], &[], &[("group", 2)]), "(b, 6, 7, 7)"),
+        (
+            (CONV, &[&["b", "4", "9", "7"], &["6", "2", "3", "1"], &["6"]], &[], &[("group", 2)]),
+            "(b, 6, 7, 7)",
+        ),
         ((CONV, &[&["2", "1", "5", "6", "7"], &["4", "1", "3", "2", "7"]], &[], &[]), "(2, 4, 3, 5, 1)"),
         ((GEMM, &[&["5*b", "4"], &["4", "3"], &["3"]], &[], &[]), "(5*b, 3)"),
         ((GEMM, &[&["5", "4"], &["4", "3"]], &[], &[]), "(5, 3)"),
@@ -76,7 +79,8 @@ fn strides_dilations_and_pads_decide_the_places_of_a_convolution() {
         let y = graph.node("Conv", "", &[&x, &weight], attributes).map_err(|error| error.to_string())?;
         Ok::<_, String>(graph.value_type(&y).unwrap().to_string())
     };
-    let causal: &[(&str, &[i64])] = &[("pads", &[2, 0, 0, 1]), ("strides", &[2, 2]), ("kernel_shape", &[3, 3])];
+    let causal: &[(&str, &[i64])] =
+        &[("pads", &[2, 0, 0, 1]), ("strides", &[2, 2]), ("kernel_shape", &[3, 3])];
     assert_eq!(shape(causal), Ok("float (1, 4, 9, 8)".into()));
     assert_eq!(shape(&[("dilations", &[8, 1])]), Ok("float (1, 4, 1, 14)".into()));
     for (attributes, expected) in [
@@ -93,7 +97,10 @@ fn strides_dilations_and_pads_decide_the_places_of_a_convolution() {
 #[test]
 fn layers_whose_inputs_do_not_belong_together_are_refused() {
     let cases: [(Case, &str); 16] = [
-        ((CONV, &[&["b", "3", "11"], &["4", "2", "3"]], &[], &[]), "weight (4, 2, 3) does not fit (b, 3, 11) in 1 groups"),
+        (
+            (CONV, &[&["b", "3", "11"], &["4", "2", "3"]], &[], &[]),
+            "weight (4, 2, 3) does not fit (b, 3, 11) in 1 groups",
+        ),
         ((CONV, &[&["b", "3", "11"], &["4", "3", "3", "3"]], &[], &[]), "does not fit (b, 3, 11)"),
         ((CONV, &[&["b", "3", "2"], &["4", "3", "3"]], &[], &[]), "the window has no place"),
         ((CONV, &[&["b", "3", "9"], &["4", "3", "3"], &["3"]], &[], &[]), "bias (3) for 4 outputs"),

@@ -68,7 +68,13 @@ fn distance(a: &[f32], b: &[f64]) -> f64 {
     (error / b.iter().map(|b| square(*b)).sum::<f64>()).sqrt()
 }
 
-fn on_candle(config: &AutoencoderConfig, weights: &WeightMap, part: Part, x: &[f32], fused: bool) -> Vec<f32> {
+fn on_candle(
+    config: &AutoencoderConfig,
+    weights: &WeightMap,
+    part: Part,
+    x: &[f32],
+    fused: bool,
+) -> Vec<f32> {
     let tensor = |(name, (dims, values)): (&String, &(Vec<usize>, Vec<f32>))| {
         (name.clone(), Tensor::from_slice(values, dims.as_slice(), &Device::Cpu).unwrap())
     };

@@ -5,7 +5,9 @@ use crate::error::Result;
 use crate::examples::Examples;
 use crate::objective::{NoisyBatch, Normaliser, Objective};
 use avdit_core::mixture::Strategy;
-use avdit_core::{DenoiserSpec, Latents, Layout, Levels, Mixture, Modality, Noise, Purpose, Stream, example_at};
+use avdit_core::{
+    DenoiserSpec, Latents, Layout, Levels, Mixture, Modality, Noise, Purpose, Stream, example_at,
+};
 use std::ops::Range;
 
 /// A batch, ready to train on, or the part of it that is this process's.

@@ -112,7 +112,8 @@ fn a_state_of_other_settings_or_clips_is_refused() {
     training.save().unwrap();
     let mut other = config.clone();
     other.video.optimizer.lr = 1.0;
-    for (config, clips_name, expected) in [(&other, "five", "other config"), (&config, "six", "other clips")] {
+    for (config, clips_name, expected) in [(&other, "five", "other config"), (&config, "six", "other clips")]
+    {
         let opened = Training::open(config, Modality::Video, &clips, out.path(), clips_name);
         let error = opened.err().unwrap().to_string();
         assert!(error.contains(expected) && error.contains("hint"), "{error}");
@@ -137,13 +138,16 @@ fn a_finished_codec_has_latents_of_unit_scale_and_makes_the_clips_it_made_before
     let raw = trained(&config, &clips);
     let codec = finish(&config, raw.clone(), &clips).unwrap();
     for modality in Modality::ALL {
-        let net = |weights: &Weights| Autoencoder::with_weights(&codec.autoencoder, modality, weights).unwrap();
+        let net =
+            |weights: &Weights| Autoencoder::with_weights(&codec.autoencoder, modality, weights).unwrap();
         let (before, after) = (net(&raw), net(&codec.weights));
         let mut channels: Vec<Vec<f64>> = Vec::new();
         for i in 0..clips.len() {
             let clip = clips.clip(i).unwrap();
             let x = match modality {
-                Modality::Video => Tensor::from_vec(planes(&clip.video.unwrap()), (1, 5, 3, 16, 16), &Device::Cpu),
+                Modality::Video => {
+                    Tensor::from_vec(planes(&clip.video.unwrap()), (1, 5, 3, 16, 16), &Device::Cpu)
+                }
                 Modality::Audio => Tensor::from_vec(clip.audio.unwrap().samples, (1, 1000), &Device::Cpu),
             };
             let x = x.unwrap();

@@ -7,7 +7,9 @@ use crate::progress::Stage;
 use crate::report::audit_page;
 use anyhow::{Context, Result};
 use avdit_media::codec::CodecConfig;
-use avdit_media::prepare::{self, CodecChoice, OpenCodec, Part, PrepareOptions, Progress, Stage as Work, Summary};
+use avdit_media::prepare::{
+    self, CodecChoice, OpenCodec, Part, PrepareOptions, Progress, Stage as Work, Summary,
+};
 use avdit_media::{ClipGrid, Preference, Rational};
 use avdit_nets::AvditConfig;
 use avdit_trainer::codec::CodecFile;

@@ -213,7 +213,10 @@ impl AutoencoderConfig {
         }
         let side = 2 * v.patch;
         if !v.height.is_multiple_of(side) || !v.width.is_multiple_of(side) {
-            return fail(format!("pictures of {}x{} cannot be cut into squares of {side}", v.height, v.width));
+            return fail(format!(
+                "pictures of {}x{} cannot be cut into squares of {side}",
+                v.height, v.width
+            ));
         }
         if a.strides.is_empty() || a.strides.len() != a.widths.len() || a.strides.len() > 16 {
             return fail(format!("{} audio.strides and {} audio.widths", a.strides.len(), a.widths.len()));

@@ -78,8 +78,7 @@ pub fn decode<O: Ops>(ops: &O, config: &VideoAutoencoder, z: &O::Tensor) -> Resu
 }
 
 pub(super) fn parameters(config: &VideoAutoencoder) -> Vec<Parameter> {
-    let (narrow, wide, patch, c) =
-        (config.widths[0], config.widths[1], config.patch_len(), config.channels);
+    let (narrow, wide, patch, c) = (config.widths[0], config.widths[1], config.patch_len(), config.channels);
     let mut list = Vec::new();
     let mut add = |layer: &str, outputs: usize, inputs: usize, kernel: [usize; 3], gain: f64| {
         conv(&mut list, &format!("video.{layer}"), &[&[outputs, inputs], &kernel[..]].concat(), gain);

@@ -43,12 +43,14 @@ pub(crate) fn conv(site: &Site<'_>) -> Inferred {
         let reach = taps.checked_sub(1).and_then(|gaps| gaps.checked_mul(dilations[d])?.checked_add(1));
         let padded = size.checked_add(pads[d]).and_then(|size| size.checked_add(pads[rank + d]));
         let room = reach.zip(padded).and_then(|(reach, padded)| padded.checked_sub(reach));
-        let room = room.filter(|_| strides[d] > 0).ok_or_else(|| format!("{}: the window has no place", fail()))?;
+        let room =
+            room.filter(|_| strides[d] > 0).ok_or_else(|| format!("{}: the window has no place", fail()))?;
         shape.push(Dim::Known(room / strides[d] + 1));
     }
     let told = attribute::find(site.node, "kernel_shape").map(|attribute| attribute.ints.clone());
     if let Some(told) = told {
-        let same = told.len() == rank && told.iter().zip(kernel).all(|(&told, size)| *size == Dim::Known(told as usize));
+        let same = told.len() == rank
+            && told.iter().zip(kernel).all(|(&told, size)| *size == Dim::Known(told as usize));
         if !same {
             return Err(format!("kernel_shape {told:?}, but the weight is {}", show(&weight.shape)));
         }
@@ -59,7 +61,8 @@ pub(crate) fn conv(site: &Site<'_>) -> Inferred {
 /// The integers of an attribute, none of them below 0; so many times `default` without it.
 fn sizes(site: &Site<'_>, name: &str, len: usize, default: usize) -> Result<Vec<usize>, String> {
     let Some(attribute) = attribute::find(site.node, name) else { return Ok(vec![default; len]) };
-    let values: Option<Vec<usize>> = attribute.ints.iter().map(|&value| usize::try_from(value).ok()).collect();
+    let values: Option<Vec<usize>> =
+        attribute.ints.iter().map(|&value| usize::try_from(value).ok()).collect();
     let values = values.filter(|values| values.len() == len);
     values.ok_or_else(|| format!("{name} {:?}: expected {len} that are not negative", attribute.ints))
 }

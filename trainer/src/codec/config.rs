@@ -47,8 +47,7 @@ impl CodecTraining {
     /// [`Error::Autoencoder`] if the grid does not suit the networks.
     pub fn small(grid: ClipGrid, seed: u64) -> Result<Self> {
         let size = [grid.height, grid.width];
-        let autoencoder =
-            AutoencoderConfig::small(grid.frames, size, grid.fps.value(), grid.sample_rate_hz)?;
+        let autoencoder = AutoencoderConfig::small(grid.frames, size, grid.fps.value(), grid.sample_rate_hz)?;
         let training = |steps, lr| ModalityTraining {
             steps,
             batch: 4,
@@ -101,7 +100,9 @@ impl CodecTraining {
             let ModalityTraining { steps, batch, .. } = self.of(modality);
             if *steps == 0 || *batch == 0 {
                 let name = modality.name();
-                return Err(Error::Config(format!("{name}.steps {steps} and {name}.batch {batch} must be above 0")));
+                return Err(Error::Config(format!(
+                    "{name}.steps {steps} and {name}.batch {batch} must be above 0"
+                )));
             }
         }
         for (name, value) in [("kl_weight", self.kl_weight), ("posterior_std", self.posterior_std)] {

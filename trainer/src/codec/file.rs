@@ -80,7 +80,10 @@ impl CodecFile {
         let file = TensorFile::read(path)?;
         file.check_format(FORMAT)?;
         if file.meta("kind")? != KIND {
-            return Err(Error::content(path, format!("codec of kind {}, expected {KIND}", file.meta("kind")?)));
+            return Err(Error::content(
+                path,
+                format!("codec of kind {}, expected {KIND}", file.meta("kind")?),
+            ));
         }
         let autoencoder: AutoencoderConfig = file.meta_json("autoencoder")?;
         let training: CodecTraining = file.meta_json("training")?;
@@ -92,7 +95,9 @@ impl CodecFile {
         let one = |p: avdit_nets::Parameter| -> Result<(String, Vec<f32>)> {
             let values = file.tensor_of(&p.name, &p.shape)?;
             match values.iter().position(|x| !x.is_finite()) {
-                Some(i) => Err(Error::content(path, format!("tensor {}: value {i} is {}", p.name, values[i]))),
+                Some(i) => {
+                    Err(Error::content(path, format!("tensor {}: value {i} is {}", p.name, values[i])))
+                }
                 None => Ok((p.name, values)),
             }
         };

@@ -30,7 +30,12 @@ pub fn finish(config: &CodecTraining, mut weights: Weights, source: &dyn ClipSou
         let statistics = statistics(&model, modality, source)?;
         rescale(&mut weights, modality, &statistics)?;
     }
-    Ok(CodecFile { grid: config.grid, autoencoder: config.autoencoder.clone(), weights, training: config.clone() })
+    Ok(CodecFile {
+        grid: config.grid,
+        autoencoder: config.autoencoder.clone(),
+        weights,
+        training: config.clone(),
+    })
 }
 
 /// Mean and standard deviation of each channel.

@@ -81,7 +81,8 @@ impl<'a> Training<'a> {
             }
             Some(state) => {
                 let model = Autoencoder::with_weights(net, modality, &state.weights)?;
-                let optimizer = Optimizer::restore(optimizer, &model, state.step, &state.moments, &[state.ema])?;
+                let optimizer =
+                    Optimizer::restore(optimizer, &model, state.step, &state.moments, &[state.ema])?;
                 (model, optimizer, state.step)
             }
         };

@@ -58,11 +58,14 @@ impl Resolution {
     fn new(n: usize, sample_rate_hz: f64) -> Result<Self> {
         let bins = n / 2 + 1;
         // So that a full-scale sine has magnitude 1.
-        let hann = |i: usize| (4.0 / n as f64) * (0.5 - 0.5 * (std::f64::consts::TAU * i as f64 / n as f64).cos());
+        let hann =
+            |i: usize| (4.0 / n as f64) * (0.5 - 0.5 * (std::f64::consts::TAU * i as f64 / n as f64).cos());
         let angle = |bin: usize, i: usize| std::f64::consts::TAU * (bin * i % n) as f64 / n as f64;
         let mut basis = Vec::with_capacity(2 * bins * n);
         for wave in [f64::cos, f64::sin] {
-            basis.extend((0..bins).flat_map(|bin| (0..n).map(move |i| (hann(i) * wave(angle(bin, i))) as f32)));
+            basis.extend(
+                (0..bins).flat_map(|bin| (0..n).map(move |i| (hann(i) * wave(angle(bin, i))) as f32)),
+            );
         }
         let hertz = |bin: usize| bin as f64 * sample_rate_hz / n as f64;
         let bands = (bins / BINS_PER_BAND).max(1);
@@ -98,7 +101,8 @@ fn triangles(count: usize, mels: &[f64]) -> Vec<f32> {
     let mut all = Vec::with_capacity(count * mels.len());
     for band in 1..=count {
         let middle = band as f64 * step;
-        let mut weights: Vec<f64> = mels.iter().map(|mel| (1.0 - (mel - middle).abs() / step).max(0.0)).collect();
+        let mut weights: Vec<f64> =
+            mels.iter().map(|mel| (1.0 - (mel - middle).abs() / step).max(0.0)).collect();
         if weights.iter().sum::<f64>() == 0.0 {
             let distance = |bin: &usize| (mels[*bin] - middle).abs();
             let nearest = (0..mels.len()).min_by(|a, b| distance(a).total_cmp(&distance(b)));
@@ -115,7 +119,8 @@ mod tests {
     use super::*;
 
     fn sine(hertz: f64, amplitude: f64) -> Tensor {
-        let wave = |i: usize| (amplitude * (std::f64::consts::TAU * hertz * i as f64 / 16_000.0).sin()) as f32;
+        let wave =
+            |i: usize| (amplitude * (std::f64::consts::TAU * hertz * i as f64 / 16_000.0).sin()) as f32;
         Tensor::from_vec((0..8000).map(wave).collect::<Vec<_>>(), (1, 8000), &Device::Cpu).unwrap()
     }
 
@@ -146,7 +151,8 @@ mod tests {
     #[test]
     fn the_loss_is_none_for_the_same_sound_and_grows_with_the_difference() {
         let spectra = Spectra::new(16_000).unwrap();
-        let value = |made: &Tensor| spectra.loss(made, &sine(440.0, 0.5)).unwrap().to_scalar::<f32>().unwrap();
+        let value =
+            |made: &Tensor| spectra.loss(made, &sine(440.0, 0.5)).unwrap().to_scalar::<f32>().unwrap();
         assert_eq!(value(&sine(440.0, 0.5)), 0.0);
         let (quieter, other) = (value(&sine(440.0, 0.4)), value(&sine(700.0, 0.5)));
         assert!(0.0 < quieter && quieter < other, "{quieter} {other}");

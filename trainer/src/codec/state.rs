@@ -42,7 +42,13 @@ fn facts(config: &CodecTraining, modality: Modality) -> String {
 }
 
 impl State {
-    pub(super) fn write(&self, out: &Path, config: &CodecTraining, modality: Modality, clips: &str) -> Result<()> {
+    pub(super) fn write(
+        &self,
+        out: &Path,
+        config: &CodecTraining,
+        modality: Modality,
+        clips: &str,
+    ) -> Result<()> {
         let metadata = BTreeMap::from([
             ("format".to_owned(), FORMAT.to_owned()),
             ("step".to_owned(), self.step.to_string()),
@@ -50,15 +56,17 @@ impl State {
             ("clips".to_owned(), clips.to_owned()),
         ]);
         let list = parameters(&config.autoencoder, modality);
-        let named = |kind: &str, source: &str, values: &Weights| -> Result<Vec<(String, Vec<usize>, Vec<f32>)>> {
-            let one = |p: &avdit_nets::Parameter| {
-                let key = format!("{source}{}", p.name);
-                let values = values.get(&key).cloned();
-                let missing = || Error::Parameter { name: key.clone(), what: "missing from the training".into() };
-                Ok((format!("{kind}/{}", p.name), p.shape.clone(), values.ok_or_else(missing)?))
+        let named =
+            |kind: &str, source: &str, values: &Weights| -> Result<Vec<(String, Vec<usize>, Vec<f32>)>> {
+                let one = |p: &avdit_nets::Parameter| {
+                    let key = format!("{source}{}", p.name);
+                    let values = values.get(&key).cloned();
+                    let missing =
+                        || Error::Parameter { name: key.clone(), what: "missing from the training".into() };
+                    Ok((format!("{kind}/{}", p.name), p.shape.clone(), values.ok_or_else(missing)?))
+                };
+                list.iter().map(one).collect()
             };
-            list.iter().map(one).collect()
-        };
         let mut all = named("model", "", &self.weights)?;
         all.extend(named("ema", "", &self.ema)?);
         all.extend(named("first", "first.", &self.moments)?);
@@ -91,7 +99,8 @@ impl State {
                 return Err(Error::content(&path, what));
             }
         }
-        let step = file.meta("step")?.parse().map_err(|error| Error::content(&path, format!("step: {error}")))?;
+        let step =
+            file.meta("step")?.parse().map_err(|error| Error::content(&path, format!("step: {error}")))?;
         let list = parameters(&config.autoencoder, modality);
         let read = |kind: &str, target: &str| -> Result<Weights> {
             let one = |p: &avdit_nets::Parameter| {

@@ -50,8 +50,11 @@ impl Geometry {
     /// Calls `visit(places, first input, stride)` for each run of output places of a tap that read inside the input,
     /// within one channel.
     fn each_run(&self, tap: usize, mut visit: impl FnMut(std::ops::Range<usize>, usize)) {
-        let [kd, kh, kw] =
-            [tap / (self.kernel[1] * self.kernel[2]), tap / self.kernel[2] % self.kernel[1], tap % self.kernel[2]];
+        let [kd, kh, kw] = [
+            tap / (self.kernel[1] * self.kernel[2]),
+            tap / self.kernel[2] % self.kernel[1],
+            tap % self.kernel[2],
+        ];
         let inside = self.inside(kw);
         if inside.is_empty() {
             return;
@@ -80,11 +83,14 @@ pub(super) fn conv(
     let checked = window.check(weight.dims(), x.dims().get(1..).unwrap_or_default());
     let output = match checked {
         Ok(output) if output.len() <= 4 => output,
-        Ok(output) => candle_core::bail!("a convolution over {} dimensions, at most 3 are known", output.len() - 1),
+        Ok(output) => {
+            candle_core::bail!("a convolution over {} dimensions, at most 3 are known", output.len() - 1)
+        }
         Err((expected, got)) => candle_core::bail!("convolution: expected {expected}, got {got}"),
     };
     let batch = x.dim(0)?;
-    let y = if fused { by_columns(x, weight, window, &output)? } else { by_taps(x, weight, window, &output)? };
+    let y =
+        if fused { by_columns(x, weight, window, &output)? } else { by_taps(x, weight, window, &output)? };
     let y = match bias {
         None => y,
         Some(bias) if fused => y.apply_op2(bias, ChannelBias)?,
@@ -169,8 +175,7 @@ impl CustomOp1 for Columns {
 
     fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
         let (x, g) = (values(storage, layout)?, &self.0);
-        let (batch, taps, places, stride) =
-            (layout.shape().dims3()?.0, g.taps(), g.places(), g.stride[2]);
+        let (batch, taps, places, stride) = (layout.shape().dims3()?.0, g.taps(), g.places(), g.stride[2]);
         let mut columns = vec![0f32; batch * g.channels * taps * places];
         columns.par_chunks_mut(places).enumerate().with_min_len(8).for_each(|(row, column)| {
             let x = &x[row / taps * g.inputs()..(row / taps + 1) * g.inputs()];
@@ -201,8 +206,7 @@ impl CustomOp1 for ColumnsBackward {
 
     fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
         let (columns, g) = (values(storage, layout)?, &self.0);
-        let (batch, taps, places, stride) =
-            (layout.shape().dims3()?.0, g.taps(), g.places(), g.stride[2]);
+        let (batch, taps, places, stride) = (layout.shape().dims3()?.0, g.taps(), g.places(), g.stride[2]);
         let mut x = vec![0f32; batch * g.channels * g.inputs()];
         x.par_chunks_mut(g.inputs()).zip(columns.par_chunks(taps * places)).for_each(|(x, columns)| {
             for (tap, column) in columns.chunks_exact(places).enumerate() {
@@ -283,5 +287,4 @@ impl CustomOp1 for ChannelSum {
 }
 
 #[cfg(test)]
-#[path = "conv_tests.rs"]
 mod tests;

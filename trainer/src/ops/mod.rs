@@ -95,7 +95,12 @@ impl<'a> CandleOps<'a> {
 }
 
 /// A convolution as [`CandleOps`] runs it on the CPU, of tensors that are no parameters of a network.
-pub(crate) fn convolve(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, window: &Window) -> Result<Tensor> {
+pub(crate) fn convolve(
+    x: &Tensor,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+    window: &Window,
+) -> Result<Tensor> {
     conv::conv(x, weight, bias, window, true)
 }
 
@@ -141,7 +146,8 @@ impl Ops for CandleOps<'_> {
     }
 
     fn conv(&self, x: &CandleTensor, name: &str, window: &Window) -> Result<CandleTensor> {
-        let (weight, bias) = (self.get(&format!("{name}.weight"))?, self.parameters.get(&format!("{name}.bias")));
+        let (weight, bias) =
+            (self.get(&format!("{name}.weight"))?, self.parameters.get(&format!("{name}.bias")));
         Ok(CandleTensor::new(conv::conv(&x.dense()?, weight, bias, window, self.fused)?))
     }
 

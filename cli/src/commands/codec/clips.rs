@@ -126,7 +126,11 @@ fn of_files(inputs: &[PathBuf], grid: ClipGrid) -> Result<Clips> {
     }
     stage.finish(&format!("{} clips, {left_out} files left out", places.len()));
     if places.len() < 2 {
-        bail!(avdit_media::Error::value("clips to train a codec on", "at least 2 that can be read", places.len()));
+        bail!(avdit_media::Error::value(
+            "clips to train a codec on",
+            "at least 2 that can be read",
+            places.len()
+        ));
     }
     let identity = format!("{} clips of {} files, {bytes} bytes", places.len(), files.len() - left_out);
     let held = (places.len() / ONE_IN).clamp(1, HELD_OUT);

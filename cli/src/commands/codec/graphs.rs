@@ -51,7 +51,8 @@ pub fn export(args: &ExportArgs, folder: &Path) -> Result<()> {
     if target.canonicalize().ok() != path.canonicalize().ok() {
         file.write(&target)?;
     }
-    let options = ExportOptions { batch: args.batch.map(usize::from), opset: args.opset, ..ExportOptions::default() };
+    let options =
+        ExportOptions { batch: args.batch.map(usize::from), opset: args.opset, ..ExportOptions::default() };
     let record = write_with(&file, &target, &args.out, &options)?;
     if args.json {
         return say_json(&record);
@@ -107,7 +108,8 @@ fn write_with(codec: &CodecFile, path: &Path, out: &Path, options: &ExportOption
             let max_error = worst(&function.run(&x)?, &expected);
             let (part, engine) = (part.name(), kind.name());
             if max_error.is_nan() || max_error > TOLERANCE {
-                let what = format!("the {part} on {engine} differs by {max_error:.1e}, allowed {TOLERANCE:.0e}");
+                let what =
+                    format!("the {part} on {engine} differs by {max_error:.1e}, allowed {TOLERANCE:.0e}");
                 bail!(GateFailed(what));
             }
             record.parity.push(Parity { part, engine, max_error, tolerance: TOLERANCE });
@@ -119,7 +121,10 @@ fn write_with(codec: &CodecFile, path: &Path, out: &Path, options: &ExportOption
     }
     let text = crate::output::json_text(&record)? + "\n";
     avdit_media::atomic::write_bytes_atomically(&out.join("export.json"), text.as_bytes())?;
-    stage.finish(&format!("same on {}", kinds.iter().map(|kind| kind.name()).collect::<Vec<_>>().join(" and ")));
+    stage.finish(&format!(
+        "same on {}",
+        kinds.iter().map(|kind| kind.name()).collect::<Vec<_>>().join(" and ")
+    ));
     Ok(record)
 }
 

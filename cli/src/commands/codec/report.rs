@@ -94,7 +94,10 @@ impl Report {
         let held_out = self.rows.first().map_or(0, |row| row.fidelity.clips);
         say(format!("{held_out} held-out clips of {:.3} s:", codec.grid.duration_s()));
         let (psnr, spectra) = ("pictures PSNR", "sound spectra");
-        say(format!("  {:<24} {:>8} {:>8} {psnr:>14} {spectra:>14} {:>10}", "codec", "video", "audio", "sound SNR"));
+        say(format!(
+            "  {:<24} {:>8} {:>8} {psnr:>14} {spectra:>14} {:>10}",
+            "codec", "video", "audio", "sound SNR"
+        ));
         for Row { name, fidelity } in &self.rows {
             let Fidelity { video_latents, audio_latents, video_psnr_db, audio_snr_db, .. } = fidelity;
             let distance = fidelity.audio_log_spectral_distance_db;
@@ -103,7 +106,10 @@ impl Report {
             ));
         }
         let best = |of: fn(&Fidelity) -> f64| {
-            self.rows.iter().max_by(|a, b| of(&a.fidelity).total_cmp(&of(&b.fidelity))).map_or("", |row| &row.name)
+            self.rows
+                .iter()
+                .max_by(|a, b| of(&a.fidelity).total_cmp(&of(&b.fidelity)))
+                .map_or("", |row| &row.name)
         };
         say(format!("  best pictures: {}", best(|f| f.video_psnr_db)));
         say(format!("  best spectra of sound: {}", best(|f| -f.audio_log_spectral_distance_db)));

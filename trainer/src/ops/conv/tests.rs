@@ -30,11 +30,7 @@ fn cases() -> Vec<(Vec<usize>, Vec<usize>, Window)> {
         (vec![3, 6, 7], vec![5, 3, 3, 2], w(2).stride(&[2, 1]).padding(&[(0, 1), (1, 0)])),
         (vec![4, 5, 5], vec![4, 1, 3, 3], w(2).padding(&[(1, 1), (1, 1)]).groups(4)),
         (vec![3, 4, 4], vec![2, 3, 1, 1], w(2).stride(&[2, 2])),
-        (
-            vec![2, 5, 4, 6],
-            vec![3, 2, 3, 3, 3],
-            w(3).stride(&[2, 1, 2]).padding(&[(2, 0), (1, 1), (0, 1)]),
-        ),
+        (vec![2, 5, 4, 6], vec![3, 2, 3, 3, 3], w(3).stride(&[2, 1, 2]).padding(&[(2, 0), (1, 1), (0, 1)])),
         (vec![2, 3, 4, 4], vec![4, 2, 2, 3, 1], w(3).dilation(&[2, 1, 1]).padding(&[(2, 0), (1, 1), (0, 0)])),
     ]
 }
@@ -83,7 +79,10 @@ fn gradients_are_the_slopes_of_the_output() {
             };
             let slope = (value(1.0) - value(-1.0)) / 2.0;
             let told = f64::from((grad * &step).unwrap().sum_all().unwrap().to_scalar::<f32>().unwrap());
-            assert!((slope - told).abs() < 1e-3 * (1.0 + slope.abs()), "case {n}, input {i}: {slope}, {told}");
+            assert!(
+                (slope - told).abs() < 1e-3 * (1.0 + slope.abs()),
+                "case {n}, input {i}: {slope}, {told}"
+            );
         }
     }
 }
