@@ -41,6 +41,9 @@ pub struct CodecArgs {
     /// Clips in a step
     #[arg(long)]
     pub batch: Option<usize>,
+    /// Peak learning rate
+    #[arg(long)]
+    pub lr: Option<f64>,
     /// Channels of the video latents
     #[arg(long)]
     pub video_channels: Option<usize>,

@@ -53,8 +53,10 @@ impl CodecTraining {
             batch: 4,
             optimizer: OptimizerConfig {
                 lr,
+                // Nothing here is normalised: a longer memory of small gradients lets a step be too long.
+                betas: (0.9, 0.99),
                 weight_decay: 0.0,
-                warmup_steps: 50,
+                warmup_steps: 100,
                 final_lr_ratio: 0.02,
                 ema_decay: 0.995.into(),
                 ..OptimizerConfig::default()
@@ -66,8 +68,8 @@ impl CodecTraining {
             seed,
             kl_weight: 1e-4,
             posterior_std: 0.02,
-            video: training(1200, 2e-3),
-            audio: training(1200, 2e-3),
+            video: training(1200, 1e-3),
+            audio: training(1200, 1e-3),
         })
     }
 
@@ -97,7 +99,14 @@ impl CodecTraining {
             return Err(Error::Config(format!("the grid has {grid} samples, the autoencoder {own}")));
         }
         for modality in Modality::ALL {
-            let ModalityTraining { steps, batch, .. } = self.of(modality);
+            let ModalityTraining { steps, batch, optimizer } = self.of(modality);
+            if !(optimizer.lr > 0.0 && optimizer.lr <= 1.0) {
+                let name = modality.name();
+                return Err(Error::Config(format!(
+                    "{name}.optimizer.lr is {}, expected above 0, at most 1",
+                    optimizer.lr
+                )));
+            }
             if *steps == 0 || *batch == 0 {
                 let name = modality.name();
                 return Err(Error::Config(format!(

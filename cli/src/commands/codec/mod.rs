@@ -64,6 +64,9 @@ fn config(args: &CodecArgs, mut config: CodecTraining) -> Result<CodecTraining> 
     if let Some(batch) = args.batch {
         (config.video.batch, config.audio.batch) = (batch, batch);
     }
+    if let Some(lr) = args.lr {
+        (config.video.optimizer.lr, config.audio.optimizer.lr) = (lr, lr);
+    }
     let (video, audio) = (&mut config.autoencoder.video, &mut config.autoencoder.audio);
     video.channels = args.video_channels.unwrap_or(video.channels);
     audio.channels = args.audio_channels.unwrap_or(audio.channels);
