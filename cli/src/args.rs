@@ -1,6 +1,7 @@
 //! What can be typed.
 
 mod bench;
+mod codec;
 mod engine;
 mod engine_command;
 mod experiment;
@@ -11,6 +12,7 @@ mod ranks;
 mod report;
 
 pub use bench::{BenchArgs, CompareArgs};
+pub use codec::{CodecArgs, TrainWhat};
 pub use engine::{EngineArgs, SetupArgs};
 pub use engine_command::{BuildArgs, EngineCommand, ExplainArgs, GcArgs, ListArgs};
 pub use experiment::{ExperimentCommand, MonlArgs};
@@ -62,7 +64,7 @@ pub enum Command {
     #[command(after_help = "Examples:\n  avdit train --example > run.toml\n  avdit train run.toml\n  \
         avdit train run.toml --dry-run\n  \
         avdit train run.toml --overfit-one-batch\n  avdit train runs/first --resume\n  avdit train run.toml --set optimizer.lr=3e-4 --set run.steps=20000\n  \
-        mpirun -n 4 avdit train run.toml\n\nUnder mpirun or srun every process trains on its part of each batch; the program must be built \
+        mpirun -n 4 avdit train run.toml\n  avdit train codec clips/ -o codec/\n\nUnder mpirun or srun every process trains on its part of each batch; the program must be built \
         with --features mpi (or nccl).")]
     Train(TrainArgs),
     /// Write the page of a training run, or set several side by side
@@ -159,7 +161,7 @@ pub struct PrepareArgs {
     /// Whose grid of pixels, samples and latents: 64×64 for tiny, 128×128 for the others, 17 frames at 8 fps
     #[arg(long, default_value = "tiny", value_parser = clap::builder::PossibleValuesParser::new(avdit_nets::AvditConfig::PRESETS))]
     pub preset: String,
-    /// Use this codec (and its grid) in place of fitting one
+    /// Use this codec, linear or learned, and its grid in place of fitting one: its file, or the folder that holds it
     #[arg(long, conflicts_with = "preset")]
     pub codec: Option<PathBuf>,
     /// Which decoder
@@ -198,7 +200,11 @@ pub enum DecoderChoice {
 
 /// Options of `train`.
 #[derive(Debug, ClapArgs)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct TrainArgs {
+    /// Something else to train
+    #[command(subcommand)]
+    pub what: Option<TrainWhat>,
     /// The run's configuration, or with --resume the run's folder
     #[arg(required_unless_present = "example")]
     pub config: Option<PathBuf>,

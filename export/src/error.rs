@@ -79,6 +79,9 @@ pub enum Error {
     /// The configuration of the network.
     #[error(transparent)]
     Config(#[from] avdit_nets::avdit::ConfigError),
+    /// The configuration of an autoencoder.
+    #[error(transparent)]
+    Autoencoder(#[from] avdit_nets::codec::ConfigError),
     /// A denoiser under validation.
     #[error(transparent)]
     Core(#[from] avdit_core::Error),

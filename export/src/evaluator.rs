@@ -1,9 +1,10 @@
 //! The operations of a network on numbers, in double precision and on one example: for what an export computes
 //! beforehand. Slow beside an engine, and as exact as the weights.
 
+use crate::conv;
 use crate::error::{Error, Result};
 use crate::weights::{self, WeightSource};
-use avdit_nets::Ops;
+use avdit_nets::{Ops, Window};
 use std::rc::Rc;
 
 /// A tensor without a batch.
@@ -145,6 +146,12 @@ impl Ops for Evaluator<'_> {
         let y = self.linear(x, name)?;
         let (last, n) = (y.dims.len() - 1, y.width() / parts);
         (0..parts).map(|i| self.narrow(&y, last, i * n, n)).collect()
+    }
+
+    fn conv(&self, x: &Numbers, name: &str, window: &Window) -> Result<Numbers> {
+        let bias = format!("{name}.bias");
+        let bias = self.weights.shape(&bias).map(|_| self.load(&bias)).transpose()?;
+        conv::evaluate(x, name, &self.load(&format!("{name}.weight"))?, bias.as_ref(), window)
     }
 
     fn reshape(&self, x: &Numbers, dims: &[usize]) -> Result<Numbers> {

@@ -5,7 +5,9 @@
 //! target, one file each. [`ModelFolder`] writes the result; [`validate`] compares two denoisers, whatever runs them.
 
 mod acceptance;
+mod autoencoder;
 mod avdit;
+mod conv;
 mod error;
 mod evaluator;
 mod expected;
@@ -28,6 +30,7 @@ mod value_bias;
 mod weights;
 
 pub use acceptance::{Acceptance, validate_graph};
+pub use autoencoder::{evaluate, export_autoencoder};
 pub use avdit::{ExportOptions, export_avdit};
 pub use error::{Error, Result};
 pub use expected::{Cases, Expected};

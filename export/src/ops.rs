@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::lowering::Heads;
 use crate::recorder::{Place, Recorder, Value};
 use crate::weights;
-use avdit_nets::Ops;
+use avdit_nets::{Ops, Window};
 use avdit_onnx::{attribute, tensor};
 
 fn ints(values: &[usize]) -> Vec<i64> {
@@ -37,6 +37,10 @@ impl Ops for Recorder<'_> {
 
     fn linear_split(&self, x: &Value, name: &str, parts: usize) -> Result<Vec<Value>> {
         self.affine_parts(x, name, parts)
+    }
+
+    fn conv(&self, x: &Value, name: &str, window: &Window) -> Result<Value> {
+        self.convolution(x, name, window)
     }
 
     fn reshape(&self, x: &Value, dims: &[usize]) -> Result<Value> {

@@ -15,8 +15,13 @@ pub struct RandomWeights {
 impl RandomWeights {
     /// Those of a network under a seed.
     pub fn new(config: &AvditConfig, seed: u64) -> Self {
+        Self::of_parameters(config.parameters(), seed)
+    }
+
+    /// Those of any list of parameters.
+    pub fn of_parameters(parameters: Vec<Parameter>, seed: u64) -> Self {
         let named = |parameter: Parameter| (parameter.name.clone(), parameter);
-        Self { seed, parameters: config.parameters().into_iter().map(named).collect() }
+        Self { seed, parameters: parameters.into_iter().map(named).collect() }
     }
 
     /// The values of a parameter.

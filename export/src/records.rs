@@ -155,7 +155,11 @@ impl ExportRecord {
 }
 
 impl FileRecord {
-    pub(crate) fn of(path: &Path) -> Result<Self> {
+    /// The record of a file that is there.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if it cannot be read.
+    pub fn of(path: &Path) -> Result<Self> {
         let mut file = File::open(path).map_err(Error::io("read", path))?;
         let (mut digest, mut bytes, mut buffer) = (Sha256::new(), 0, vec![0; 1 << 20]);
         loop {

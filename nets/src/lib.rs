@@ -5,10 +5,14 @@
 //! `export`) records it. There is no other copy of an architecture.
 
 pub mod avdit;
+pub mod codec;
 pub mod ops;
 pub mod parameters;
 pub mod positions;
+pub mod window;
 
 pub use avdit::{AvditConfig, avdit};
+pub use codec::AutoencoderConfig;
 pub use ops::Ops;
 pub use parameters::{Init, Parameter};
+pub use window::Window;

@@ -1,8 +1,12 @@
 //! The operations that networks are written in.
 
+<<<<<<< HEAD
 /// A part of a network as a function of its inputs.
 pub type Block<O> =
     Box<dyn Fn(&O, &[<O as Ops>::Tensor]) -> Result<<O as Ops>::Tensor, <O as Ops>::Error>>;
+=======
+use crate::window::Window;
+>>>>>>> part-e
 
 /// An interpreter of networks: it runs them, or it records them.
 ///
@@ -35,6 +39,10 @@ pub trait Ops {
         name: &str,
         parts: usize,
     ) -> Result<Vec<Self::Tensor>, Self::Error>;
+
+    /// A convolution of x (in, …) with `{name}.weight` (out, in / groups, kernel…) and, where it exists, `{name}.bias`
+    /// (out): (out, …). One to three dimensions follow the channels; over time, first.
+    fn conv(&self, x: &Self::Tensor, name: &str, window: &Window) -> Result<Self::Tensor, Self::Error>;
 
     /// The same elements under other dimensions (batch apart).
     fn reshape(&self, x: &Self::Tensor, dims: &[usize]) -> Result<Self::Tensor, Self::Error>;

@@ -92,6 +92,20 @@ pub(crate) fn linear(list: &mut Vec<Parameter>, name: &str, inputs: usize, outpu
     list.push(Parameter { name: format!("{name}.bias"), shape: vec![outputs], init: Init::Zeros });
 }
 
+/// `{name}.weight` (out, in / groups, kernel…) and `{name}.bias` (out) of a convolution, `shape` being the weight's.
+/// Normal with the variance that keeps that of the input, times `gain`².
+pub(crate) fn conv(list: &mut Vec<Parameter>, name: &str, shape: &[usize], gain: f64) {
+    let inputs: usize = shape[1..].iter().product();
+    let init = if gain == 0.0 { Init::Zeros } else { Init::Normal(gain / (inputs as f64).sqrt()) };
+    list.push(Parameter { name: format!("{name}.weight"), shape: shape.to_vec(), init });
+    list.push(Parameter { name: format!("{name}.bias"), shape: vec![shape[0]], init: Init::Zeros });
+}
+
+/// `{name}.weight` (width) of a norm.
+pub(crate) fn norm(list: &mut Vec<Parameter>, name: &str, width: usize) {
+    list.push(Parameter { name: format!("{name}.weight"), shape: vec![width], init: Init::Ones });
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

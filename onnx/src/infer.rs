@@ -1,8 +1,10 @@
 //! The types that each operator's outputs have.
 
+mod conv;
 mod layers;
 mod reshape;
 
+pub(crate) use conv::conv;
 pub(crate) use layers::{gemm, layer_norm, multi_head_attention};
 pub(crate) use reshape::reshape;
 

@@ -34,6 +34,7 @@ const OPERATORS: &[Operator] = &[
     onnx("Add", 7, 2..=2, infer::broadcast),
     onnx("Cast", 6, 1..=1, infer::cast),
     onnx("Concat", 4, 1..=MANY, infer::concat),
+    onnx("Conv", 11, 2..=3, infer::conv),
     onnx("Cos", 7, 1..=1, infer::same),
     onnx("DequantizeLinear", 10, 2..=3, infer::dequantize),
     onnx("Div", 7, 2..=2, infer::broadcast),

@@ -56,6 +56,23 @@ pub struct Written {
 }
 
 impl Model {
+    /// The model as the content of a file that holds all its tensors.
+    ///
+    /// # Errors
+    /// [`Error::Model`] if it does not fit in one.
+    pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        let message = Message::split(self.proto().clone()); // shares the tensors' bytes
+        if message.len() > MESSAGE_LIMIT {
+            return Err(Error::model(format!("{} bytes do not fit in one file", message.len())));
+        }
+        let mut content = Vec::with_capacity(message.len() as usize);
+        message.write(&mut |bytes| {
+            content.extend_from_slice(bytes);
+            Ok(())
+        })?;
+        Ok(content)
+    }
+
     /// Writes the model. Earlier files of the same names stay as they are until the new ones are complete.
     ///
     /// # Errors

@@ -80,7 +80,15 @@ fn operations_are_those_counted_by_hand() {
         ("Gemm", "", transposed(), vec![&[5, 4], &[5, 6], &[6]], vec![4, 6], 120, 24),
         ("Gemm", "", vec![], vec![&[4, 5], &[5, 6]], vec![4, 6], 120, 0),
         // 6·6·6 elements of 2 channels in windows of 3·3; the bias
-        ("Conv", "", vec![], vec![&[1, 4, 8, 8], &[6, 2, 3, 3], &[6]], vec![1, 6, 6, 6], 3888, 216),
+        (
+            "Conv",
+            "",
+            vec![attribute::int("group", 2)],
+            vec![&[1, 4, 8, 8], &[6, 2, 3, 3], &[6]],
+            vec![1, 6, 6, 6],
+            3888,
+            216,
+        ),
         // q·kᵀ: 2 clips, 7 rows, 5 keys, 8 wide = 560; times v: as many; 2·2·7·5 scores of 6 operations
         (
             "MultiHeadAttention",

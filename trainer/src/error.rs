@@ -18,6 +18,9 @@ pub enum Error {
     /// A network configuration cannot be built.
     #[error(transparent)]
     Network(#[from] avdit_nets::avdit::ConfigError),
+    /// An autoencoder cannot be built.
+    #[error(transparent)]
+    Autoencoder(#[from] avdit_nets::codec::ConfigError),
     /// A file could not be read or written.
     #[error("{path}: {source}", path = path.display())]
     Io {

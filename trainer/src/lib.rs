@@ -6,6 +6,7 @@
 pub mod audit;
 pub mod batches;
 pub mod checkpoint;
+pub mod codec;
 pub mod config;
 pub mod denoiser;
 pub mod device;

@@ -5,7 +5,11 @@ use crate::error::{Error, Result};
 use crate::gradients::{Engine, cell_errors};
 use crate::network::{self, Network};
 use crate::objective::NoisyBatch;
+<<<<<<< HEAD
 use crate::tape::Stock;
+=======
+use crate::optimizer::Trainable;
+>>>>>>> part-e
 use avdit_core::{Latents, Levels, Modality};
 use avdit_nets::avdit::AvditConfig;
 use candle_core::{Device, Tensor, Var};
@@ -62,6 +66,18 @@ impl Gradients {
     /// One entry for each parameter.
     pub fn iter(&self) -> impl Iterator<Item = Option<&Tensor>> {
         self.0.iter().map(Option::as_ref)
+    }
+}
+
+impl From<Vec<Option<Tensor>>> for Gradients {
+    fn from(gradients: Vec<Option<Tensor>>) -> Self {
+        Self(gradients)
+    }
+}
+
+impl Trainable for Model {
+    fn variables(&self) -> Vec<(&str, &Var)> {
+        self.parameters().collect()
     }
 }
 

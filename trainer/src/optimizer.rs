@@ -4,9 +4,14 @@ mod place;
 
 use crate::ema::EmaDecays;
 use crate::error::{Error, Result};
+<<<<<<< HEAD
 use crate::model::{Gradients, Model, Weights};
 use candle_core::{CpuStorage, InplaceOp2, Layout, Var};
 use place::{DeviceState, Place, Rule, State};
+=======
+use crate::model::{Gradients, Weights};
+use candle_core::{CpuStorage, InplaceOp2, Layout, Var};
+>>>>>>> part-e
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::cell::RefCell;
@@ -93,6 +98,32 @@ impl OptimizerConfig {
     }
 }
 
+<<<<<<< HEAD
+=======
+/// A network whose parameters can be moved.
+pub trait Trainable {
+    /// Names and variables, in the network's order.
+    fn variables(&self) -> Vec<(&str, &Var)>;
+
+    /// The current values.
+    ///
+    /// # Errors
+    /// If Candle cannot read a tensor.
+    fn weights(&self) -> Result<Weights> {
+        let values = |(name, var): (&str, &Var)| Ok((name.to_owned(), var.flatten_all()?.to_vec1()?));
+        self.variables().into_iter().map(values).collect()
+    }
+}
+
+/// First and second moment and moving averages of one parameter.
+#[derive(Clone, Debug, PartialEq)]
+struct State {
+    first: Vec<f32>,
+    second: Vec<f32>,
+    emas: Vec<Vec<f32>>,
+}
+
+>>>>>>> part-e
 /// The optimizer's state; all of it goes into a checkpoint.
 pub struct Optimizer {
     config: OptimizerConfig,
@@ -105,11 +136,15 @@ impl Optimizer {
     ///
     /// # Errors
     /// If Candle cannot read a parameter.
+<<<<<<< HEAD
     pub fn new(config: &OptimizerConfig, model: &Model) -> Result<Self> {
         Self::begin(config, model, |var| var.device().is_cpu())
     }
 
     fn begin(config: &OptimizerConfig, model: &Model, on_host: fn(&Var) -> bool) -> Result<Self> {
+=======
+    pub fn new(config: &OptimizerConfig, model: &impl Trainable) -> Result<Self> {
+>>>>>>> part-e
         let averages = config.ema_decay.all().len();
         let mut states = BTreeMap::new();
         for (name, var) in model.parameters() {
@@ -131,7 +166,7 @@ impl Optimizer {
     /// [`Error::Parameter`] if a state is missing or of another size than its parameter.
     pub fn restore(
         config: &OptimizerConfig,
-        model: &Model,
+        model: &impl Trainable,
         steps_done: usize,
         moments: &Weights,
         emas: &[Weights],
@@ -205,7 +240,7 @@ impl Optimizer {
     ///
     /// # Errors
     /// If Candle fails.
-    pub fn step(&mut self, model: &Model, gradients: &Gradients, lr: f64) -> Result<f64> {
+    pub fn step(&mut self, model: &impl Trainable, gradients: &Gradients, lr: f64) -> Result<f64> {
         let mut sum = 0f64;
         for grad in gradients.iter().flatten() {
             sum += f64::from(grad.sqr()?.sum_all()?.to_scalar::<f32>()?);
@@ -229,7 +264,7 @@ impl Optimizer {
             keep: (1.0 - lr * self.config.weight_decay) as f32,
         };
         let ema_decays: Vec<f32> = self.config.ema_decay.all().iter().map(|&decay| decay as f32).collect();
-        for ((name, var), grad) in model.parameters().zip(gradients.iter()) {
+        for ((name, var), grad) in model.variables().into_iter().zip(gradients.iter()) {
             let (Some(grad), Some(state)) = (grad, self.states.get_mut(name)) else { continue };
             let decays = self.config.decay == Decay::All || var.dims().len() > 1;
             let rule = Rule { keep: if decays { rule.keep } else { 1.0 }, ..rule };

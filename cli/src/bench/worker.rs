@@ -6,7 +6,6 @@ use crate::output::{error_text, say};
 use crate::{engines, exit};
 use anyhow::{Context, Result};
 use avdit_core::{Latents, Modality, Noise, Purpose, SampleRequest, Stream, Task};
-use avdit_media::codec::{Codec, LinearCodec};
 use avdit_runtime::engine::load_onnx_runtime;
 use avdit_runtime::limits::{Rate, matmul_rate, triad_rate};
 use avdit_runtime::machine::{cpu_seconds, peak_memory_bytes, reset_peak_memory, resident_memory_bytes};
@@ -207,7 +206,7 @@ fn decode(job: &CaseJob, latents: &Latents) -> Result<(Option<f64>, Option<Decod
     if !path.is_file() {
         return Ok((None, None));
     }
-    let codec = LinearCodec::load(&path)?;
+    let codec = crate::codec::open(&path)?;
     let part = |modality| &latents.get(modality)[..latents.get(modality).len() / latents.batch];
     let median = |decode: &dyn Fn() -> Result<()>| -> Result<f64> {
         let mut times = Vec::new();

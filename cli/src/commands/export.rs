@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use avdit_core::DenoiserSpec;
 use avdit_core::sampler::StepForm;
 use avdit_export::{ExportOptions, ExportRecord, ModelConfig, ModelFolder, NotChecked, export_avdit};
-use avdit_media::codec::{Codec, LinearCodec};
+use avdit_media::codec::Codec;
 use avdit_onnx::ExternalData;
 use avdit_runtime::machine::peak_memory_bytes;
 use avdit_trainer::checkpoint::Values;
@@ -39,6 +39,9 @@ struct Said<'a> {
 }
 
 pub fn run(args: &ExportArgs) -> Result<()> {
+    if let Some(folder) = args.run.as_deref().filter(|run| super::codec::is_codec(run)) {
+        return super::codec::export(args, folder);
+    }
     if let Some(Some(sampler)) = args.fused_step {
         let method = sampler.method(false);
         StepForm::of(method).check_method(method)?;
@@ -116,7 +119,7 @@ pub fn export(run: &Path, out: &Path, ema: bool, options: &ExportOptions) -> Res
 fn of_run(run: &Path, values: Values) -> Result<(Network, PathBuf)> {
     let (folder, network) = Network::of_run(run, values)?;
     let codec = find_codec(run, &folder)?;
-    check_codec(&codec, &LinearCodec::load(&codec)?, &network.spec)?;
+    check_codec(&codec, crate::codec::open(&codec)?.as_ref(), &network.spec)?;
     Ok((network, codec))
 }
 
@@ -165,7 +168,7 @@ fn find_codec(run: &Path, checkpoint: &Path) -> Result<PathBuf> {
 }
 
 /// Refuses a codec whose latents are not the network's.
-pub fn check_codec(path: &Path, codec: &LinearCodec, spec: &DenoiserSpec) -> Result<()> {
+pub fn check_codec(path: &Path, codec: &dyn Codec, spec: &DenoiserSpec) -> Result<()> {
     if *codec.layout() == spec.layout {
         return Ok(());
     }

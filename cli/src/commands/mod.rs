@@ -1,6 +1,7 @@
 //! The commands: they wire the crates together, show progress and say results.
 
 mod bench;
+pub mod codec;
 mod compare;
 pub mod demo;
 mod doctor;
@@ -14,7 +15,7 @@ mod report;
 mod sample;
 mod train;
 
-use crate::args::{Args, Command};
+use crate::args::{Args, Command, TrainArgs, TrainWhat};
 use anyhow::Result;
 
 /// Runs what was typed.
@@ -22,6 +23,9 @@ pub fn run(args: Args) -> Result<()> {
     match args.command {
         Command::Demo(args) => crate::cancel::install().and_then(|()| demo::run(&args)),
         Command::Prepare(args) => crate::cancel::install().and_then(|()| prepare::run(&args)),
+        Command::Train(TrainArgs { what: Some(TrainWhat::Codec(args)), .. }) => {
+            crate::cancel::install().and_then(|()| codec::run(&args))
+        }
         Command::Train(args) => crate::cancel::install().and_then(|()| train::run(&args)),
         Command::Export(args) => export::run(&args),
         Command::Sample(args) => sample::run(&args),

@@ -7,9 +7,12 @@ use crate::progress::Stage;
 use crate::report::audit_page;
 use anyhow::{Context, Result};
 use avdit_media::codec::CodecConfig;
-use avdit_media::prepare::{self, CodecChoice, Part, PrepareOptions, Progress, Stage as Work, Summary};
+use avdit_media::prepare::{
+    self, CodecChoice, OpenCodec, Part, PrepareOptions, Progress, Stage as Work, Summary,
+};
 use avdit_media::{ClipGrid, Preference, Rational};
 use avdit_nets::AvditConfig;
+use avdit_trainer::codec::CodecFile;
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
@@ -23,7 +26,13 @@ pub fn run(args: &PrepareArgs) -> Result<()> {
         return Ok(());
     }
     let codec = match &args.codec {
-        Some(path) => CodecChoice::File(path.clone()),
+        Some(path) => {
+            let file = crate::codec::file_of(path);
+            match CodecFile::kind(&file)?.as_str() {
+                "linear" => CodecChoice::File(file),
+                _ => CodecChoice::Open(OpenCodec { codec: crate::codec::open(&file)?.into(), file }),
+            }
+        }
         None => CodecChoice::Fit(codec_config(&args.preset)?),
     };
     let mut options = PrepareOptions::new(codec);
@@ -49,15 +58,17 @@ pub fn run(args: &PrepareArgs) -> Result<()> {
 }
 
 fn say_summary(summary: &Summary, out: &Path) {
-    let quality = &summary.codec.reconstruction;
     say(format!("{} clips of {} files in {}", summary.dataset.clips, summary.files, out.display()));
     for (reason, count) in summary.left_out() {
         say(format!("  left out: {count} × {}", reason.describe()));
     }
-    say(format!(
-        "codec: {:.1} dB PSNR of pictures, {:.1} dB log-spectral distance of sound",
-        quality.video_psnr_db, quality.audio_log_spectral_distance_db
-    ));
+    if let Some(report) = &summary.codec {
+        let quality = &report.reconstruction;
+        say(format!(
+            "codec: {:.1} dB PSNR of pictures, {:.1} dB log-spectral distance of sound",
+            quality.video_psnr_db, quality.audio_log_spectral_distance_db
+        ));
+    }
     for (name, stats) in [("pictures", &summary.stats.video), ("sound", &summary.stats.audio)] {
         let (low, high) = stats.channel_stds();
         say(format!(

@@ -12,7 +12,6 @@ use anyhow::{Context, Result, bail};
 use avdit_core::sampling::Event;
 use avdit_core::{Latents, SampleRequest, Task};
 use avdit_export::ModelConfig;
-use avdit_media::codec::{Codec, LinearCodec};
 use avdit_media::{Clip, EncodeOptions, write_clip};
 use avdit_runtime::{Engine, EngineFacts, StepTimings, Summary, TimedSample, sample_timed};
 use serde_json::{Value, json};
@@ -29,14 +28,14 @@ pub fn run(args: &SampleArgs) -> Result<()> {
             or export a trained run";
         return Err(avdit_trainer::Error::content(&args.model, what).into());
     }
-    let codec = LinearCodec::load(&path)?;
-    check_codec(&path, &codec, &avdit_runtime::graph::read_spec(&args.model)?)?;
+    let codec = crate::codec::open(&path)?;
+    check_codec(&path, codec.as_ref(), &avdit_runtime::graph::read_spec(&args.model)?)?;
     let task = match (&args.task, &args.given) {
         (Some(task), _) => task.clone(),
         (None, text) => Task::Custom(text.clone().context("neither --task nor --given")?),
     };
     let mask = task.given(codec.layout().segments())?;
-    let given = Given::read(&codec, &mask, args.video.as_deref(), args.audio.as_deref())?;
+    let given = Given::read(codec.as_ref(), &mask, args.video.as_deref(), args.audio.as_deref())?;
     let mut engine = engines::open(&args.model, args.engine.engine, &args.engine.options())?;
     let request = request(&args.sampler, mask, 1);
     let sampled = with_progress(engine.as_mut(), &request, given.latents())?;

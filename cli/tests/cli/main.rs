@@ -10,6 +10,7 @@
 mod account;
 mod bad_input;
 mod bench;
+mod codec;
 mod engines;
 mod experiment;
 mod fixture;

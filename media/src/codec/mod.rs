@@ -6,9 +6,11 @@
 
 mod audio;
 mod config;
+mod fidelity;
 mod file;
 mod fit;
 mod griffin_lim;
+mod learned;
 mod linear;
 mod principal;
 mod quality;
@@ -16,9 +18,11 @@ mod stft;
 mod video;
 
 pub use config::{AudioCodecConfig, CodecConfig, VideoCodecConfig};
+pub use fidelity::{Fidelity, fidelity};
 pub use file::file_sha256;
 pub use fit::{ClipSource, FitReport};
 pub use griffin_lim::griffin_lim;
+pub use learned::{LearnedCodec, Network, Networks, planes};
 pub use linear::LinearCodec;
 pub use quality::Reconstruction;
 pub use stft::Stft;

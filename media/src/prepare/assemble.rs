@@ -64,13 +64,9 @@ pub(super) fn assemble(
         progress(Progress { stage: Stage::Fit, done, total });
         if cancelled() { Err(interrupted()) } else { Ok(()) }
     };
-    let fitted;
-    let codec = match &begun.codec {
-        CodecPlan::Fit(config) => {
-            fitted = LinearCodec::fit((*config).clone(), &source, &mut fitting)?;
-            &fitted
-        }
-        CodecPlan::Use(codec, _) => codec,
+    let fitted = match &begun.codec {
+        CodecPlan::Fit(config) => Some(LinearCodec::fit((*config).clone(), &source, &mut fitting)?),
+        CodecPlan::Use(_) => None,
     };
     let staged = begun.folder.join("dataset");
     if staged.exists() {
@@ -80,15 +76,28 @@ pub(super) fn assemble(
     write_jsonl(&staged.join("audit.jsonl"), &rows)?;
     write_markdown(&staged.join("audit.md"), &rows)?;
     let left_out = rows.len() - source.kept.len();
+    let codec_path = staged.join(CODEC_FILE);
+    let (codec, report): (&dyn Codec, _) = match (&fitted, &begun.codec) {
+        (None, CodecPlan::Use(used)) => {
+            let bytes = std::fs::read(&used.file).map_err(|source| Error::io(&used.file, source))?;
+            write_bytes_atomically(&codec_path, &bytes)?;
+            (&*used.codec, used.report.clone())
+        }
+        (Some(codec), _) => {
+            codec.save(&codec_path)?;
+            (codec, Some(codec.report().clone()))
+        }
+        (None, CodecPlan::Fit(_)) => unreachable!("a plan to fit was fitted above"),
+    };
     let (dataset, stats) = write_dataset(&staged, codec, &source, left_out, progress, cancelled)?;
     if let Some(render) = begun.options.page {
         let mut page = AuditPage::new(files.len(), &rows, look);
-        (page.dataset, page.codec, page.stats) = (Some(&dataset), Some(codec.report()), Some(&stats));
+        (page.dataset, page.codec, page.stats) = (Some(&dataset), report.as_ref(), Some(&stats));
         write_page(&staged.join(PAGE_FILE), render, &page)?;
     }
     install(&staged, out)?;
     std::fs::remove_dir_all(&begun.folder).map_err(|source| Error::io(&begun.folder, source))?;
-    Ok(Summary { dataset, codec: codec.report().clone(), stats, files: files.len(), resumed, rows })
+    Ok(Summary { dataset, codec: report, stats, files: files.len(), resumed, rows })
 }
 
 fn write_page(path: &Path, render: RenderPage, page: &AuditPage<'_>) -> Result<()> {
@@ -114,19 +123,17 @@ fn nothing_kept(out: &Path, page: &AuditPage<'_>, rows: &[AuditRow], render: Opt
     Error::value("clips to prepare", "at least 1 that can be kept", got)
 }
 
-/// Writes the codec, the shards and, last, `dataset.json` into an empty folder.
+/// Writes the shards and, last, `dataset.json` into a folder that holds the codec.
 fn write_dataset(
     folder: &Path,
-    codec: &LinearCodec,
+    codec: &dyn Codec,
     source: &Source<'_>,
     left_out: usize,
     progress: &mut dyn FnMut(Progress),
     cancelled: &dyn Fn() -> bool,
 ) -> Result<(DatasetInfo, LatentStats)> {
     let layout = codec.layout().clone();
-    let codec_path = folder.join(CODEC_FILE);
-    codec.save(&codec_path)?;
-    let sha256 = file_sha256(&codec_path)?;
+    let sha256 = file_sha256(&folder.join(CODEC_FILE))?;
     let total = source.kept.len();
     let clip_bytes = 4 * (layout.len(Modality::Video) + layout.len(Modality::Audio));
     let per_shard = (SHARD_BYTES / clip_bytes).max(1);

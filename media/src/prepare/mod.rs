@@ -27,6 +27,7 @@ use list::Found;
 use parts::Plan;
 use rayon::prelude::*;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
@@ -37,8 +38,25 @@ use work::{Known, Work};
 pub enum CodecChoice {
     /// Fitted to the clips that are kept.
     Fit(CodecConfig),
-    /// Read from a file; clips are brought onto its grid.
+    /// Linear, read from a file; clips are brought onto its grid.
     File(PathBuf),
+    /// Opened by the caller; clips are brought onto its grid.
+    Open(OpenCodec),
+}
+
+/// A codec that somebody else has opened, such as one whose networks an engine runs.
+#[derive(Clone)]
+pub struct OpenCodec {
+    /// The codec.
+    pub codec: Arc<dyn Codec>,
+    /// The file that it was opened from, which the dataset keeps a copy of.
+    pub file: PathBuf,
+}
+
+impl std::fmt::Debug for OpenCodec {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} codec of {}", self.codec.name(), self.file.display())
+    }
 }
 
 /// How [`prepare`] works.
@@ -99,8 +117,8 @@ pub struct Progress {
 pub struct Summary {
     /// The dataset, as its file says.
     pub dataset: DatasetInfo,
-    /// What was measured when the codec was fitted.
-    pub codec: FitReport,
+    /// What was measured when the codec was fitted; a learned one says it elsewhere.
+    pub codec: Option<FitReport>,
     /// What its latents are like.
     pub stats: LatentStats,
     /// Files that were looked at.
@@ -136,7 +154,16 @@ pub struct PartSummary {
 /// The codec: known before any clip is read, or fitted to those that are kept.
 enum CodecPlan<'a> {
     Fit(&'a CodecConfig),
-    Use(Box<LinearCodec>, String),
+    Use(Used),
+}
+
+/// A codec that was made before.
+struct Used {
+    codec: Arc<dyn Codec>,
+    /// What was measured when it was fitted, where that is known.
+    report: Option<FitReport>,
+    file: PathBuf,
+    sha256: String,
 }
 
 impl<'a> CodecPlan<'a> {
@@ -146,21 +173,29 @@ impl<'a> CodecPlan<'a> {
                 config.check()?;
                 Ok(Self::Fit(config))
             }
-            CodecChoice::File(path) => Ok(Self::Use(Box::new(LinearCodec::load(path)?), file_sha256(path)?)),
+            CodecChoice::File(path) => {
+                let (codec, sha256) = (LinearCodec::load(path)?, file_sha256(path)?);
+                let report = Some(codec.report().clone());
+                Ok(Self::Use(Used { codec: Arc::new(codec), report, file: path.clone(), sha256 }))
+            }
+            CodecChoice::Open(OpenCodec { codec, file }) => {
+                let sha256 = file_sha256(file)?;
+                Ok(Self::Use(Used { codec: codec.clone(), report: None, file: file.clone(), sha256 }))
+            }
         }
     }
 
     fn grid(&self) -> ClipGrid {
         match self {
             Self::Fit(config) => config.grid,
-            Self::Use(codec, _) => codec.grid(),
+            Self::Use(used) => used.codec.grid(),
         }
     }
 
     fn known(&self) -> Option<Known<'_>> {
         match self {
             Self::Fit(_) => None,
-            Self::Use(codec, sha256) => Some(Known { codec: &**codec, sha256 }),
+            Self::Use(used) => Some(Known { codec: &*used.codec, sha256: &used.sha256 }),
         }
     }
 }

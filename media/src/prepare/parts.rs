@@ -82,7 +82,9 @@ impl Plan {
                 let json = serde_json::to_string(config).expect("plain numbers and names are JSON");
                 format!("fitted, {json}")
             }
-            (CodecChoice::File(_), sha256) => format!("a file of SHA-256 {}", sha256.unwrap_or_default()),
+            (CodecChoice::File(_) | CodecChoice::Open(_), sha256) => {
+                format!("a file of SHA-256 {}", sha256.unwrap_or_default())
+            }
         };
         let PrepareOptions { decode, fit, thresholds, .. } = options;
         let settings = [

@@ -180,11 +180,16 @@ fn an_earlier_dataset_stays_whole_until_the_new_one_is() {
     std::fs::write(&cut, &bytes[..bytes.len() - 1]).unwrap();
     let summary = run(inputs.path(), out.path(), &options).unwrap();
     assert_eq!((summary.dataset.clips, summary.resumed), (5, summary.files - 1));
-    // The codec of a dataset serves for another.
-    let again = tempfile::tempdir().unwrap();
-    let codec = CodecChoice::File(out.path().join("codec.safetensors"));
-    run(inputs.path(), again.path(), &PrepareOptions::new(codec)).unwrap();
-    assert!(contents(again.path()) == contents(out.path()));
+    // The codec of a dataset serves for another, whoever opens it.
+    let file = out.path().join("codec.safetensors");
+    let codec: Arc<dyn Codec> = Arc::new(LinearCodec::load(&file).unwrap());
+    let open = CodecChoice::Open(OpenCodec { codec, file: file.clone() });
+    for (codec, is_told) in [(CodecChoice::File(file), true), (open, false)] {
+        let again = tempfile::tempdir().unwrap();
+        let summary = run(inputs.path(), again.path(), &PrepareOptions::new(codec)).unwrap();
+        assert_eq!(summary.codec.is_some(), is_told);
+        assert!(contents(again.path()) == contents(out.path()));
+    }
 }
 
 #[test]

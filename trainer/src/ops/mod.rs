@@ -7,13 +7,20 @@
 mod activation;
 mod attention;
 mod bias;
+mod conv;
 mod gate;
 mod kernel;
 mod modulate;
 mod rms;
+mod silu;
 
+<<<<<<< HEAD
 use avdit_nets::Ops;
 use candle_core::{DType, Device, Result, Tensor};
+=======
+use avdit_nets::{Ops, Window};
+use candle_core::{Device, Result, Tensor};
+>>>>>>> part-e
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -102,9 +109,20 @@ impl<'a> CandleOps<'a> {
     }
 }
 
+<<<<<<< HEAD
 /// In float32.
 fn wide(x: &Tensor) -> Result<Tensor> {
     x.to_dtype(DType::F32)
+=======
+/// A convolution as [`CandleOps`] runs it on the CPU, of tensors that are no parameters of a network.
+pub(crate) fn convolve(
+    x: &Tensor,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+    window: &Window,
+) -> Result<Tensor> {
+    conv::conv(x, weight, bias, window, true)
+>>>>>>> part-e
 }
 
 impl Ops for CandleOps<'_> {
@@ -147,6 +165,12 @@ impl Ops for CandleOps<'_> {
         let y = self.linear(x, name)?.tensor;
         let (last, width) = (y.rank() - 1, y.dim(y.rank() - 1)? / parts);
         (0..parts).map(|i| Ok(CandleTensor::new(y.narrow(last, i * width, width)?))).collect()
+    }
+
+    fn conv(&self, x: &CandleTensor, name: &str, window: &Window) -> Result<CandleTensor> {
+        let (weight, bias) =
+            (self.get(&format!("{name}.weight"))?, self.parameters.get(&format!("{name}.bias")));
+        Ok(CandleTensor::new(conv::conv(&x.dense()?, weight, bias, window, self.fused)?))
     }
 
     fn reshape(&self, x: &CandleTensor, dims: &[usize]) -> Result<CandleTensor> {
@@ -194,7 +218,9 @@ impl Ops for CandleOps<'_> {
     }
 
     fn silu(&self, x: &CandleTensor) -> Result<CandleTensor> {
-        Ok(CandleTensor::new(x.dense()?.silu()?))
+        let x = x.dense()?;
+        let y = if self.fused { x.contiguous()?.apply_op1(silu::Silu)? } else { x.silu()? };
+        Ok(CandleTensor::new(y))
     }
 
     fn gelu(&self, x: &CandleTensor) -> Result<CandleTensor> {

@@ -251,12 +251,12 @@ fn dataset(facts: &Facts<'_>) -> data::Dataset {
 fn codec(facts: &Facts<'_>) -> data::Codec {
     let layout = facts.codec.layout();
     let (v, a) = (&layout.video, &layout.audio);
-    let quality = &facts.dataset.codec.reconstruction;
+    let quality = facts.dataset.codec.as_ref().map(|report| &report.reconstruction);
     data::Codec {
         name: facts.codec.name().into(),
-        n_clips: quality.clips,
-        video_psnr_db: Some(quality.video_psnr_db),
-        audio_distance_db: Some(quality.audio_log_spectral_distance_db),
+        n_clips: quality.map_or(0, |quality| quality.clips),
+        video_psnr_db: quality.map(|quality| quality.video_psnr_db),
+        audio_distance_db: quality.map(|quality| quality.audio_log_spectral_distance_db),
         facts: vec![
             data::Fact::new(
                 "video latents",

@@ -197,6 +197,19 @@ fn builder(library: &OrtLibrary, options: &EngineOptions, hear: Listener) -> Res
     }
 }
 
+/// A session on the CPU over a graph in memory.
+///
+/// # Errors
+/// ONNX Runtime's own words.
+pub(crate) fn from_memory(
+    library: &OrtLibrary,
+    options: &EngineOptions,
+    bytes: &[u8],
+) -> Result<Session, String> {
+    let mut builder = builder(library, options, Arc::new(|_| {}))?;
+    builder.commit_from_memory(bytes).map_err(|error| error.to_string())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
