@@ -1,12 +1,10 @@
 //! The operations that networks are written in.
 
-<<<<<<< HEAD
+use crate::window::Window;
+
 /// A part of a network as a function of its inputs.
 pub type Block<O> =
     Box<dyn Fn(&O, &[<O as Ops>::Tensor]) -> Result<<O as Ops>::Tensor, <O as Ops>::Error>>;
-=======
-use crate::window::Window;
->>>>>>> part-e
 
 /// An interpreter of networks: it runs them, or it records them.
 ///

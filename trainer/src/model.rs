@@ -5,11 +5,8 @@ use crate::error::{Error, Result};
 use crate::gradients::{Engine, cell_errors};
 use crate::network::{self, Network};
 use crate::objective::NoisyBatch;
-<<<<<<< HEAD
-use crate::tape::Stock;
-=======
 use crate::optimizer::Trainable;
->>>>>>> part-e
+use crate::tape::Stock;
 use avdit_core::{Latents, Levels, Modality};
 use avdit_nets::avdit::AvditConfig;
 use candle_core::{Device, Tensor, Var};

@@ -4,14 +4,9 @@ mod place;
 
 use crate::ema::EmaDecays;
 use crate::error::{Error, Result};
-<<<<<<< HEAD
-use crate::model::{Gradients, Model, Weights};
-use candle_core::{CpuStorage, InplaceOp2, Layout, Var};
-use place::{DeviceState, Place, Rule, State};
-=======
 use crate::model::{Gradients, Weights};
 use candle_core::{CpuStorage, InplaceOp2, Layout, Var};
->>>>>>> part-e
+use place::{DeviceState, Place, Rule, State};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::cell::RefCell;
@@ -98,8 +93,6 @@ impl OptimizerConfig {
     }
 }
 
-<<<<<<< HEAD
-=======
 /// A network whose parameters can be moved.
 pub trait Trainable {
     /// Names and variables, in the network's order.
@@ -115,15 +108,6 @@ pub trait Trainable {
     }
 }
 
-/// First and second moment and moving averages of one parameter.
-#[derive(Clone, Debug, PartialEq)]
-struct State {
-    first: Vec<f32>,
-    second: Vec<f32>,
-    emas: Vec<Vec<f32>>,
-}
-
->>>>>>> part-e
 /// The optimizer's state; all of it goes into a checkpoint.
 pub struct Optimizer {
     config: OptimizerConfig,
@@ -136,18 +120,14 @@ impl Optimizer {
     ///
     /// # Errors
     /// If Candle cannot read a parameter.
-<<<<<<< HEAD
-    pub fn new(config: &OptimizerConfig, model: &Model) -> Result<Self> {
+    pub fn new(config: &OptimizerConfig, model: &impl Trainable) -> Result<Self> {
         Self::begin(config, model, |var| var.device().is_cpu())
     }
 
-    fn begin(config: &OptimizerConfig, model: &Model, on_host: fn(&Var) -> bool) -> Result<Self> {
-=======
-    pub fn new(config: &OptimizerConfig, model: &impl Trainable) -> Result<Self> {
->>>>>>> part-e
+    fn begin(config: &OptimizerConfig, model: &impl Trainable, on_host: fn(&Var) -> bool) -> Result<Self> {
         let averages = config.ema_decay.all().len();
         let mut states = BTreeMap::new();
-        for (name, var) in model.parameters() {
+        for (name, var) in model.variables() {
             let values: Vec<f32> = var.flatten_all()?.to_vec1()?;
             let zeros = || vec![0.0; values.len()];
             let state = State { first: zeros(), second: zeros(), emas: vec![values.clone(); averages] };
@@ -180,7 +160,7 @@ impl Optimizer {
             into.clone_from(values.ok_or(Error::Parameter { name: key, what })?);
             Ok::<_, Error>(())
         };
-        for (name, var) in model.parameters() {
+        for (name, var) in model.variables() {
             let Some(place) = optimizer.states.get_mut(name) else { continue };
             let mut state = place.read()?.into_owned();
             take(moments, format!("first.{name}"), &mut state.first)?;

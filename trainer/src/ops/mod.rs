@@ -14,13 +14,8 @@ mod modulate;
 mod rms;
 mod silu;
 
-<<<<<<< HEAD
-use avdit_nets::Ops;
-use candle_core::{DType, Device, Result, Tensor};
-=======
 use avdit_nets::{Ops, Window};
-use candle_core::{Device, Result, Tensor};
->>>>>>> part-e
+use candle_core::{DType, Device, Result, Tensor};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -109,11 +104,11 @@ impl<'a> CandleOps<'a> {
     }
 }
 
-<<<<<<< HEAD
 /// In float32.
 fn wide(x: &Tensor) -> Result<Tensor> {
     x.to_dtype(DType::F32)
-=======
+}
+
 /// A convolution as [`CandleOps`] runs it on the CPU, of tensors that are no parameters of a network.
 pub(crate) fn convolve(
     x: &Tensor,
@@ -122,7 +117,6 @@ pub(crate) fn convolve(
     window: &Window,
 ) -> Result<Tensor> {
     conv::conv(x, weight, bias, window, true)
->>>>>>> part-e
 }
 
 impl Ops for CandleOps<'_> {
