@@ -217,20 +217,36 @@ impl<'a> Case<'a> {
         let taps = taps.iter().map(|(name, x)| Ok((name.clone(), values(x)?))).collect::<Result<Vec<_>>>()?;
         rows.extend(self.forward_rows(ENGINE, &outputs, &taps)?);
 
-        let (_, grads) = model.gradients(&batch, &GradientOptions::chunks_of(self.batch))?;
-        model.check_gradients(&grads)?;
-        for ((name, _), grad) in model.parameters().zip(grads.iter()) {
-            let grad = grad.with_context(|| format!("no gradient of {name}"))?;
-            let name = format!("grad.{name}");
-            let error = frobenius(&values(grad)?, self.golden.tensor(&name)?);
-            rows.push(self.row(name, ENGINE, error, self.tolerances.gradient));
+        let chunks = GradientOptions::chunks_of(self.batch);
+        for (engine, how, decomposed) in [
+            (ENGINE, chunks, false),
+            ("candle, checkpointed", GradientOptions { checkpoint: true, ..chunks }, false),
+            ("candle, decomposed", chunks, true),
+        ] {
+            // Each begins at the same weights.
+            let model = Model::with_weights(&self.config, &self.weights, &Device::Cpu)?;
+            let model = if decomposed { model.decomposed() } else { model };
+            let (_, grads) = model.gradients(&batch, &how)?;
+            model.check_gradients(&grads)?;
+            for ((name, _), grad) in model.parameters().zip(grads.iter()) {
+                let grad = grad.with_context(|| format!("no gradient of {name}"))?;
+                let name = format!("grad.{name}");
+                let error = frobenius(&values(grad)?, self.golden.tensor(&name)?);
+                rows.push(self.row(name, engine, error, self.tolerances.gradient));
+            }
+            rows.extend(self.training_rows(engine, &model, &how, &batch)?);
         }
-        rows.extend(self.training_rows(&model, &batch)?);
         Ok(rows)
     }
 
     /// Losses, gradient norms, parameters and moving average over the steps.
-    fn training_rows(&self, model: &Model, batch: &NoisyBatch) -> Result<Vec<Row>> {
+    fn training_rows(
+        &self,
+        engine: &str,
+        model: &Model,
+        how: &GradientOptions,
+        batch: &NoisyBatch,
+    ) -> Result<Vec<Row>> {
         let t = &self.training;
         let config = OptimizerConfig {
             lr: t.lr,
@@ -247,7 +263,7 @@ impl<'a> Case<'a> {
         let mut optimizer = Optimizer::new(&config, model)?;
         let (mut losses, mut norms) = (Vec::new(), Vec::new());
         for step in 0..t.steps {
-            let (loss, grads) = model.gradients(batch, &GradientOptions::chunks_of(self.batch))?;
+            let (loss, grads) = model.gradients(batch, how)?;
             losses.push(loss.total());
             norms.push(optimizer.step(model, &grads, config.lr_at(step, t.steps))?);
         }
@@ -256,19 +272,19 @@ impl<'a> Case<'a> {
         let mut rows = vec![
             self.row(
                 "train.loss0",
-                "candle",
+                engine,
                 super::relative(&losses[..1], expected("train.loss0")?),
                 tolerance,
             ),
             self.row(
                 "train.losses",
-                "candle",
+                engine,
                 super::relative(&losses, expected("train.losses")?),
                 tolerance,
             ),
             self.row(
                 "train.grad_norms",
-                "candle",
+                engine,
                 super::relative(&norms, expected("train.grad_norms")?),
                 tolerance,
             ),
@@ -277,7 +293,7 @@ impl<'a> Case<'a> {
             for (name, expected) in &self.golden.tensors {
                 let Some(parameter) = name.strip_prefix(prefix) else { continue };
                 let got = weights.get(parameter).with_context(|| format!("no parameter {parameter}"))?;
-                rows.push(self.row(name, "candle", frobenius(got, expected), self.tolerances.gradient));
+                rows.push(self.row(name, engine, frobenius(got, expected), self.tolerances.gradient));
             }
         }
         Ok(rows)
