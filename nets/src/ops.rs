@@ -3,8 +3,7 @@
 use crate::window::Window;
 
 /// A part of a network as a function of its inputs.
-pub type Block<O> =
-    Box<dyn Fn(&O, &[<O as Ops>::Tensor]) -> Result<<O as Ops>::Tensor, <O as Ops>::Error>>;
+pub type Block<O> = Box<dyn Fn(&O, &[<O as Ops>::Tensor]) -> Result<<O as Ops>::Tensor, <O as Ops>::Error>>;
 
 /// An interpreter of networks: it runs them, or it records them.
 ///

@@ -38,7 +38,9 @@ fn place(name: &str) -> Result<Place> {
     match (name, name.strip_prefix("cuda:").and_then(number)) {
         ("cpu", _) => Ok(Place::Cpu),
         (_, Some(ordinal)) => Ok(Place::Cuda(ordinal)),
-        _ => Err(Error::Config(format!("run.device is \"{name}\", expected \"cpu\" or \"cuda:0\" (or another number)"))),
+        _ => Err(Error::Config(format!(
+            "run.device is \"{name}\", expected \"cpu\" or \"cuda:0\" (or another number)"
+        ))),
     }
 }
 

@@ -172,7 +172,10 @@ pub(crate) fn cell_errors(layout: &Layout, modality: Modality, errors: &[f32], c
 fn values<'a>(name: &str, storage: &'a Storage, layout: &candle_core::Layout) -> Result<&'a [f32]> {
     match (storage, layout.contiguous_offsets()) {
         (Storage::Cpu(CpuStorage::F32(values)), Some((start, end))) => Ok(&values[start..end]),
-        _ => Err(Error::Parameter { name: name.to_owned(), what: "expected float32 values in order on the CPU".into() }),
+        _ => Err(Error::Parameter {
+            name: name.to_owned(),
+            what: "expected float32 values in order on the CPU".into(),
+        }),
     }
 }
 

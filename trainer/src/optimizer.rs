@@ -334,11 +334,12 @@ mod tests {
         let config = avdit_nets::AvditConfig { depth: 1, ..avdit_nets::AvditConfig::preset("tiny").unwrap() };
         let settings = OptimizerConfig { lr: 1e-2, ..OptimizerConfig::default() };
         let [ours, candle] = [true, false].map(|fused| {
-            let model = Model::new(&config, 1, &candle_core::Device::Cpu).unwrap();
+            let model = crate::Model::new(&config, 1, &candle_core::Device::Cpu).unwrap();
             let on_host: fn(&Var) -> bool = if fused { |_| true } else { |_| false };
             let mut optimizer = Optimizer::begin(&settings, &model, on_host).unwrap();
             for _ in 0..3 {
-                let gradients = model.parameters().map(|(_, var)| Some((var.as_detached_tensor() * 0.1).unwrap()));
+                let gradients =
+                    model.parameters().map(|(_, var)| Some((var.as_detached_tensor() * 0.1).unwrap()));
                 optimizer.step(&model, &Gradients(gradients.collect()), 1e-2).unwrap();
             }
             [model.weights().unwrap(), optimizer.ema().unwrap(), optimizer.moments().unwrap()]

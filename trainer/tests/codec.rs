@@ -93,7 +93,7 @@ fn a_training_that_was_stopped_goes_on_bit_for_bit() {
         assert_eq!(resumed.step, 4);
         run(&mut resumed, 7);
         assert_eq!(resumed.weights().unwrap(), uninterrupted.weights().unwrap());
-        assert_eq!(resumed.ema(), uninterrupted.ema());
+        assert_eq!(resumed.ema().unwrap(), uninterrupted.ema().unwrap());
         let threads = rayon_threads(1, || {
             let mut alone = open(&whole.path().join("none"));
             run(&mut alone, 7);
@@ -123,13 +123,13 @@ fn a_state_of_other_settings_or_clips_is_refused() {
 }
 
 /// Weights of both modalities after a few steps.
-fn trained(config: &CodecTraining, clips: &Vec<Clip>) -> Weights {
+fn trained(config: &CodecTraining, clips: &[Clip]) -> Weights {
     let out = tempfile::tempdir().unwrap();
     let mut weights = Weights::new();
     for modality in Modality::ALL {
         let mut training = Training::open(config, modality, clips, out.path(), "five").unwrap();
         run(&mut training, 20);
-        weights.extend(training.ema());
+        weights.extend(training.ema().unwrap());
     }
     weights
 }

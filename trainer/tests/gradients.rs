@@ -53,7 +53,8 @@ fn batch(config: &AvditConfig, examples: usize) -> NoisyBatch {
     let normal = |item: u32| {
         let mut latents = Latents::zeros(&layout, examples);
         for modality in Modality::ALL {
-            Noise::new(1).normals(Stream::new(Purpose::Check, item, modality as u32), latents.get_mut(modality));
+            Noise::new(1)
+                .normals(Stream::new(Purpose::Check, item, modality as u32), latents.get_mut(modality));
         }
         latents
     };

@@ -63,7 +63,10 @@ pub fn body<O: Ops>(
         let chunks = modulation.chunks(ops, config, Part::Block(i))?;
         let inputs: Vec<&O::Tensor> = std::iter::once(&x).chain(&chunks).collect();
         let config = config.clone();
-        x = ops.block(&inputs, Box::new(move |ops, inputs| block(ops, &config, &name, &inputs[0], &inputs[1..])))?;
+        x = ops.block(
+            &inputs,
+            Box::new(move |ops, inputs| block(ops, &config, &name, &inputs[0], &inputs[1..])),
+        )?;
         ops.tap(&format!("block{i}"), &x);
     }
     let n = config.video_tokens();

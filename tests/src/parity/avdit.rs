@@ -276,12 +276,7 @@ impl<'a> Case<'a> {
                 super::relative(&losses[..1], expected("train.loss0")?),
                 tolerance,
             ),
-            self.row(
-                "train.losses",
-                engine,
-                super::relative(&losses, expected("train.losses")?),
-                tolerance,
-            ),
+            self.row("train.losses", engine, super::relative(&losses, expected("train.losses")?), tolerance),
             self.row(
                 "train.grad_norms",
                 engine,

@@ -198,8 +198,8 @@ impl<'a> Training<'a> {
         let state = State {
             step: self.step,
             weights: self.weights()?,
-            ema: self.optimizer.ema(),
-            moments: self.optimizer.moments(),
+            ema: self.optimizer.ema()?,
+            moments: self.optimizer.moments()?,
         };
         state.write(&self.out, self.config, self.modality, &self.clips)
     }
@@ -213,7 +213,10 @@ impl<'a> Training<'a> {
     }
 
     /// Their moving average.
-    pub fn ema(&self) -> Weights {
+    ///
+    /// # Errors
+    /// As [`Training::weights`].
+    pub fn ema(&self) -> Result<Weights> {
         self.optimizer.ema()
     }
 }

@@ -41,6 +41,9 @@ fn facts(config: &CodecTraining, modality: Modality) -> String {
     .to_string()
 }
 
+/// A tensor of the file: name, shape, values.
+type Named = (String, Vec<usize>, Vec<f32>);
+
 impl State {
     pub(super) fn write(
         &self,
@@ -56,17 +59,16 @@ impl State {
             ("clips".to_owned(), clips.to_owned()),
         ]);
         let list = parameters(&config.autoencoder, modality);
-        let named =
-            |kind: &str, source: &str, values: &Weights| -> Result<Vec<(String, Vec<usize>, Vec<f32>)>> {
-                let one = |p: &avdit_nets::Parameter| {
-                    let key = format!("{source}{}", p.name);
-                    let values = values.get(&key).cloned();
-                    let missing =
-                        || Error::Parameter { name: key.clone(), what: "missing from the training".into() };
-                    Ok((format!("{kind}/{}", p.name), p.shape.clone(), values.ok_or_else(missing)?))
-                };
-                list.iter().map(one).collect()
+        let named = |kind: &str, source: &str, values: &Weights| -> Result<Vec<Named>> {
+            let one = |p: &avdit_nets::Parameter| {
+                let key = format!("{source}{}", p.name);
+                let values = values.get(&key).cloned();
+                let missing =
+                    || Error::Parameter { name: key.clone(), what: "missing from the training".into() };
+                Ok((format!("{kind}/{}", p.name), p.shape.clone(), values.ok_or_else(missing)?))
             };
+            list.iter().map(one).collect()
+        };
         let mut all = named("model", "", &self.weights)?;
         all.extend(named("ema", "", &self.ema)?);
         all.extend(named("first", "first.", &self.moments)?);

@@ -10,6 +10,7 @@ pub(super) fn cut(len: usize, ranks: usize, rank: usize) -> Range<usize> {
 }
 
 /// Up to this many values, every rank sends all of its own to all others, which takes one trip in place of two.
+#[cfg(any(feature = "mpi", feature = "nccl"))]
 pub(super) const FEW: usize = 1024;
 
 /// The sum of parts of one length, in their order.

@@ -45,7 +45,8 @@ impl<'a> Parameters<'a> {
     }
 
     fn get(&self, name: &str) -> Result<usize> {
-        let missing = || Error::Parameter { name: name.to_owned(), what: "the network has no such parameter".into() };
+        let missing =
+            || Error::Parameter { name: name.to_owned(), what: "the network has no such parameter".into() };
         self.find(name).ok_or_else(missing)
     }
 }

@@ -6,7 +6,7 @@ use super::shape::shape_error;
 use super::tensor::TapeTensor;
 use super::{Tape, TapeTensor as T};
 use crate::error::{Error, Result};
-use avdit_nets::Ops;
+use avdit_nets::{Ops, Window};
 use std::rc::Rc;
 
 impl<'a> Tape<'a> {
@@ -78,7 +78,9 @@ impl Ops for Tape<'_> {
         let mut y = self.pool.take(matrix.rows * shape[0]);
         linear::forward(&mut y, matrix, weight, bias.map(|i| self.parameters.list[i].1), self.min);
         Ok(self.made(y, x.batch, dims, true, move |tape, grad| {
-            tape.write(node, weight.len(), |dw, fresh| linear::weight(dw, fresh, &grad, x.matrix(), tape.min));
+            tape.write(node, weight.len(), |dw, fresh| {
+                linear::weight(dw, fresh, &grad, x.matrix(), tape.min)
+            });
             if let Some(bias) = bias {
                 tape.write(bias, shape[0], |db, fresh| linear::bias(db, fresh, &grad, tape.min));
             }
@@ -95,6 +97,12 @@ impl Ops for Tape<'_> {
             }
             Ok(())
         }))
+    }
+
+    fn conv(&self, _x: &T, name: &str, _window: &Window) -> Result<T> {
+        Err(shape_error(format!(
+            "{name}: convolutions are trained by Candle's own differentiation, not by the tape"
+        )))
     }
 
     fn linear_split(&self, x: &T, name: &str, parts: usize) -> Result<Vec<T>> {
@@ -165,7 +173,10 @@ impl Ops for Tape<'_> {
         };
         let fits = |cells: &T| cells.batch == x.batch && cells.columns.width == d && cells.dims == shift.dims;
         if rows.len() != tokens || !fits(&shift) || !fits(&scale) {
-            return Err(shape_error(format!("modulate {:?} by {:?} and {:?}", x.dims, shift.dims, scale.dims)));
+            return Err(shape_error(format!(
+                "modulate {:?} by {:?} and {:?}",
+                x.dims, shift.dims, scale.dims
+            )));
         }
         let (count, eps) = (shift.dims[0], eps as f32);
         let mut y = self.pool.take(x.values.len());
@@ -173,7 +184,8 @@ impl Ops for Tape<'_> {
         modulate::forward(&mut y, &x.values, d, &cells, self.min);
         let depends = [&x, &shift, &scale].iter().any(|x| x.node.is_some());
         Ok(self.made(y, x.batch, x.dims.clone(), depends, move |tape, grad| {
-            let cells = modulate::Cells { shift: shift.matrix(), scale: scale.matrix(), rows: &rows, count, eps };
+            let cells =
+                modulate::Cells { shift: shift.matrix(), scale: scale.matrix(), rows: &rows, count, eps };
             let len = x.batch * count * d;
             let (mut dshift, mut dscale) = (tape.pool.zeros(len), tape.pool.zeros(len));
             let mut run = |dx: &mut [f32], replace| {

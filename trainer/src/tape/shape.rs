@@ -24,7 +24,13 @@ fn offsets(out: &[usize], operand: &[usize]) -> (Vec<usize>, bool) {
 }
 
 /// Sums `grad` of shape `out` over what an operand was broadcast along, each element first multiplied by `other`'s.
-fn reduce(into: &mut [f32], operand: &[usize], grad: &[f32], out: &[usize], other: Option<(&[f32], &[usize])>) {
+fn reduce(
+    into: &mut [f32],
+    operand: &[usize],
+    grad: &[f32],
+    out: &[usize],
+    other: Option<(&[f32], &[usize])>,
+) {
     let width = out[out.len() - 1];
     let (starts, along) = offsets(out, operand);
     let other = other.map(|(values, shape)| (values, offsets(out, shape)));
@@ -95,9 +101,19 @@ impl<'a> Tape<'a> {
         Ok(self.copy_runs(&x, starts, len, dims))
     }
 
-    pub(super) fn narrowed(&self, x: &TapeTensor, dim: usize, start: usize, len: usize) -> Result<TapeTensor> {
+    pub(super) fn narrowed(
+        &self,
+        x: &TapeTensor,
+        dim: usize,
+        start: usize,
+        len: usize,
+    ) -> Result<TapeTensor> {
         if dim >= x.dims.len() || start + len > x.dims[dim] {
-            return Err(shape_error(format!("entries {start}..{} of dimension {dim} of {:?}", start + len, x.dims)));
+            return Err(shape_error(format!(
+                "entries {start}..{} of dimension {dim} of {:?}",
+                start + len,
+                x.dims
+            )));
         }
         let mut dims = x.dims.clone();
         dims[dim] = len;

@@ -82,7 +82,11 @@ impl TapeTensor {
 
     /// Its rows before they are gathered.
     pub(super) fn matrix(&self) -> Matrix<'_> {
-        Matrix { values: &self.values, rows: self.values.len() / self.columns.of.max(1), columns: self.columns }
+        Matrix {
+            values: &self.values,
+            rows: self.values.len() / self.columns.of.max(1),
+            columns: self.columns,
+        }
     }
 
     /// What it gathers rows of.

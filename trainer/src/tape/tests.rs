@@ -173,7 +173,8 @@ impl Sizes {
     /// The batch that x and cells are added to, so that both have a gradient in every example.
     fn inputs(self) -> [(Vec<f32>, [usize; 2]); 2] {
         let Self { batch, tokens, d } = self;
-        [[tokens, d], [CELLS, 3 * d]].map(|dims| (normal(&[batch, dims[0], dims[1]], 50 + dims[1] as u32), dims))
+        [[tokens, d], [CELLS, 3 * d]]
+            .map(|dims| (normal(&[batch, dims[0], dims[1]], 50 + dims[1] as u32), dims))
     }
 }
 
@@ -186,7 +187,8 @@ fn weights(len: usize) -> (Vec<f32>, Vec<f32>) {
 
 fn on_tape(case: Case, sizes: Sizes, options: TapeOptions) -> Outcome {
     let (list, values) = (sizes.parameters(), sizes.values());
-    let parameters = Parameters::new(list.iter().zip(&values).map(|((n, s), v)| (*n, s.as_slice(), v.as_slice())));
+    let parameters =
+        Parameters::new(list.iter().zip(&values).map(|((n, s), v)| (*n, s.as_slice(), v.as_slice())));
     let tape = Tape::new(&parameters, options, Stock::default());
     let [x, cells] = sizes.inputs().map(|(data, dims)| tape.input(&data, sizes.batch, &dims));
     let x = tape.add(&x, &tape.parameter("x").unwrap()).unwrap();
@@ -243,7 +245,11 @@ fn every_operation_agrees_with_its_decomposed_form_in_value_and_gradient() {
     for sizes in SIZES {
         for case in Case::ALL {
             let ((got, grads), (expected, reference)) = (on_tape(case, sizes, HERE), on_candle(case, sizes));
-            assert!(distance(&got, &expected) < SAME_MATH, "{case:?} {sizes:?}: {}", distance(&got, &expected));
+            assert!(
+                distance(&got, &expected) < SAME_MATH,
+                "{case:?} {sizes:?}: {}",
+                distance(&got, &expected)
+            );
             for (((name, _), got), expected) in sizes.parameters().iter().zip(&grads).zip(&reference) {
                 match (got, expected) {
                     (None, None) => {}
@@ -268,7 +274,10 @@ fn a_block_that_is_run_again_and_threads_that_share_the_work_change_no_bit() {
             for (checkpoint, threads) in [(true, 1), (false, 2), (true, 3)] {
                 let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
                 let options = TapeOptions { checkpoint, spread: threads > 1 };
-                assert!(pool.install(|| on_tape(case, sizes, options)) == plain, "{case:?} {sizes:?} {options:?}");
+                assert!(
+                    pool.install(|| on_tape(case, sizes, options)) == plain,
+                    "{case:?} {sizes:?} {options:?}"
+                );
             }
         }
     }

@@ -105,7 +105,7 @@ fn train(
     }
     let note = smooth.map_or("nothing left to do".to_owned(), |loss| format!("loss {loss:.4}"));
     let took = stage.finish(&format!("{steps} steps, {note}"));
-    Ok((training.ema(), took))
+    Ok((training.ema()?, took))
 }
 
 /// The log of a training, without lines past the step that it goes on from.

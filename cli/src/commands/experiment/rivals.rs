@@ -95,13 +95,16 @@ pub fn scores(runs: &[Vec<(Task, Distances)>], [video, audio]: Kinds) -> Option<
     Some(Scores { video, audio, both })
 }
 
+/// The distances of a run, task by task.
+type OfRun = Vec<(Task, Distances)>;
+
 /// The finished runs of a method on a world, and whether these are all.
 pub fn of_method(
     out: &Path,
     settings: &Settings,
     world: WorldKind,
     method: &str,
-) -> Result<(Vec<Vec<(Task, Distances)>>, bool)> {
+) -> Result<(Vec<OfRun>, bool)> {
     let mut found = Vec::new();
     for &seed in &settings.seeds {
         found.extend(of_run(out, settings, &RunId { world, method: method.to_owned(), seed })?);

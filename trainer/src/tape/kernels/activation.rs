@@ -4,7 +4,7 @@ use super::{CHUNK, exp, simd};
 use rayon::prelude::*;
 
 /// 2·√(2/π).
-const A: f32 = 1.595_769_1;
+const A: f32 = 1.595_769;
 const B: f32 = 0.044_715;
 
 /// An elementwise function with a derivative.

@@ -108,7 +108,8 @@ pub(in crate::tape) fn backward(
     let (n, width) = (dims.tokens, dims.heads * dims.width);
     let (y, grad) = (Matrix::dense(saved.y, width), Matrix::dense(grad, width));
     let [q, k, v] = saved.qkv;
-    let parts = dims.heads_mut(dq).into_par_iter().zip(dims.heads_mut(dk)).zip(dims.heads_mut(dv)).enumerate();
+    let parts =
+        dims.heads_mut(dq).into_par_iter().zip(dims.heads_mut(dk)).zip(dims.heads_mut(dv)).enumerate();
     parts.with_min_len(min).for_each_init(
         || (vec![0f32; TILE.min(n) * n], vec![0f32; TILE.min(n) * n]),
         |(weights, slopes), (i, ((mut dq, mut dk), mut dv))| {
@@ -125,9 +126,11 @@ pub(in crate::tape) fn backward(
                 let first = example * n + start;
                 simd(|| {
                     let logs = &saved.logs[i * n + start..][..rows];
-                    let parts = weights.chunks_exact_mut(n).zip(slopes.chunks_exact_mut(n)).zip(logs).enumerate();
+                    let parts =
+                        weights.chunks_exact_mut(n).zip(slopes.chunks_exact_mut(n)).zip(logs).enumerate();
                     for (row, ((weights, slopes), &log)) in parts {
-                        let (grad, y) = (&grad.row(first + row)[columns.clone()], &y.row(first + row)[columns.clone()]);
+                        let (grad, y) =
+                            (&grad.row(first + row)[columns.clone()], &y.row(first + row)[columns.clone()]);
                         let mean = sum2(grad, y, |g, y| g * y);
                         for (weight, slope) in weights.iter_mut().zip(slopes) {
                             *weight = exp(*weight - log);

@@ -14,7 +14,13 @@ fn weight_view(weight: &[f32], inputs: usize) -> Matrix<'_> {
 }
 
 /// x (rows, in), weight (out, in), y (rows, out).
-pub(in crate::tape) fn forward(y: &mut [f32], x: Matrix<'_>, weight: &[f32], bias: Option<&[f32]>, min: usize) {
+pub(in crate::tape) fn forward(
+    y: &mut [f32],
+    x: Matrix<'_>,
+    weight: &[f32],
+    bias: Option<&[f32]>,
+    min: usize,
+) {
     let inputs = x.columns.width;
     let outputs = weight.len() / inputs;
     let weight = weight_view(weight, inputs);
@@ -29,7 +35,14 @@ pub(in crate::tape) fn forward(y: &mut [f32], x: Matrix<'_>, weight: &[f32], bia
 }
 
 /// `dx = grad·W`, in place of what is there or on top of it.
-pub(in crate::tape) fn input(dx: &mut [f32], replace: bool, grad: &[f32], weight: &[f32], inputs: usize, min: usize) {
+pub(in crate::tape) fn input(
+    dx: &mut [f32],
+    replace: bool,
+    grad: &[f32],
+    weight: &[f32],
+    inputs: usize,
+    min: usize,
+) {
     let outputs = weight.len() / inputs;
     let (grad, weight) = (Matrix::dense(grad, outputs), weight_view(weight, inputs));
     dx.par_chunks_mut(ROWS * inputs).enumerate().with_min_len(min).for_each(|(i, dx)| {

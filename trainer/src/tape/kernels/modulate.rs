@@ -37,18 +37,20 @@ impl Cells<'_> {
 
 /// x, y (B·tokens, d).
 pub(in crate::tape) fn forward(y: &mut [f32], x: &[f32], d: usize, cells: &Cells<'_>, min: usize) {
-    y.par_chunks_mut(TOKENS * d).zip(x.par_chunks(TOKENS * d)).enumerate().with_min_len(min).for_each(|(i, (y, x))| {
-        simd(|| {
-            for (token, (y, x)) in (i * TOKENS..).zip(y.chunks_exact_mut(d).zip(x.chunks_exact(d))) {
-                let (mean, rstd) = statistics(x, cells.eps);
-                let row = cells.row(token);
-                let (shift, scale) = (cells.shift.row(row), cells.scale.row(row));
-                for (((y, x), shift), scale) in y.iter_mut().zip(x).zip(shift).zip(scale) {
-                    *y = (x - mean) * rstd * (1.0 + scale) + shift;
+    y.par_chunks_mut(TOKENS * d).zip(x.par_chunks(TOKENS * d)).enumerate().with_min_len(min).for_each(
+        |(i, (y, x))| {
+            simd(|| {
+                for (token, (y, x)) in (i * TOKENS..).zip(y.chunks_exact_mut(d).zip(x.chunks_exact(d))) {
+                    let (mean, rstd) = statistics(x, cells.eps);
+                    let row = cells.row(token);
+                    let (shift, scale) = (cells.shift.row(row), cells.scale.row(row));
+                    for (((y, x), shift), scale) in y.iter_mut().zip(x).zip(shift).zip(scale) {
+                        *y = (x - mean) * rstd * (1.0 + scale) + shift;
+                    }
                 }
-            }
-        });
-    });
+            });
+        },
+    );
 }
 
 /// Where the gradients go; those of shift and scale (B·cells, d) are zeros before.
@@ -61,11 +63,19 @@ pub(in crate::tape) struct Into<'a> {
 }
 
 /// One example a task. Of a token, with ĝ = grad·(1 + scale): dx = rstd·(ĝ − mean(ĝ) − x̂·mean(ĝ·x̂)).
-pub(in crate::tape) fn backward(into: Into<'_>, grad: &[f32], x: &[f32], d: usize, cells: &Cells<'_>, min: usize) {
+pub(in crate::tape) fn backward(
+    into: Into<'_>,
+    grad: &[f32],
+    x: &[f32],
+    d: usize,
+    cells: &Cells<'_>,
+    min: usize,
+) {
     let (tokens, rows) = (cells.rows.len(), cells.count);
     let replace = into.replace;
     let gradients = into.x.par_chunks_mut(tokens * d);
-    let gradients = gradients.zip(into.shift.par_chunks_mut(rows * d)).zip(into.scale.par_chunks_mut(rows * d));
+    let gradients =
+        gradients.zip(into.shift.par_chunks_mut(rows * d)).zip(into.scale.par_chunks_mut(rows * d));
     let parts = gradients.zip(grad.par_chunks(tokens * d)).zip(x.par_chunks(tokens * d)).enumerate();
     parts.with_min_len(min).for_each(|(example, ((((dx, dshift), dscale), grad), x))| {
         simd(|| {
@@ -98,7 +108,9 @@ fn token(
     }
     let scaled = sum2(grad, scale, |g, s| g * (1.0 + s)) / n;
     let mut lanes = [0f32; super::LANES];
-    for ((grad, scale), x) in grad.chunks(super::LANES).zip(scale.chunks(super::LANES)).zip(x.chunks(super::LANES)) {
+    for ((grad, scale), x) in
+        grad.chunks(super::LANES).zip(scale.chunks(super::LANES)).zip(x.chunks(super::LANES))
+    {
         for (((lane, &g), &s), &x) in lanes.iter_mut().zip(grad).zip(scale).zip(x) {
             *lane += g * (1.0 + s) * ((x - mean) * rstd);
         }
