@@ -51,8 +51,11 @@ pub struct Scores {
     pub both: Score,
 }
 
+/// The distances of a run, task by task.
+pub type RunDistances = Vec<(Task, Distances)>;
+
 /// The distances of every task of a finished run; none if it is not finished.
-pub fn of_run(out: &Path, settings: &Settings, id: &RunId) -> Result<Option<Vec<(Task, Distances)>>> {
+pub fn of_run(out: &Path, settings: &Settings, id: &RunId) -> Result<Option<RunDistances>> {
     if RunFolder::of(out, id).finished()?.is_none() {
         return Ok(None);
     }
@@ -66,7 +69,7 @@ pub fn of_run(out: &Path, settings: &Settings, id: &RunId) -> Result<Option<Vec<
 }
 
 /// The mean of the logarithms of all distances of whole clips of a kind; none without any.
-fn mean_log(runs: &[Vec<(Task, Distances)>], kind: &str) -> Option<Score> {
+fn mean_log(runs: &[RunDistances], kind: &str) -> Option<Score> {
     let of = runs.iter().flatten().filter_map(|(_, distances)| distances.get(kind));
     let logs: Vec<Score> = of
         .map(|distance| Score {
@@ -89,14 +92,11 @@ pub type Kinds = [&'static str; 2];
 pub const PRIMARY: Kinds = [VIDEO, AUDIO];
 
 /// The scores of runs that differ in their seed alone.
-pub fn scores(runs: &[Vec<(Task, Distances)>], [video, audio]: Kinds) -> Option<Scores> {
+pub fn scores(runs: &[RunDistances], [video, audio]: Kinds) -> Option<Scores> {
     let (video, audio) = (mean_log(runs, video)?, mean_log(runs, audio)?);
     let both = Score::mean(&[video.clone(), audio.clone()])?;
     Some(Scores { video, audio, both })
 }
-
-/// The distances of a run, task by task.
-type OfRun = Vec<(Task, Distances)>;
 
 /// The finished runs of a method on a world, and whether these are all.
 pub fn of_method(
@@ -104,7 +104,7 @@ pub fn of_method(
     settings: &Settings,
     world: WorldKind,
     method: &str,
-) -> Result<(Vec<OfRun>, bool)> {
+) -> Result<(Vec<RunDistances>, bool)> {
     let mut found = Vec::new();
     for &seed in &settings.seeds {
         found.extend(of_run(out, settings, &RunId { world, method: method.to_owned(), seed })?);
