@@ -4,6 +4,7 @@ use super::words::{difference, distance, head, list, row, task_title};
 use crate::commands::experiment::measured::{AUDIO, VIDEO};
 use crate::commands::experiment::paper::{Pair, Row, makes};
 use crate::commands::experiment::results::{Results, WorldResults};
+use crate::commands::experiment::rivals::primary;
 use crate::commands::experiment::score::{Distance, interval};
 use crate::commands::experiment::settings::MONL;
 use crate::report::format::significant;
@@ -41,8 +42,8 @@ pub fn beside(results: &Results, world: &WorldResults, tasks: &[Task], paper: &[
         text += &row([method.name.clone(), "paper".into()].into_iter().chain(theirs));
         let ours = tasks.iter().map(|task| {
             let of = |kind: &str| {
-                let value = method.ours(world, task, kind)?.all;
-                Some((value, best(&rows, value, |row| Some(row.ours(world, task, kind)?.all))))
+                let value = method.ours(world, task, primary(kind))?.all;
+                Some((value, best(&rows, value, |row| Some(row.ours(world, task, primary(kind))?.all))))
             };
             let seeds = method.seeds(world, task);
             let some = seeds > 0 && seeds < results.settings.seeds.len();
@@ -61,8 +62,8 @@ pub fn beside(results: &Results, world: &WorldResults, tasks: &[Task], paper: &[
         });
         let mut ours: Vec<String> = ours.collect();
         let of = |kind: &str| {
-            let value = method.our_average(world, tasks, kind)?.all;
-            Some((value, best(&rows, value, |row| Some(row.our_average(world, tasks, kind)?.all))))
+            let value = method.our_average(world, tasks, primary(kind))?.all;
+            Some((value, best(&rows, value, |row| Some(row.our_average(world, tasks, primary(kind))?.all))))
         };
         ours.push(both(of(AUDIO), of(VIDEO), |x| significant(x, 3)));
         text += &row([String::new(), "here".into()].into_iter().chain(ours));
@@ -116,7 +117,7 @@ pub fn floor(world: &WorldResults) -> String {
         format!("{} / {}", significant(one(set.get(AUDIO)), 3), significant(one(set.get(VIDEO)), 3))
     };
     let mut text = format!(
-        "The floor (sound / pictures): the true clips themselves through the codec {}; as many other true clips {}. The paper's \
+        "The floor of distances from the true clips (sound / pictures): these clips themselves through the codec {}; as many other true clips {}. The paper's \
         autoencoders leave 2.7 / 3.3.\n\n",
         of(&truth.coded),
         of(&truth.other)
@@ -175,7 +176,7 @@ pub fn deviations(world: &WorldResults, tasks: &[Task], paper: &[Row]) -> String
             if !makes(task, kind) {
                 continue;
             }
-            let both = |row: &Row| Some((row.paper(task).of(kind)?, row.ours(world, task, kind)?));
+            let both = |row: &Row| Some((row.paper(task).of(kind)?, row.ours(world, task, primary(kind))?));
             for (i, a) in models.iter().enumerate() {
                 for b in &models[i + 1..] {
                     if let (Some(a), Some(b)) = (both(a), both(b)) {
