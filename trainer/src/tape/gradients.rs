@@ -2,6 +2,7 @@
 
 use super::Tape;
 use super::buffer::Buffer;
+use super::kernels::add;
 use super::tensor::{Columns, TapeTensor};
 
 /// What has come back to a node so far.
@@ -32,16 +33,12 @@ impl Grad {
     }
 }
 
-fn add(into: &mut [f32], from: &[f32]) {
-    super::kernels::simd(|| into.iter_mut().zip(from).for_each(|(a, b)| *a += b));
-}
-
 /// Rows of `from` into some columns of `into`.
 fn place(into: &mut [f32], columns: Columns, from: &[f32], fresh: bool) {
     let Columns { of, start, width } = columns;
     for (into, from) in into.chunks_exact_mut(of).zip(from.chunks_exact(width)) {
         let into = &mut into[start..start + width];
-        if fresh { into.copy_from_slice(from) } else { into.iter_mut().zip(from).for_each(|(a, b)| *a += b) }
+        if fresh { into.copy_from_slice(from) } else { add(into, from) }
     }
 }
 

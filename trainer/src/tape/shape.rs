@@ -198,9 +198,16 @@ impl<'a> Tape<'a> {
         let ((starts_a, along_a), (starts_b, along_b)) = (offsets(&out, &left), offsets(&out, &right));
         let mut values = self.pool.take(out.iter().product());
         for ((row, &a0), &b0) in values.chunks_exact_mut(width).zip(&starts_a).zip(&starts_b) {
-            fill(row, &a.values[a0..], along_a, |_, x| x);
-            let f = if multiply { |y: f32, x: f32| y * x } else { |y: f32, x: f32| y + x };
-            kernels::simd(|| fill(row, &b.values[b0..], along_b, f));
+            match along_a {
+                true => row.copy_from_slice(&a.values[a0..a0 + width]),
+                false => row.fill(a.values[a0]),
+            }
+            match (along_b, multiply) {
+                (true, true) => kernels::multiply(row, &b.values[b0..b0 + width]),
+                (true, false) => kernels::add(row, &b.values[b0..b0 + width]),
+                (false, true) => row.iter_mut().for_each(|x| *x *= b.values[b0]),
+                (false, false) => row.iter_mut().for_each(|x| *x += b.values[b0]),
+            }
         }
         let (batch, dims, depends) = (out[0], out[1..].to_vec(), a.node.is_some() || b.node.is_some());
         Ok(self.made(values, batch, dims, depends, move |tape, grad| {
@@ -237,15 +244,5 @@ impl<'a> Tape<'a> {
         let (shape, values) = self.parameters.list[node];
         let node = self.recording.get().then_some(node);
         Ok(TapeTensor::new(Rc::new(self.pool.copy(values)), node, 1, shape.to_vec()))
-    }
-}
-
-/// `row = f(row, x)` along a row, or with one x for all of it.
-#[inline(always)]
-fn fill(row: &mut [f32], x: &[f32], along: bool, f: impl Fn(f32, f32) -> f32) {
-    if along {
-        row.iter_mut().zip(x).for_each(|(y, &x)| *y = f(*y, x));
-    } else {
-        row.iter_mut().for_each(|y| *y = f(*y, x[0]));
     }
 }

@@ -54,6 +54,7 @@ impl<'a> Matrix<'a> {
         Self { values, rows: values.len() / width.max(1), columns: Columns::all(width) }
     }
 
+    #[inline(always)]
     pub(super) fn row(&self, row: usize) -> &'a [f32] {
         let Columns { of, start, width } = self.columns;
         &self.values[row * of + start..][..width]

@@ -1,6 +1,6 @@
 //! GELU in its tanh form and SiLU, with their derivatives.
 
-use super::{CHUNK, exp, simd};
+use super::{CHUNK, exp};
 use rayon::prelude::*;
 
 /// 2·√(2/π).
@@ -42,38 +42,50 @@ fn silu_slope(x: f32) -> f32 {
     s + x * s * (1.0 - s)
 }
 
-#[inline(always)]
-fn map(y: &mut [f32], x: &[f32], min: usize, f: impl Fn(f32) -> f32 + Sync) {
-    y.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK)).with_min_len(min).for_each(|(y, x)| {
-        simd(|| y.iter_mut().zip(x).for_each(|(y, &x)| *y = f(x)));
-    });
+vectorised! {
+    fn gelu_all<'a>(y: &'a mut [f32], x: &'a [f32]) {
+        y.iter_mut().zip(x).for_each(|(y, &x)| *y = gelu(x));
+    }
+
+    fn silu_all<'a>(y: &'a mut [f32], x: &'a [f32]) {
+        y.iter_mut().zip(x).for_each(|(y, &x)| *y = x * sigmoid(x));
+    }
+
+    fn gelu_back<'a>(grad: &'a mut [f32], x: &'a [f32]) {
+        grad.iter_mut().zip(x).for_each(|(grad, &x)| *grad *= gelu_slope(x));
+    }
+
+    fn silu_back<'a>(grad: &'a mut [f32], x: &'a [f32]) {
+        grad.iter_mut().zip(x).for_each(|(grad, &x)| *grad *= silu_slope(x));
+    }
 }
 
-/// `grad · f(x)`, in place of `grad`.
-#[inline(always)]
-fn scale(grad: &mut [f32], x: &[f32], min: usize, f: impl Fn(f32) -> f32 + Sync) {
-    grad.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK)).with_min_len(min).for_each(|(grad, x)| {
-        simd(|| grad.iter_mut().zip(x).for_each(|(grad, &x)| *grad *= f(x)));
-    });
+/// `f` of matching parts.
+fn parts(y: &mut [f32], x: &[f32], min: usize, f: impl Fn(&mut [f32], &[f32]) + Sync) {
+    y.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK)).with_min_len(min).for_each(|(y, x)| f(y, x));
+}
+
+fn each(y: &mut [f32], x: &[f32], f: impl Fn(&mut f32, f32)) {
+    y.iter_mut().zip(x).for_each(|(y, &x)| f(y, x));
 }
 
 impl Activation {
     pub(in crate::tape) fn forward(self, y: &mut [f32], x: &[f32], min: usize) {
         match self {
-            Self::Gelu => map(y, x, min, gelu),
-            Self::Silu => map(y, x, min, |x| x * sigmoid(x)),
-            Self::Sin => map(y, x, min, f32::sin),
-            Self::Cos => map(y, x, min, f32::cos),
+            Self::Gelu => parts(y, x, min, |y, x| gelu_all(y, x)),
+            Self::Silu => parts(y, x, min, |y, x| silu_all(y, x)),
+            Self::Sin => each(y, x, |y, x| *y = x.sin()),
+            Self::Cos => each(y, x, |y, x| *y = x.cos()),
         }
     }
 
     /// From the gradient of the output to that of the input.
     pub(in crate::tape) fn backward(self, grad: &mut [f32], x: &[f32], min: usize) {
         match self {
-            Self::Gelu => scale(grad, x, min, gelu_slope),
-            Self::Silu => scale(grad, x, min, silu_slope),
-            Self::Sin => scale(grad, x, min, f32::cos),
-            Self::Cos => scale(grad, x, min, |x| -x.sin()),
+            Self::Gelu => parts(grad, x, min, |grad, x| gelu_back(grad, x)),
+            Self::Silu => parts(grad, x, min, |grad, x| silu_back(grad, x)),
+            Self::Sin => each(grad, x, |grad, x| *grad *= x.cos()),
+            Self::Cos => each(grad, x, |grad, x| *grad *= -x.sin()),
         }
     }
 }

@@ -3,7 +3,7 @@
 //! What is kept is the logarithm of each row's sum (Dao 2022, "FlashAttention"), from which the backward pass makes the
 //! weights again.
 
-use super::{exp, gemm, max, simd, sum2, view};
+use super::{exp, gemm, max, sum, sum2, view};
 use crate::tape::tensor::{Columns, Matrix};
 use faer::prelude::ReborrowMut;
 use faer::{MatMut, MatRef};
@@ -75,19 +75,39 @@ pub(in crate::tape) fn forward(
     );
 }
 
-/// Scores to weights, row by row.
-fn softmax(scores: &mut [f32], logs: &mut [f32]) {
-    let n = scores.len() / logs.len();
-    simd(|| {
+vectorised! {
+    /// Scores to weights, row by row.
+    fn softmax<'a>(scores: &'a mut [f32], logs: &'a mut [f32]) {
+        let n = scores.len() / logs.len();
         for (row, log) in scores.chunks_exact_mut(n).zip(logs) {
             let largest = max(row);
             row.iter_mut().for_each(|x| *x = exp(*x - largest));
-            let total = super::sum(row, |x| x);
+            let total = sum(row, |x| x);
             let norm = 1.0 / total;
             row.iter_mut().for_each(|x| *x *= norm);
             *log = largest + total.ln();
         }
-    });
+    }
+
+    /// Scores to weights once more, and the gradients of weights to those of scores; rows of a head from row `first`.
+    fn slopes_of<'a>(
+        weights: &'a mut [f32],
+        slopes: &'a mut [f32],
+        logs: &'a [f32],
+        y: Matrix<'a>,
+        grad: Matrix<'a>,
+        first: usize,
+    ) {
+        let n = weights.len() / logs.len();
+        let rows = weights.chunks_exact_mut(n).zip(slopes.chunks_exact_mut(n)).zip(logs);
+        for (row, ((weights, slopes), &log)) in (first..).zip(rows) {
+            let mean = sum2(grad.row(row), y.row(row), |g, y| g * y);
+            for (weight, slope) in weights.iter_mut().zip(slopes) {
+                *weight = exp(*weight - log);
+                *slope = *weight * (*slope - mean);
+            }
+        }
+    }
 }
 
 /// What the backward pass reads.
@@ -116,7 +136,8 @@ pub(in crate::tape) fn backward(
             let (q, k, v) = (dims.head(&q, i), dims.head(&k, i), dims.head(&v, i));
             let heads = dims.head(&grad, i);
             let (example, head) = (i / dims.heads, i % dims.heads);
-            let columns = head * dims.width..(head + 1) * dims.width;
+            let columns = Columns { of: width, start: head * dims.width, width: dims.width };
+            let [y, grad_head] = [y, grad].map(|x| Matrix { columns, ..x });
             for start in (0..n).step_by(TILE) {
                 let rows = TILE.min(n - start);
                 let (weights, slopes) = (&mut weights[..rows * n], &mut slopes[..rows * n]);
@@ -124,20 +145,8 @@ pub(in crate::tape) fn backward(
                 gemm(super::view_mut(weights, n), true, q, k.transpose(), dims.scale());
                 gemm(super::view_mut(slopes, n), true, grad_rows, v.transpose(), 1.0);
                 let first = example * n + start;
-                simd(|| {
-                    let logs = &saved.logs[i * n + start..][..rows];
-                    let parts =
-                        weights.chunks_exact_mut(n).zip(slopes.chunks_exact_mut(n)).zip(logs).enumerate();
-                    for (row, ((weights, slopes), &log)) in parts {
-                        let (grad, y) =
-                            (&grad.row(first + row)[columns.clone()], &y.row(first + row)[columns.clone()]);
-                        let mean = sum2(grad, y, |g, y| g * y);
-                        for (weight, slope) in weights.iter_mut().zip(slopes) {
-                            *weight = exp(*weight - log);
-                            *slope = *weight * (*slope - mean);
-                        }
-                    }
-                });
+                let logs = &saved.logs[i * n + start..][..rows];
+                slopes_of(weights, slopes, logs, y, grad_head, first);
                 let weights = view(&Matrix::dense(weights, n), 0..rows);
                 let slopes = view(&Matrix::dense(slopes, n), 0..rows);
                 gemm(dv.rb_mut(), start == 0, weights.transpose(), grad_rows, 1.0);

@@ -1,6 +1,6 @@
 //! `y = x·Wᵀ + b` and its gradients.
 
-use super::{gemm, simd, view, view_mut};
+use super::{gemm, view, view_mut};
 use crate::tape::tensor::{Columns, Matrix};
 use rayon::prelude::*;
 
@@ -69,10 +69,15 @@ pub(in crate::tape) fn bias(db: &mut [f32], replace: bool, grad: &[f32], min: us
         if replace {
             db.fill(0.0);
         }
-        simd(|| {
-            for row in grad.chunks_exact(outputs) {
-                db.iter_mut().zip(&row[i * OUTPUTS..]).for_each(|(sum, x)| *sum += x);
-            }
-        });
+        add_rows(db, grad, outputs, i * OUTPUTS);
     });
+}
+
+vectorised! {
+    /// `sum += Σ row` over some columns of the rows.
+    fn add_rows<'a>(sum: &'a mut [f32], rows: &'a [f32], of: usize, start: usize) {
+        for row in rows.chunks_exact(of) {
+            sum.iter_mut().zip(&row[start..]).for_each(|(sum, x)| *sum += x);
+        }
+    }
 }

@@ -4,6 +4,31 @@
 //! number of threads changes no bit. `min` of a function is the least number of parts that one thread takes: 1 to
 //! spread them, `usize::MAX` to stay on the calling thread.
 
+/// Functions whose loops are compiled for each set of vector instructions; the best that this processor has is run.
+///
+/// A closure given to pulp is a function of its own, which is compiled for the smallest set unless it is inlined; so
+/// the body goes where inlining is certain. What it calls must be `#[inline(always)]` as well.
+macro_rules! vectorised {
+    ($($(#[$meta:meta])* $vis:vis fn $name:ident<'a>($($arg:ident: $type:ty),* $(,)?) $body:block)*) => {$(
+        $(#[$meta])*
+        $vis fn $name<'a>($($arg: $type),*) {
+            struct Loop<'a> {
+                $($arg: $type),*
+            }
+            impl<'a> pulp::WithSimd for Loop<'a> {
+                type Output = ();
+
+                #[inline(always)]
+                fn with_simd<S: pulp::Simd>(self, _: S) {
+                    let Self { $($arg),* } = self;
+                    $body
+                }
+            }
+            pulp::Arch::new().dispatch(Loop { $($arg),* });
+        }
+    )*};
+}
+
 pub(super) mod activation;
 pub(super) mod attention;
 pub(super) mod gate;
@@ -21,10 +46,16 @@ const LANES: usize = 16;
 /// Elements that one task of an elementwise loop works through.
 pub(super) const CHUNK: usize = 32_768;
 
-/// Runs a loop compiled for the best vector instructions of this processor.
-#[inline(always)]
-pub(super) fn simd<R>(f: impl FnOnce() -> R) -> R {
-    pulp::Arch::new().dispatch(f)
+vectorised! {
+    /// `into += from`.
+    pub(super) fn add<'a>(into: &'a mut [f32], from: &'a [f32]) {
+        into.iter_mut().zip(from).for_each(|(a, b)| *a += b);
+    }
+
+    /// `into *= from`.
+    pub(super) fn multiply<'a>(into: &'a mut [f32], from: &'a [f32]) {
+        into.iter_mut().zip(from).for_each(|(a, b)| *a *= b);
+    }
 }
 
 /// Σ f(x).
@@ -55,6 +86,23 @@ fn sum2(x: &[f32], y: &[f32], f: impl Fn(f32, f32) -> f32) -> f32 {
     }
     for ((lane, &x), &y) in lanes.iter_mut().zip(x).zip(y) {
         *lane += f(x, y);
+    }
+    fold(lanes, |a, b| a + b)
+}
+
+/// Σ f(x, y, z).
+#[inline(always)]
+fn sum3(x: &[f32], y: &[f32], z: &[f32], f: impl Fn(f32, f32, f32) -> f32) -> f32 {
+    let mut lanes = [0f32; LANES];
+    let ((xs, x), (ys, y)) = (x.as_chunks::<LANES>(), y.as_chunks::<LANES>());
+    let (zs, z) = z.as_chunks::<LANES>();
+    for ((x, y), z) in xs.iter().zip(ys).zip(zs) {
+        for (((lane, &x), &y), &z) in lanes.iter_mut().zip(x).zip(y).zip(z) {
+            *lane += f(x, y, z);
+        }
+    }
+    for (((lane, &x), &y), &z) in lanes.iter_mut().zip(x).zip(y).zip(z) {
+        *lane += f(x, y, z);
     }
     fold(lanes, |a, b| a + b)
 }

@@ -1,6 +1,6 @@
 //! `layer_norm(x)·(1 + scale) + shift` with shift and scale kept once per cell.
 
-use super::{simd, sum, sum2};
+use super::{sum, sum2, sum3};
 use crate::tape::tensor::Matrix;
 use rayon::prelude::*;
 
@@ -37,20 +37,8 @@ impl Cells<'_> {
 
 /// x, y (B·tokens, d).
 pub(in crate::tape) fn forward(y: &mut [f32], x: &[f32], d: usize, cells: &Cells<'_>, min: usize) {
-    y.par_chunks_mut(TOKENS * d).zip(x.par_chunks(TOKENS * d)).enumerate().with_min_len(min).for_each(
-        |(i, (y, x))| {
-            simd(|| {
-                for (token, (y, x)) in (i * TOKENS..).zip(y.chunks_exact_mut(d).zip(x.chunks_exact(d))) {
-                    let (mean, rstd) = statistics(x, cells.eps);
-                    let row = cells.row(token);
-                    let (shift, scale) = (cells.shift.row(row), cells.scale.row(row));
-                    for (((y, x), shift), scale) in y.iter_mut().zip(x).zip(shift).zip(scale) {
-                        *y = (x - mean) * rstd * (1.0 + scale) + shift;
-                    }
-                }
-            });
-        },
-    );
+    let parts = y.par_chunks_mut(TOKENS * d).zip(x.par_chunks(TOKENS * d)).enumerate();
+    parts.with_min_len(min).for_each(|(i, (y, x))| some_tokens(y, x, d, cells, i * TOKENS));
 }
 
 /// Where the gradients go; those of shift and scale (B·cells, d) are zeros before.
@@ -78,16 +66,33 @@ pub(in crate::tape) fn backward(
         gradients.zip(into.shift.par_chunks_mut(rows * d)).zip(into.scale.par_chunks_mut(rows * d));
     let parts = gradients.zip(grad.par_chunks(tokens * d)).zip(x.par_chunks(tokens * d)).enumerate();
     parts.with_min_len(min).for_each(|(example, ((((dx, dshift), dscale), grad), x))| {
-        simd(|| {
-            let tokens = dx.chunks_exact_mut(d).zip(grad.chunks_exact(d)).zip(x.chunks_exact(d));
-            for (((dx, grad), x), &row) in tokens.zip(cells.rows) {
-                let scale = cells.scale.row(example * rows + row);
-                let cell = row * d..(row + 1) * d;
-                let (dshift, dscale) = (&mut dshift[cell.clone()], &mut dscale[cell]);
-                token(dx, replace, (dshift, dscale), grad, x, scale, cells.eps);
-            }
-        });
+        let first = example * rows;
+        an_example(Into { x: dx, replace, shift: dshift, scale: dscale }, grad, x, d, cells, first);
     });
+}
+
+vectorised! {
+    fn some_tokens<'a>(y: &'a mut [f32], x: &'a [f32], d: usize, cells: &'a Cells<'a>, first: usize) {
+        for (token, (y, x)) in (first..).zip(y.chunks_exact_mut(d).zip(x.chunks_exact(d))) {
+            let (mean, rstd) = statistics(x, cells.eps);
+            let row = cells.row(token);
+            let (shift, scale) = (cells.shift.row(row), cells.scale.row(row));
+            for (((y, x), shift), scale) in y.iter_mut().zip(x).zip(shift).zip(scale) {
+                *y = (x - mean) * rstd * (1.0 + scale) + shift;
+            }
+        }
+    }
+
+    /// The cells of an example begin at row `first`.
+    fn an_example<'a>(into: Into<'a>, grad: &'a [f32], x: &'a [f32], d: usize, cells: &'a Cells<'a>, first: usize) {
+        let tokens = into.x.chunks_exact_mut(d).zip(grad.chunks_exact(d)).zip(x.chunks_exact(d));
+        for (((dx, grad), x), &row) in tokens.zip(cells.rows) {
+            let scale = cells.scale.row(first + row);
+            let cell = row * d..(row + 1) * d;
+            let slopes = (&mut into.shift[cell.clone()], &mut into.scale[cell]);
+            token(dx, into.replace, slopes, grad, x, scale, cells.eps);
+        }
+    }
 }
 
 #[inline(always)]
@@ -107,15 +112,7 @@ fn token(
         *dscale += g * ((x - mean) * rstd);
     }
     let scaled = sum2(grad, scale, |g, s| g * (1.0 + s)) / n;
-    let mut lanes = [0f32; super::LANES];
-    for ((grad, scale), x) in
-        grad.chunks(super::LANES).zip(scale.chunks(super::LANES)).zip(x.chunks(super::LANES))
-    {
-        for (((lane, &g), &s), &x) in lanes.iter_mut().zip(grad).zip(scale).zip(x) {
-            *lane += g * (1.0 + s) * ((x - mean) * rstd);
-        }
-    }
-    let along = super::fold(lanes, |a, b| a + b) / n;
+    let along = sum3(grad, scale, x, |g, s, x| g * (1.0 + s) * ((x - mean) * rstd)) / n;
     for (((dx, &g), &s), &x) in dx.iter_mut().zip(grad).zip(scale).zip(x) {
         let slope = rstd * (g * (1.0 + s) - scaled - (x - mean) * rstd * along);
         *dx = if replace { slope } else { *dx + slope };
