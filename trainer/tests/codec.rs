@@ -123,7 +123,7 @@ fn a_state_of_other_settings_or_clips_is_refused() {
 }
 
 /// Weights of both modalities after a few steps.
-fn trained(config: &CodecTraining, clips: &[Clip]) -> Weights {
+fn trained(config: &CodecTraining, clips: &dyn avdit_media::codec::ClipSource) -> Weights {
     let out = tempfile::tempdir().unwrap();
     let mut weights = Weights::new();
     for modality in Modality::ALL {
