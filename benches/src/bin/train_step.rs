@@ -3,11 +3,10 @@
 //! A step is forward, backward, clipping, AdamW and the moving average. Threads are those of `RAYON_NUM_THREADS`.
 
 use anyhow::{Context, Result, bail};
-use avdit_core::{DenoiserSpec, Latents, Levels, Modality, Noise, Purpose, ScheduleKind, Stream, Target};
+use avdit_benches::noisy_batch;
 use avdit_nets::AvditConfig;
 use avdit_runtime::machine::{cpu_seconds, peak_memory_bytes};
 use avdit_trainer::device;
-use avdit_trainer::objective::{NoisyBatch, Objective, Weighting};
 use avdit_trainer::{GradientOptions, Model, Optimizer, OptimizerConfig};
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -76,26 +75,6 @@ fn arguments() -> Result<Arguments> {
     })
 }
 
-fn batch_of(config: &AvditConfig, batch: usize) -> Result<NoisyBatch> {
-    let layout = config.layout();
-    let spec = DenoiserSpec {
-        layout: layout.clone(),
-        target: Target::Epsilon,
-        schedule: ScheduleKind::Linear,
-        timesteps: 1000,
-    };
-    let normal = |item: u32| {
-        let mut latents = Latents::zeros(&layout, batch);
-        for modality in Modality::ALL {
-            let stream = Stream::new(Purpose::Check, item, modality as u32);
-            Noise::new(1).normals(stream, latents.get_mut(modality));
-        }
-        latents
-    };
-    let levels = Levels::repeat(&vec![500.0; layout.cells()], batch);
-    Ok(Objective::new(&spec, Weighting::Uniform)?.noise(&normal(0), &normal(1), levels)?)
-}
-
 fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
@@ -108,7 +87,7 @@ fn run() -> Result<()> {
     let model = if decomposed { model.decomposed() } else { model };
     let settings = OptimizerConfig::default();
     let mut optimizer = Optimizer::new(&settings, &model)?;
-    let noisy = batch_of(&config, batch)?;
+    let noisy = noisy_batch(&config, batch)?;
     let (mut wall, mut processor, mut share, mut loss) = (Vec::new(), Vec::new(), Vec::new(), 0.0);
     for step in 0..warmup + runs {
         let (clock, cpu) = (Instant::now(), cpu_seconds());

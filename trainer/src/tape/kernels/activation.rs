@@ -61,7 +61,7 @@ vectorised! {
 }
 
 /// `f` of matching parts.
-fn parts(y: &mut [f32], x: &[f32], min: usize, f: impl Fn(&mut [f32], &[f32]) + Sync) {
+fn parts(y: &mut [f32], x: &[f32], min: usize, f: impl for<'a> Fn(&'a mut [f32], &'a [f32]) + Sync) {
     y.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK)).with_min_len(min).for_each(|(y, x)| f(y, x));
 }
 
@@ -72,8 +72,8 @@ fn each(y: &mut [f32], x: &[f32], f: impl Fn(&mut f32, f32)) {
 impl Activation {
     pub(in crate::tape) fn forward(self, y: &mut [f32], x: &[f32], min: usize) {
         match self {
-            Self::Gelu => parts(y, x, min, |y, x| gelu_all(y, x)),
-            Self::Silu => parts(y, x, min, |y, x| silu_all(y, x)),
+            Self::Gelu => parts(y, x, min, gelu_all),
+            Self::Silu => parts(y, x, min, silu_all),
             Self::Sin => each(y, x, |y, x| *y = x.sin()),
             Self::Cos => each(y, x, |y, x| *y = x.cos()),
         }
@@ -82,8 +82,8 @@ impl Activation {
     /// From the gradient of the output to that of the input.
     pub(in crate::tape) fn backward(self, grad: &mut [f32], x: &[f32], min: usize) {
         match self {
-            Self::Gelu => parts(grad, x, min, |grad, x| gelu_back(grad, x)),
-            Self::Silu => parts(grad, x, min, |grad, x| silu_back(grad, x)),
+            Self::Gelu => parts(grad, x, min, gelu_back),
+            Self::Silu => parts(grad, x, min, silu_back),
             Self::Sin => each(grad, x, |grad, x| *grad *= x.cos()),
             Self::Cos => each(grad, x, |grad, x| *grad *= -x.sin()),
         }
