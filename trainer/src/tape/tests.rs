@@ -165,9 +165,13 @@ impl Sizes {
         ]
     }
 
+    /// Matrices are scaled so that what they make is of size 1: a softmax of large scores has few digits in either form.
     fn values(self) -> Vec<Vec<f32>> {
-        let list = self.parameters();
-        list.iter().enumerate().map(|(i, (_, shape))| normal(shape, i as u32)).collect()
+        let value = |(i, (name, shape)): (usize, &(&str, Vec<usize>))| {
+            let scale = if name.ends_with(".weight") { (self.d as f32).powf(-0.5) } else { 1.0 };
+            normal(shape, i as u32).into_iter().map(|x| x * scale).collect()
+        };
+        self.parameters().iter().enumerate().map(value).collect()
     }
 
     /// The batch that x and cells are added to, so that both have a gradient in every example.
