@@ -91,7 +91,7 @@ fn table_row(row: &PageRow<'_>, folder: &str) -> Value {
         class => class(audit.reason),
         words => audit.reason.map_or("kept", Reason::describe),
         source => audit.source.strip_prefix(folder).unwrap_or(&audit.source),
-        start => audit.start_s.filter(|s| *s > 0.0).map(|s| format!("from {s:.2} s")),
+        start => audit.start_s.filter(|s| *s > 0.0).map(|s| format!("from {s:.3} s")),
         detail => audit.detail.as_str(),
         frames,
         sound => (!look.sound.is_empty()).then(|| Value::from_safe_string(outline(&look.sound))),
@@ -174,12 +174,12 @@ mod tests {
             "data:image/jpeg;base64,AQID",
             "class=\"row silent\"",
             "id=\"only-sound-and-picture-of-unequal-length\"",
-            "from 2.13 s",
+            "from 2.125 s",
             "25.0 % clipped",
-            "<code>clips/</code>",
+            "<code>clips&#x2f;</code>",
         ] {
             assert!(page.contains(expected), "no {expected} in {page}");
         }
-        assert!(!page.contains("<script") && !page.contains("http") && !page.contains("clips/a.mp4"));
+        assert!(!page.contains("<script") && !page.contains("http") && !page.contains("clips&#x2f;a.mp4"));
     }
 }

@@ -131,7 +131,7 @@ mod tests {
                 ("ort", "runtime"),
                 ("ort-sys", "runtime"),
                 ("tract-onnx", "runtime"),
-                ("prost", "onnx"),
+                ("prost", "onnx and trainer"),
                 ("half", "quantize"),
                 ("clap", "cli and xtask"),
                 ("image", "media"),

@@ -64,7 +64,7 @@ pub(crate) const OWNED: &[Owned] = &[
     owned("cudarc", &["runtime", "trainer"]),
     owned("mpi", &["trainer"]),
     owned("nvml-wrapper*", &["runtime"]),
-    owned("prost*", &["onnx"]),
+    owned("prost*", &["onnx", "trainer"]),
     owned("half", &["quantize"]),
     owned("clap*", &["cli", "xtask"]),
     owned("openh264*", &["media"]),
