@@ -6,9 +6,9 @@
 
 mod made_up;
 
-use avdit_core::{Noise, Purpose, Stream};
+use avdit_core::{Noise, Purpose, Stream, example_at};
 use avdit_trainer::parallel::{Collective, Launch, Mpi, Ranks};
-use avdit_trainer::{StartOptions, StepMetrics, train_on};
+use avdit_trainer::{Examples, StartOptions, StepMetrics, train_on};
 use made_up::MadeUp;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -31,7 +31,11 @@ fn rank() {
         "sums" => sums(mpi),
         "train" => training(mpi, &out, false, None),
         "resume" => training(mpi, &out, true, None),
-        "unreadable" => training(mpi, &out, false, Some(5)),
+        // The last position of the first batch, which is the last rank's.
+        "unreadable" => {
+            let index = example_at(Noise::new(3), Examples::count(&MadeUp::new()), 7);
+            training(mpi, &out, false, Some(index));
+        }
         other => panic!("no scenario {other}"),
     }
 }

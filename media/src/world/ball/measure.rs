@@ -20,7 +20,7 @@ const HARMONICS: usize = 4;
 /// Measures a clip.
 ///
 /// # Errors
-/// [`Error::Value`] if it lacks pictures or sound.
+/// [`crate::Error::Value`] if it lacks pictures or sound.
 pub fn tracks(clip: &Clip) -> Result<Tracks> {
     let (video, audio) = both(clip)?;
     let times = frame_times_s(video);
