@@ -87,6 +87,11 @@ pub struct Checkpoint {
     pub moments: Weights,
 }
 
+/// The folder's name of a step's checkpoint.
+pub fn name(step: usize) -> String {
+    format!("step-{step:06}")
+}
+
 impl Checkpoint {
     /// Writes it into a run's folder; returns its path.
     ///
@@ -95,7 +100,7 @@ impl Checkpoint {
     pub fn write(&self, run: &Path) -> Result<PathBuf> {
         let parent = run.join("checkpoints");
         std::fs::create_dir_all(&parent).map_err(Error::io(&parent))?;
-        let name = format!("step-{:06}", self.state.step);
+        let name = name(self.state.step);
         let target = parent.join(&name);
         let (temporary, replaced) = (folder::beside(&target, "part"), folder::beside(&target, "old"));
         if temporary.exists() {

@@ -15,7 +15,7 @@ use crate::session::Session;
 use crate::speed::Speed;
 use crate::tensorboard::EventFile;
 use avdit_media::atomic::{FolderLock, write_bytes_atomically};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// How a run is started.
@@ -194,11 +194,15 @@ fn of_rank(
         }
         Ok(())
     });
-    if let (Err(Error::LostRanks { .. }), true) = (&looped, first && session.step > kept) {
-        // The loss of a rank is what is told; the steps since the newest checkpoint are all that can be lost here.
-        match session.checkpoint().and_then(|checkpoint| checkpoint.write(&config.out)) {
-            Ok(written) => tracing::info!("{} was kept", written.display()),
-            Err(error) => tracing::warn!("the last steps could not be kept: {error}"),
+    if let Err(Error::LostRanks { ranks: lost, .. }) = &looped {
+        if first && session.step > kept {
+            // The loss of a rank is what is told; the steps since the newest checkpoint are all that can be lost here.
+            match session.checkpoint().and_then(|checkpoint| checkpoint.write(&config.out)) {
+                Ok(written) => tracing::info!("{} was kept", written.display()),
+                Err(error) => tracing::warn!("the last steps could not be kept: {error}"),
+            }
+        } else if !first && !lost.contains(&0) {
+            wait_for_the_first(&config.out, session.step);
         }
     }
     looped?;
@@ -213,6 +217,20 @@ fn of_rank(
         _ => None,
     };
     Ok(Outcome { step: session.step, checkpoint, interrupted: session.step < last, overfit })
+}
+
+/// Lets the first rank keep the steps up to `step` before this one ends: some launchers end all processes with the first
+/// that does.
+fn wait_for_the_first(out: &Path, step: usize) {
+    const MOST: Duration = Duration::from_secs(30);
+    const TO_TELL: Duration = Duration::from_millis(500);
+    let (since, name) = (Instant::now(), checkpoint::name(step));
+    let written =
+        || checkpoint::latest(out).is_ok_and(|newest| newest.file_name().is_some_and(|n| n == name.as_str()));
+    while since.elapsed() < MOST && !written() {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    std::thread::sleep(TO_TELL);
 }
 
 /// When a checkpoint is to be made.
