@@ -6,6 +6,7 @@
 mod args;
 mod bench;
 mod cancel;
+mod clips;
 mod codec;
 mod commands;
 mod cost;

@@ -43,6 +43,9 @@ pub fn on_launch(
     ranks.part();
     let mut causes = error.chain().filter_map(|cause| cause.downcast_ref::<avdit_trainer::Error>());
     let told = causes.any(|cause| ranks.is_told_by_another(cause));
+    if told {
+        ranks.let_the_first_tell();
+    }
     Err(match ranks.rank() {
         _ if told => Told(exit::code(&error)).into(),
         0 => error,

@@ -76,9 +76,10 @@ fn training(mpi: Mpi, out: &Path, resume: bool, unreadable: Option<usize>) {
     let mut slow = |_: &StepMetrics| std::thread::sleep(Duration::from_millis(10));
     let start = StartOptions { resume, ..StartOptions::default() };
     let config = made_up::config(out);
-    let ended = train_on(&mut Ranks::new(Box::new(mpi)), &config, &examples, start, &mut slow, &|| false);
-    if let Err(error) = ended {
+    let mut ranks = Ranks::new(Box::new(mpi));
+    if let Err(error) = train_on(&mut ranks, &config, &examples, start, &mut slow, &|| false) {
         std::fs::write(out.join(format!("error-{rank}")), error.to_string()).unwrap();
+        ranks.let_the_first_tell();
         // As a program would, and not by a panic.
         std::process::exit(3);
     }

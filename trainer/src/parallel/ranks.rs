@@ -179,6 +179,15 @@ impl Ranks {
         (self.over, self.lost) = (true, true);
     }
 
+    /// Leaves the first rank the time to say why a run has failed, and to end: a launcher that ends all processes with
+    /// the first one that fails would take its words. For a process that has nothing more to do, right before it ends.
+    pub fn let_the_first_tell(&self) {
+        const AT_MOST: Duration = Duration::from_secs(5);
+        if !self.is_first() {
+            std::thread::sleep(AT_MOST);
+        }
+    }
+
     /// Checks that all ranks bring the same facts, such as the configuration.
     ///
     /// # Errors

@@ -10,6 +10,7 @@ mod stamp;
 
 use crate::args::DemoArgs;
 use crate::cancel;
+use crate::clips;
 use crate::commands::{export, prepare, train};
 use crate::exit::Interrupted;
 use crate::output::say;
@@ -19,12 +20,9 @@ use avdit_export::ExportOptions;
 use avdit_media::codec::{Codec, LinearCodec};
 use avdit_media::prepare::{CodecChoice, PrepareOptions};
 use avdit_media::world::World;
-use avdit_media::{EncodeOptions, write_clip};
 use avdit_runtime::{EngineKind, EngineOptions, open};
 use avdit_trainer::{StartOptions, TrainConfig, checkpoint};
-use rayon::prelude::*;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// Training steps.
@@ -142,31 +140,12 @@ fn make_clips(world: &World, folders: &Folders, clips: usize) -> Result<()> {
     }
     let training = (0..clips as u32).map(|i| (i, folders.at("clips").join(format!("clip-{i:04}.mp4"))));
     let held_out = (0..HELD_OUT).map(|i| (FIRST_HELD_OUT + i as u32, folders.held_out(i)));
-    let all: Vec<(u32, PathBuf)> = training.chain(held_out).collect();
-    let mut stage = Stage::new("make clips", all.len(), "clips");
-    let finished = AtomicUsize::new(0);
-    let write = |(index, path): &(u32, PathBuf)| -> Result<()> {
-        if !cancel::asked() && !path.is_file() {
-            write_clip(path, &world.clip(*index), None, EncodeOptions::default())?;
-        }
-        finished.fetch_add(1, Ordering::Relaxed);
-        Ok(())
-    };
-    let result = std::thread::scope(|scope| {
-        let work = scope.spawn(|| all.par_iter().try_for_each(write));
-        while !work.is_finished() {
-            stage.set(finished.load(Ordering::Relaxed), "");
-            std::thread::sleep(Duration::from_millis(100));
-        }
-        work.join()
-    });
-    result.map_err(|_| anyhow::anyhow!("making clips failed"))??;
+    clips::write_missing("make clips", world, training.chain(held_out).collect())?;
     if cancel::asked() {
         return Err(
             Interrupted("run `avdit demo` again: it goes on from the clips that are there".into()).into()
         );
     }
-    stage.finish(&format!("{} mp4 files with sound", all.len()));
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 use super::measured::{Measured, measure};
 use super::part::Part;
 use super::settings::Settings;
-use crate::cancel;
+use crate::clips;
 use crate::commands::prepare;
 use crate::progress::Stage;
 use anyhow::{Context, Result, anyhow};
@@ -14,10 +14,9 @@ use avdit_media::metrics::FeatureSpace;
 use avdit_media::prepare::{CodecChoice, PrepareOptions};
 use avdit_media::shard::Dataset;
 use avdit_media::world::{World, WorldKind};
-use avdit_media::{Clip, EncodeOptions, FitPolicy, Preference, decode, fit_to_grid, write_clip};
+use avdit_media::{Clip, FitPolicy, Preference, decode, fit_to_grid};
 use rayon::prelude::*;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// The index in the world of the first clip that training never sees.
@@ -165,29 +164,6 @@ fn make_clips(world: &World, place: &Place, settings: &Settings) -> Result<()> {
     let name = |i: u32| place.folder.join("clips").join(format!("clip-{i:05}.mp4"));
     let training = (0..settings.training_clips as u32).map(|i| (i, name(i)));
     let held_out = (0..2 * settings.samples).map(|i| (FIRST_HELD_OUT + i as u32, place.held_out(i)));
-    let all: Vec<(u32, PathBuf)> = training.chain(held_out).filter(|(_, path)| !path.is_file()).collect();
-    if all.is_empty() {
-        return Ok(());
-    }
-    let mut stage = Stage::new(&format!("make clips, {}", place.kind), all.len(), "clips");
-    let finished = AtomicUsize::new(0);
-    let write = |(index, path): &(u32, PathBuf)| -> Result<()> {
-        if !cancel::asked() {
-            write_clip(path, &world.clip(*index), None, EncodeOptions::default())?;
-        }
-        finished.fetch_add(1, Ordering::Relaxed);
-        Ok(())
-    };
-    let result = std::thread::scope(|scope| {
-        let work = scope.spawn(|| all.par_iter().try_for_each(write));
-        while !work.is_finished() {
-            stage.set(finished.load(Ordering::Relaxed), "");
-            std::thread::sleep(Duration::from_millis(100));
-        }
-        work.join()
-    });
-    result.map_err(|_| anyhow!("making clips failed"))??;
-    super::check_cancelled()?;
-    stage.finish(&format!("{} mp4 files with sound", all.len()));
-    Ok(())
+    clips::write_missing(&format!("make clips, {}", place.kind), world, training.chain(held_out).collect())?;
+    super::check_cancelled()
 }

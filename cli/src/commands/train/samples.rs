@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use avdit_core::sampler::SamplerKind;
 use avdit_core::sampling::sample;
 use avdit_core::{CellMask, Latents, Modality, SampleRequest, Task};
-use avdit_media::codec::{Codec, LinearCodec};
+use avdit_media::codec::Codec;
 use avdit_media::shard::Dataset;
 use avdit_media::{Clip, FitPolicy, Preference, decode, fit_to_grid};
 use avdit_trainer::{CandleDenoiser, Error, TrainConfig, checkpoint};
@@ -40,7 +40,7 @@ struct Source {
 /// What samples are made with.
 pub struct Sampler {
     out: PathBuf,
-    codec: LinearCodec,
+    codec: Box<dyn Codec>,
     seed: u64,
     weights: String,
     sources: Vec<Source>,
@@ -52,10 +52,10 @@ impl Sampler {
     /// # Errors
     /// If a clip or the codec cannot be used.
     pub fn new(config: &TrainConfig, examples: &Dataset) -> Result<Self> {
-        let codec = LinearCodec::load(&examples.codec_path())?;
+        let codec = crate::codec::open(&examples.codec_path())?;
         let sources = match &config.run.sample_from {
-            Some(folder) => of_folder(folder, &codec)?,
-            None => of_dataset(examples, &codec)?,
+            Some(folder) => of_folder(folder, &*codec)?,
+            None => of_dataset(examples, &*codec)?,
         };
         let decay = config.optimizer.ema_decay.all().first().copied().unwrap_or_default();
         let weights = format!("moving average {decay}");
@@ -222,7 +222,7 @@ fn keep_whole(mask: &CellMask, source: &Source, made: Clip) -> Clip {
     Clip { video: video.or(made.video), audio: audio.or(made.audio) }
 }
 
-fn of_dataset(examples: &Dataset, codec: &LinearCodec) -> Result<Vec<Source>> {
+fn of_dataset(examples: &Dataset, codec: &dyn Codec) -> Result<Vec<Source>> {
     let of = |index| {
         let item = examples.get(index)?;
         Ok(Source { clip: codec.decode(&item.latents)?, latents: item.latents, origin: item.origin.name })
@@ -231,7 +231,7 @@ fn of_dataset(examples: &Dataset, codec: &LinearCodec) -> Result<Vec<Source>> {
 }
 
 /// The first clips of a folder's files, in order of name.
-fn of_folder(folder: &Path, codec: &LinearCodec) -> Result<Vec<Source>> {
+fn of_folder(folder: &Path, codec: &dyn Codec) -> Result<Vec<Source>> {
     let entries = std::fs::read_dir(folder).map_err(Error::io(folder)).context("run.sample_from")?;
     let mut paths: Vec<PathBuf> = entries
         .filter_map(|entry| Some(entry.ok()?.path()))
