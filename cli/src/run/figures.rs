@@ -34,6 +34,12 @@ pub struct Figures {
     pub step_ms_p90: Option<f64>,
     /// Wall time of all steps in the log.
     pub steps_seconds: f64,
+    /// The share of that time in which steps waited for their batches.
+    pub waiting: Option<f64>,
+    /// Ranks that took the last step together.
+    pub ranks: Option<usize>,
+    /// The share of the steps' time in which the first rank exchanged sums with others, or waited for them.
+    pub exchanging: Option<f64>,
     /// The median of what was reached.
     pub gflops: Option<f64>,
     /// What the machine's matrix product reached, where it was measured.
@@ -71,6 +77,9 @@ impl Figures {
             step_ms_p50: quantile(&step_ms, 0.5),
             step_ms_p90: quantile(&step_ms, 0.9),
             steps_seconds: step_ms.iter().sum::<f64>() * 1e-3,
+            waiting: share_of(lines, |line| line.wait_ms),
+            ranks: lines.last().map(|line| line.ranks.unwrap_or(1)),
+            exchanging: share_of(lines, |line| line.exchange_ms),
             gflops: quantile(&sorted(lines, |line| line.gflops), 0.5),
             matmul_gflops: quantile(&sorted(lines, |line| line.matmul_gflops), 0.5),
             share: quantile(&sorted(lines, |line| line.share), 0.5),
@@ -87,6 +96,12 @@ fn sorted(lines: &[Line], field: impl Fn(&Line) -> Option<f64>) -> Vec<f64> {
 
 fn quantile(sorted: &[f64], share: f64) -> Option<f64> {
     sorted.get(((sorted.len() as f64 - 1.0) * share).round().max(0.0) as usize).copied()
+}
+
+/// The share of the steps' time that a part of it is, over the steps that tell both.
+fn share_of(lines: &[Line], part: impl Fn(&Line) -> Option<f64>) -> Option<f64> {
+    let both = lines.iter().filter_map(|line| Some((part(line)? / line.step_ms?, line.step_ms?)));
+    weighted(both)
 }
 
 fn mean(lines: &[Line], field: impl Fn(&Line) -> Option<f64>) -> Option<f64> {
@@ -161,6 +176,20 @@ mod tests {
         assert!((figures.steps_seconds - 0.82).abs() < 1e-12);
         assert_eq!(figures.gflops, None);
         assert_eq!(Figures::of(&[]).loss_last, None);
+    }
+
+    #[test]
+    fn waiting_and_exchanges_are_shares_of_the_time_of_the_steps_that_tell_them() {
+        let lines = [
+            line(10, 1.0),
+            Line { wait_ms: Some(3.0), exchange_ms: Some(6.0), ranks: Some(2), ..line(20, 1.0) },
+            Line { wait_ms: Some(1.0), exchange_ms: Some(9.0), ranks: Some(2), ..line(30, 1.0) },
+        ];
+        let figures = Figures::of(&lines);
+        let near = |found: Option<f64>, expected: f64| (found.unwrap() - expected).abs() < 1e-12;
+        assert!(near(figures.waiting, 4.0 / 50.0) && near(figures.exchanging, 15.0 / 50.0), "{figures:?}");
+        assert_eq!(figures.ranks, Some(2));
+        assert_eq!((Figures::of(&lines[..1]).ranks, Figures::of(&lines[..1]).waiting), (Some(1), None));
     }
 
     #[test]

@@ -18,6 +18,12 @@ pub struct Line {
     pub gradient_norm: Option<f64>,
     pub lr: Option<f64>,
     pub step_ms: Option<f64>,
+    /// The part of the step that was spent waiting for the batch.
+    pub wait_ms: Option<f64>,
+    /// Ranks that took the step together, where it was more than one.
+    pub ranks: Option<usize>,
+    /// The part of the step that was spent in exchanges between them.
+    pub exchange_ms: Option<f64>,
     /// By level strategy.
     pub by_strategy: Option<BTreeMap<String, OfStrategy>>,
     /// By noise level, low levels first.

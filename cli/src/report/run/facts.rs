@@ -52,6 +52,10 @@ pub(super) fn big(run: &Run, figures: &Figures) -> Vec<Fact> {
     add(figures.gflops.map(|rate| format!("{} GFLOP/s", significant(rate, 3))), "reached (median)");
     add(figures.share.map(percent), "of the machine's matrix rate");
     add(Some(seconds(figures.steps_seconds)), "in steps");
+    add(figures.waiting.filter(|share| *share >= 0.01).map(percent), "of it waiting for batches");
+    if let (Some(ranks), Some(share)) = (figures.ranks.filter(|ranks| *ranks > 1), figures.exchanging) {
+        add(Some(percent(share)), &format!("of it in exchanges of {ranks} ranks"));
+    }
     let took = run.samples.iter().fold(0.0, |sum, set| sum + set.seconds);
     add((took > 0.0).then(|| seconds(took)), "in samples");
     facts
