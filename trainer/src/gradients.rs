@@ -71,10 +71,10 @@ impl Model {
         for group in chunks.chunks(threads) {
             let options = TapeOptions { checkpoint: how.checkpoint, spread: group.len() < threads };
             let parts = group.par_iter().map(|part| self.chunk_on_tape(&parameters, part, options));
-            for (part_loss, part) in parts.collect::<Result<Vec<_>>>()? {
+            for (part_loss, part, mut stock) in parts.collect::<Result<Vec<_>>>()? {
                 loss.add(part_loss);
                 let used: Parts = sum.par_iter_mut().zip(part).map(|(sum, part)| add(sum, part)).collect();
-                let mut stock = self.take_stock();
+                // Back to where they came from: any other stock would pile them up.
                 used.into_iter().flatten().for_each(|values| stock.put(values));
                 self.keep_stock(stock);
             }
@@ -91,7 +91,7 @@ impl Model {
         parameters: &Parameters<'_>,
         batch: &NoisyBatch,
         options: TapeOptions,
-    ) -> Result<(LossValues, Parts)> {
+    ) -> Result<(LossValues, Parts, Stock)> {
         let layout = self.network.layout();
         let tape = Tape::new(parameters, options, self.take_stock());
         let (video, audio) = self.network.run_on_tape(&tape, &batch.noisy, &batch.levels)?;
@@ -102,8 +102,12 @@ impl Model {
         };
         let (video, audio) = (term(video, Modality::Video)?, term(audio, Modality::Audio)?);
         let (gradients, stock) = tape.backward()?;
-        self.keep_stock(stock);
-        Ok((LossValues { video, audio, cells }, gradients))
+        Ok((LossValues { video, audio, cells }, gradients, stock))
+    }
+
+    /// Bytes that are kept from one batch to the next: at most those of as many chunks as ran side by side.
+    pub fn kept_bytes(&self) -> usize {
+        self.stocks.lock().unwrap_or_else(PoisonError::into_inner).iter().map(Stock::bytes).sum()
     }
 
     fn take_stock(&self) -> Stock {

@@ -125,3 +125,22 @@ fn bfloat16_is_close_to_float32_and_its_gradients_are_float32() {
     assert_close(&rounded, &exact, 0.1);
     assert!(distance(&rounded.1[0].1, &exact.1[0].1) > 1e-4, "it is another precision");
 }
+
+#[test]
+fn memory_is_that_of_the_chunks_side_by_side_however_many_batches_there_were() {
+    let config = &networks()[0];
+    let batch = batch(config, 16);
+    let kept = |threads: usize, times: usize| {
+        let model = model(config);
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let how = GradientOptions::chunks_of(1);
+        pool.install(|| (0..times).for_each(|_| drop(model.gradients(&batch, &how).unwrap())));
+        model.kept_bytes()
+    };
+    let one = kept(1, 2);
+    assert!(one > 0);
+    for threads in [2, 4, 8] {
+        let many = kept(threads, 40);
+        assert!(many <= threads * one, "{threads} threads: {many} bytes, one: {one}");
+    }
+}

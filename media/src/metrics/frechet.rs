@@ -52,14 +52,6 @@ impl Reference {
         let root: f64 = values.iter().map(|x| x.sqrt()).sum();
         Ok(mean + self.moments.trace() + other.trace() - 2.0 * root)
     }
-
-    /// The distance of the rows of these indices, which may repeat.
-    ///
-    /// # Errors
-    /// As [`frechet`].
-    pub fn frechet_of(&self, other: &Features, indices: &[usize]) -> Result<f64> {
-        self.frechet(&other.select(indices))
-    }
 }
 
 /// Mean and covariance.

@@ -2,7 +2,8 @@
 //!
 //! A clip becomes one vector by a fixed random network ([`FeatureSpace`]); two sets of vectors are compared by
 //! [`frechet`] or [`polynomial_mmd`]. A Fréchet distance grows as there are fewer samples: compare values of equal
-//! numbers only, and models by [`frechet_interval`] and [`difference_interval`], never by two bare numbers.
+//! numbers only, and models over the same resamples of their clips ([`resample`], [`recentred`]), never by two bare
+//! numbers.
 
 mod extract;
 mod features;
@@ -17,8 +18,5 @@ pub use extract::{AUDIO_DIMS, FEATURES, FeatureSpace, VIDEO_DIMS, audio_features
 pub use features::{Features, Standard};
 pub use frechet::{Reference, frechet};
 pub(crate) use interval::correlation;
-pub use interval::{
-    FrechetInterval, Interval, ROUNDS, bootstrap, correlation_interval, difference_interval,
-    frechet_interval, mean_interval,
-};
+pub use interval::{Interval, bootstrap, correlation_interval, mean_interval, recentred, resample};
 pub use kernel::polynomial_mmd;

@@ -56,30 +56,33 @@ fn in_the_units_of_a_reference_it_has_mean_0_and_variance_1_in_every_dimension()
     }
 }
 
-#[test]
-fn the_limit_of_a_distance_takes_the_bias_of_few_clips_away() {
-    let reference = Reference::new(&normal(0, 4000, 12, 0.0)).unwrap();
-    let found = frechet_interval(&reference, &normal(1, 200, 12, 0.0), 1).unwrap();
-    // Equal distributions: what is measured is bias alone.
-    assert!(found.measured.mean > 0.2 && found.limit.abs() < 0.4 * found.measured.mean, "{found:?}");
-    assert!(
-        found.measured.low < found.measured.mean && found.measured.mean < found.measured.high,
-        "{found:?}"
-    );
+/// The difference of two sets' distances from a third, over resamples of the triples of clips.
+fn apart(truth: &Features, a: &Features, b: &Features) -> Interval {
+    let difference = |truth: &Features, a: &Features, b: &Features| {
+        let reference = Reference::new(truth).unwrap();
+        reference.frechet(a).unwrap() - reference.frechet(b).unwrap()
+    };
+    let of = |indices: &[usize]| difference(&truth.select(indices), &a.select(indices), &b.select(indices));
+    let rounds: Vec<f64> = (0..200).map(|round| of(&resample(3, round, truth.len()))).collect();
+    recentred(difference(truth, a, b), &rounds)
 }
 
 #[test]
 fn a_difference_on_the_same_clips_excludes_0_where_there_is_one_alone() {
-    let reference = Reference::new(&normal(0, 400, 6, 0.0)).unwrap();
-    let difference = |a: &Features, b: &Features| {
-        let of =
-            |indices: &[usize]| Ok(reference.frechet_of(a, indices)? - reference.frechet_of(b, indices)?);
-        difference_interval(120, 3, of).unwrap()
-    };
-    let far = difference(&normal(1, 120, 6, 0.5), &normal(2, 120, 6, 0.0));
+    let truth = normal(0, 120, 6, 0.0);
+    let far = apart(&truth, &normal(1, 120, 6, 0.5), &normal(2, 120, 6, 0.0));
     assert!(far.low > 0.0 && far.excludes_zero(), "{far:?}");
-    let same = difference(&normal(1, 120, 6, 0.0), &normal(2, 120, 6, 0.0));
+    let same = apart(&truth, &normal(1, 120, 6, 0.0), &normal(2, 120, 6, 0.0));
     assert!(!same.excludes_zero(), "{same:?}");
+}
+
+#[test]
+fn resamples_are_centred_on_what_was_measured() {
+    let resamples: Vec<f64> = (0..101).map(|i| 10.0 + f64::from(i) * 0.01).collect();
+    let found = recentred(3.0, &resamples);
+    assert!((found.low - 2.52).abs() < 0.02 && (found.high - 3.48).abs() < 0.02, "{found:?}");
+    assert_eq!(found.mean, 3.0);
+    assert!(recentred(3.0, &[]).low.is_nan());
 }
 
 #[test]

@@ -18,6 +18,11 @@ impl Stock {
         values
     }
 
+    /// Bytes of all of them.
+    pub(crate) fn bytes(&self) -> usize {
+        self.0.iter().map(|(capacity, free)| capacity * free.len() * size_of::<f32>()).sum()
+    }
+
     /// Takes a vector back.
     pub(crate) fn put(&mut self, values: Vec<f32>) {
         if values.capacity() > 0 {

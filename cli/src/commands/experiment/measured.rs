@@ -125,7 +125,11 @@ impl Measured {
         file.check_format("avdit-measured/1")?;
         let space = file.meta("features")?;
         if space != FEATURES {
-            bail!("{}: its vectors are of {space}, this program's of {FEATURES}", path.display());
+            bail!(
+                "{}: its vectors are of {space}, this program's of {FEATURES}\n\nhint: make the report with the program that ran \
+                 the experiment, or give another folder with --out to run it with this one",
+                path.display()
+            );
         }
         let rows = |name: &str| -> Result<Vec<Vec<f32>>> {
             let (shape, values) = file.tensor(name)?;

@@ -29,7 +29,7 @@ use avdit_trainer::checkpoint::{read_json, write_json};
 use reality::{Place, Reality};
 use run::{Bench, RunFolder};
 use serde::{Deserialize, Serialize};
-use settings::{RunId, Settings, WorldPlan, matches, runs};
+use settings::{Method, RunId, Settings, WorldPlan, matches, runs};
 use std::path::Path;
 
 pub fn run(command: &ExperimentCommand) -> Result<()> {
@@ -49,6 +49,10 @@ struct Stamp {
 
 fn monl(args: &MonlArgs) -> Result<()> {
     let settings = Settings::of(args)?;
+    for name in settings::method_names() {
+        // Before a folder becomes this experiment's.
+        Method::named(name)?.train_config(&settings, 0, "data".into(), "run".into())?.check()?;
+    }
     let stamp = claim(&args.out, settings, args.report_only)?;
     if !args.report_only {
         let threads = args.threads.map_or_else(rayon::current_num_threads, usize::from);
@@ -76,6 +80,9 @@ fn report(args: &MonlArgs, stamp: &Stamp) -> Result<()> {
 fn work(args: &MonlArgs, stamp: &Stamp, threads: usize) -> Result<()> {
     let (settings, out) = (&stamp.settings, args.out.as_path());
     let wanted = |id: &RunId| args.only.as_ref().is_none_or(|form| matches(form, &id.to_string()));
+    if let Some(form) = &args.only {
+        check_names(form, settings)?;
+    }
     for plan in &settings.world {
         let Some(methods) = methods(out, settings, plan)? else {
             eprintln!("{}: its methods are chosen once the first world's rivals have run", plan.name);
@@ -83,7 +90,7 @@ fn work(args: &MonlArgs, stamp: &Stamp, threads: usize) -> Result<()> {
         };
         let mut left = Vec::new();
         for id in runs(plan.name, &methods, &settings.seeds).into_iter().filter(wanted) {
-            if RunFolder::of(out, &id).finished()?.is_none() {
+            if RunFolder::of(out, &id).finished_as(&id, settings)?.is_none() {
                 left.push(id);
             }
         }
@@ -104,6 +111,30 @@ fn work(args: &MonlArgs, stamp: &Stamp, threads: usize) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Refuses a form of names that no run can have, whichever rivals are chosen.
+fn check_names(form: &str, settings: &Settings) -> Result<()> {
+    let names: Vec<String> = settings
+        .world
+        .iter()
+        .flat_map(|plan| {
+            let all: Vec<String> = settings::method_names().map(str::to_owned).collect();
+            runs(plan.name, &all, &settings.seeds)
+        })
+        .map(|id| id.to_string())
+        .collect();
+    if names.iter().any(|name| matches(form, name)) {
+        return Ok(());
+    }
+    let example = names.first().map_or("", String::as_str);
+    bail!(Usage(format!(
+        "--only '{form}': no run has such a name\n\nhint: names are WORLD/METHOD-SEED, such as {example}; * stands for any \
+         text\n  worlds: {}\n  methods: {}\n  seeds: {:?}",
+        settings.world.iter().map(|plan| plan.name.to_string()).collect::<Vec<_>>().join(", "),
+        settings::method_names().collect::<Vec<_>>().join(", "),
+        settings.seeds
+    )))
 }
 
 /// The methods of a world; none where they depend on runs that are not finished.

@@ -6,13 +6,13 @@ use super::settings::Settings;
 use crate::clips;
 use crate::commands::prepare;
 use crate::progress::Stage;
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, ensure};
 use avdit_core::{Latents, Task};
 use avdit_media::atomic::FolderLock;
 use avdit_media::codec::{Codec, LinearCodec};
 use avdit_media::metrics::FeatureSpace;
 use avdit_media::prepare::{CodecChoice, PrepareOptions};
-use avdit_media::shard::Dataset;
+use avdit_media::shard::{DATASET_FILE, Dataset};
 use avdit_media::world::{World, WorldKind};
 use avdit_media::{Clip, FitPolicy, Preference, decode, fit_to_grid};
 use rayon::prelude::*;
@@ -76,13 +76,20 @@ impl Reality {
         codec_config.audio.phase_iterations = settings.phase_iterations;
         let world = World::of(place.kind, settings.world_seed, codec_config.grid);
         make_clips(&world, &place, settings)?;
-        if Dataset::open(&place.data()).is_err() {
-            let mut options = PrepareOptions::new(CodecChoice::Fit(codec_config));
-            // What is there cannot be opened.
-            options.overwrite = true;
+        if !place.data().join(DATASET_FILE).is_file() {
+            let options = PrepareOptions::new(CodecChoice::Fit(codec_config));
             prepare::with_progress(&[place.folder.join("clips")], &place.data(), &options)?;
         }
-        let codec = Dataset::open(&place.data())?.codec()?;
+        let data = Dataset::open(&place.data())?;
+        let (there, meant) = (data.len(), settings.training_clips);
+        ensure!(
+            there == meant,
+            "{}: holds {there} clips, the experiment has {meant} to train on\n\nhint: see {} for those left out; give \
+             another folder with --out to begin again",
+            place.data().display(),
+            place.data().join("audit.md").display()
+        );
+        let codec = data.codec()?;
         let read = |first: usize| -> Result<Vec<Clip>> {
             (first..first + settings.samples)
                 .into_par_iter()

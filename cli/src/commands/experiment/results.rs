@@ -4,7 +4,7 @@ use super::measured::Measured;
 use super::place;
 use super::reality::{CODED, OTHER, Place, TRUE};
 use super::rivals::{self, Kinds, Scores, scores};
-use super::run::{RunFolder, RunResult, write_plain};
+use super::run::{RunFolder, RunResult, differences, write_plain};
 use super::score::{Distance, Distances, distances, of_set};
 use super::settings::{MONL, Method, RunId, Settings, WorldPlan};
 use anyhow::{Context, Result};
@@ -12,7 +12,7 @@ use avdit_core::Task;
 use avdit_media::world::{Agreement, IdentityAgreement, WorldKind, agreement, identity_agreement};
 use avdit_trainer::checkpoint::read_json;
 use serde::{Deserialize, Serialize};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Of all statistics that draw.
 const SEED: u64 = 0;
@@ -69,9 +69,14 @@ pub struct WorldResults {
 }
 
 impl Agreements {
+    /// The file beside a measured set that keeps them.
+    pub fn file_of(measured: &Path) -> PathBuf {
+        measured.with_extension("agreements.json")
+    }
+
     /// Of a set that is measured in a file.
     pub fn of(measured: &Path) -> Result<Self> {
-        let path = measured.with_extension("agreements.json");
+        let path = Self::file_of(measured);
         if let Some(found) = path.is_file().then(|| read_json(&path)).and_then(Result::ok) {
             return Ok(found);
         }
@@ -231,6 +236,18 @@ impl Results {
             .map(|(plan, _)| plan.strongest_rivals)
             .sum();
         (finished, (methods().count() + missing) * self.settings.seeds.len())
+    }
+
+    /// Where trainings differ in what all should share.
+    pub fn unlike(&self) -> Vec<String> {
+        let Some(first) = self.runs().next() else { return Vec::new() };
+        let own = ["data", "out", "seed", "objective.strategy", "objective.task", "objective.monl_weights"];
+        let of = |run: &RunResults| -> Vec<String> {
+            let found = differences(&first.result.config, &run.result.config, &own);
+            let named = found.into_iter().map(|what| format!("{} beside {}: {what}", run.id, first.id));
+            named.map(|text| text.replace("there ", "").replace("here ", "")).collect()
+        };
+        self.runs().flat_map(of).collect()
     }
 
     /// Every finished run.

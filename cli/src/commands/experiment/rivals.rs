@@ -1,16 +1,16 @@
 //! The primary score, and which rivals of MoNL go on to the second world.
 //!
-//! Fixed before anything ran: the mean over tasks of the logarithm of the Fréchet distance, for sight and for sound,
+//! The mean over tasks of the logarithm of the Fréchet distance, for sight and for sound,
 //! and the mean of the two. Lower is better; a difference of 0.1 is a tenth in distance.
 
 use super::measured::{AUDIO, AUDIO_CODED, VIDEO, VIDEO_CODED};
 use super::place;
 use super::run::RunFolder;
-use super::score::{Distances, distances};
+use super::score::{Distance, Distances, distances};
 use super::settings::{Method, RunId, Settings, WorldPlan};
 use anyhow::Result;
 use avdit_core::Task;
-use avdit_media::metrics::Interval;
+use avdit_media::metrics::{Interval, recentred};
 use avdit_media::world::WorldKind;
 use avdit_trainer::checkpoint::{read_json, write_json};
 use serde::{Deserialize, Serialize};
@@ -38,7 +38,7 @@ impl Score {
     /// This one less another, with its interval.
     pub fn less(&self, other: &Score) -> Interval {
         let differences: Vec<f64> = self.resamples.iter().zip(&other.resamples).map(|(a, b)| a - b).collect();
-        super::score::interval(self.all - other.all, &differences)
+        recentred(self.all - other.all, &differences)
     }
 }
 
@@ -71,18 +71,7 @@ pub fn of_run(out: &Path, settings: &Settings, id: &RunId) -> Result<Option<RunD
 /// The mean of the logarithms of all distances of whole clips of a kind; none without any.
 fn mean_log(runs: &[RunDistances], kind: &str) -> Option<Score> {
     let of = runs.iter().flatten().filter_map(|(_, distances)| distances.get(kind));
-    let logs: Vec<Score> = of
-        .map(|distance| Score {
-            all: log(distance.all),
-            resamples: distance.resamples.iter().map(|x| log(*x)).collect(),
-        })
-        .collect();
-    Score::mean(&logs)
-}
-
-/// A distance that rounding has taken to 0 or below counts as a millionth.
-fn log(distance: f64) -> f64 {
-    distance.max(1e-6).ln()
+    Score::mean(&of.map(Distance::log).collect::<Vec<_>>())
 }
 
 /// The kinds of distance that a score is made of, of pictures and of sound.

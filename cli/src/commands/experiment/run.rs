@@ -11,8 +11,9 @@ use crate::cancel;
 use crate::commands::export;
 use crate::commands::sample::{recipe, write_sample};
 use crate::engines;
+use crate::exit::Usage;
 use crate::progress::Stage;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use avdit_core::{Latents, Modality, SampleRequest, Task};
 use avdit_export::{ExportOptions, Lowering};
 use avdit_media::Clip;
@@ -104,6 +105,22 @@ impl RunFolder {
 
     pub fn sample(&self, task: &Task, index: usize) -> PathBuf {
         self.0.join("samples").join(format!("{}-{index}.mp4", file_name(task)))
+    }
+
+    /// The result, if the run is finished; of the training that `id` means now, or it is refused.
+    pub fn finished_as(&self, id: &RunId, settings: &Settings) -> Result<Option<RunResult>> {
+        let Some(result) = self.finished()? else { return Ok(None) };
+        let config = Method::named(&id.method)?.train_config(settings, id.seed, "-".into(), "-".into())?;
+        let differs = differences(&result.config, &serde_json::to_value(config)?, &["data", "out"]);
+        if !differs.is_empty() {
+            bail!(Usage(format!(
+                "{}: finished with other settings than this program's:\n  {}\n\nhint: remove that folder to run it again, or \
+                 go on with the program that it was run with",
+                self.0.display(),
+                differs.join("\n  ")
+            )));
+        }
+        Ok(Some(result))
     }
 
     /// The result, if the run is finished.
@@ -200,6 +217,25 @@ pub fn run(bench: &Bench<'_>, id: &RunId) -> Result<Option<RunResult>> {
     };
     write_json(&folder.result(), &result)?;
     Ok(Some(result))
+}
+
+/// Where two configurations differ but for the settings `without`, in words.
+pub fn differences(there: &Value, here: &Value, without: &[&str]) -> Vec<String> {
+    fn flat(name: &str, value: &Value, into: &mut BTreeMap<String, Value>) {
+        match value {
+            Value::Object(table) => table.iter().for_each(|(key, value)| {
+                flat(&if name.is_empty() { key.clone() } else { format!("{name}.{key}") }, value, into);
+            }),
+            other => drop(into.insert(name.to_owned(), other.clone())),
+        }
+    }
+    let (mut a, mut b) = (BTreeMap::new(), BTreeMap::new());
+    flat("", there, &mut a);
+    flat("", here, &mut b);
+    // A setting that a version does not have is as good as its absence.
+    let names = a.keys().filter(|name| b.contains_key(*name) && !without.contains(&name.as_str()));
+    let differs = names.filter(|name| a[*name] != b[*name]);
+    differs.map(|name| format!("{name}: there {}, here {}", a[name], b[name])).collect()
 }
 
 /// What stages took, kept in a file from one process to the next.
@@ -302,7 +338,14 @@ fn sample_task(
         }
         show(set.len());
     }
-    set.write(&folder.measured(task))
+    let path = folder.measured(task);
+    // What was found of clips that were there before.
+    for stale in [score::file_of(&path), Agreements::file_of(&path)] {
+        if stale.is_file() {
+            std::fs::remove_file(&stale).with_context(|| stale.display().to_string())?;
+        }
+    }
+    set.write(&path)
 }
 
 /// The clip of latents; a modality that was given whole stays as it was given.
@@ -337,4 +380,19 @@ fn program() -> Result<BTreeMap<String, String>> {
 /// Writes JSON that is made of plain values.
 pub fn write_plain(path: &Path, value: &impl Serialize) -> Result<()> {
     Ok(write_bytes_atomically(path, &serde_json::to_vec(value)?)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn settings_that_both_have_are_compared_by_their_full_names() {
+        let there =
+            json!({ "seed": 1, "out": "a", "optimizer": { "lr": 0.1, "old": 3 }, "betas": [0.9, 0.99] });
+        let here =
+            json!({ "seed": 1, "out": "b", "optimizer": { "lr": 0.2, "new": 4 }, "betas": [0.9, 0.99] });
+        assert_eq!(differences(&there, &here, &["out"]), ["optimizer.lr: there 0.1, here 0.2"]);
+    }
 }

@@ -3,16 +3,21 @@
 
 use super::measured::{AUDIO, AUDIO_CODED, AUDIO_MADE, Measured, VIDEO, VIDEO_CODED, VIDEO_MADE};
 use super::reality::{CODED, Place, TRUE};
+use super::rivals::Score;
 use super::run::{RunFolder, write_plain};
 use super::settings::{RunId, Settings};
 use anyhow::Result;
-use avdit_core::{Noise, Purpose, Stream, Task};
-use avdit_media::metrics::{FEATURES, Features, Interval, Reference, Standard};
+use avdit_core::Task;
+use avdit_media::metrics::{FEATURES, Features, Interval, Reference, Standard, recentred, resample};
 use avdit_trainer::checkpoint::read_json;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+
+/// Made and true clips of an index together.
+const DRAWN: &str = "pairs";
+const SEED: u64 = 0;
 
 /// A distance of all clips, and of each resample of them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -25,6 +30,9 @@ pub struct Distance {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Distances {
     features: String,
+    /// How resamples were drawn.
+    #[serde(default)]
+    drawn: String,
     clips: usize,
     pub of: BTreeMap<String, Distance>,
 }
@@ -47,15 +55,24 @@ pub fn distances(
     of_set(place, settings, task, &folder.measured(task))
 }
 
+/// The file beside a measured set that keeps its distances.
+pub fn file_of(measured: &Path) -> PathBuf {
+    measured.with_extension("distances.json")
+}
+
 /// The distances of a set of clips that is measured in a file, kept beside it.
 pub fn of_set(place: &Place, settings: &Settings, task: &Task, measured: &Path) -> Result<Distances> {
-    let path: PathBuf = measured.with_extension("distances.json");
+    let path = file_of(measured);
     let found = path.is_file().then(|| read_json::<Distances>(&path)).and_then(Result::ok).filter(|found| {
         let rounds = found.of.values().all(|distance| distance.resamples.len() == settings.rounds);
         let coded = [(VIDEO, VIDEO_CODED), (AUDIO, AUDIO_CODED)];
         let coded =
             coded.iter().all(|(whole, coded)| found.get(whole).is_some() == found.get(coded).is_some());
-        found.features == FEATURES && found.clips == settings.samples && rounds && coded
+        found.features == FEATURES
+            && found.drawn == DRAWN
+            && found.clips == settings.samples
+            && rounds
+            && coded
     });
     if let Some(found) = found {
         return Ok(found);
@@ -80,66 +97,83 @@ pub fn of_set(place: &Place, settings: &Settings, task: &Task, measured: &Path) 
             of.insert(name.to_owned(), distance(&truth, &made, settings.rounds)?);
         }
     }
-    let found = Distances { features: FEATURES.to_owned(), clips: set.len(), of };
+    let found = Distances { features: FEATURES.to_owned(), drawn: DRAWN.to_owned(), clips: set.len(), of };
     write_plain(&path, &found)?;
     Ok(found)
 }
 
-/// The distance of made clips from true ones, in units of the true ones' spread.
+/// The distance of made clips from true ones, in units of the true ones' spread. Clip i of both is drawn together: where
+/// it was given in part, the made one follows from the true one.
 fn distance(truth: &Features, made: &Features, rounds: usize) -> Result<Distance> {
     let units = Standard::of(truth)?;
-    let reference = Reference::new(&units.apply(truth)?)?;
-    let made = units.apply(made)?;
-    let resample = |round: usize| reference.frechet_of(&made, &indices(round, made.len()));
-    let resamples = (0..rounds).into_par_iter().map(resample).collect::<Result<_, _>>()?;
-    Ok(Distance { all: reference.frechet(&made)?, resamples })
-}
-
-/// Draws of a round: the same clips for every run.
-fn indices(round: usize, n: usize) -> Vec<usize> {
-    let stream = Stream::new(Purpose::Statistics, 3, round as u32);
-    (0..n).map(|i| Noise::new(0).below(stream, i as u32, n as u32) as usize).collect()
-}
-
-/// A number made of distances, and its interval of 95 %: resampled clips repeat, which makes every distance larger, so
-/// the resamples are moved by one number until their mean is the number of all clips.
-pub fn interval(of_all: f64, resamples: &[f64]) -> Interval {
-    let mut sorted = resamples.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    let bias = sorted.iter().sum::<f64>() / sorted.len().max(1) as f64 - of_all;
-    let at = |share: f64| {
-        let index = (share * sorted.len().saturating_sub(1) as f64).round() as usize;
-        sorted.get(index).map_or(f64::NAN, |value| value - bias)
+    let (truth, made) = (units.apply(truth)?, units.apply(made)?);
+    let of_pairs = |round: usize| {
+        let drawn = resample(SEED, round, made.len().min(truth.len()));
+        Reference::new(&truth.select(&drawn))?.frechet(&made.select(&drawn))
     };
-    Interval { mean: of_all, low: at(0.025), high: at(0.975) }
+    let resamples = (0..rounds).into_par_iter().map(of_pairs).collect::<Result<_, _>>()?;
+    Ok(Distance { all: Reference::new(&truth)?.frechet(&made)?, resamples })
+}
+
+impl Distance {
+    /// With its interval.
+    pub fn interval(&self) -> Interval {
+        recentred(self.all, &self.resamples)
+    }
+
+    /// Its logarithm. That of a resample follows from the slope of the logarithm at the distance of all clips:
+    /// resamples lie higher by their repeats, and there the logarithm is flatter than where the distance is. A distance
+    /// that rounding has taken to 0 or below counts as a millionth.
+    pub fn log(&self) -> Score {
+        let all = self.all.max(1e-6);
+        let mean = self.resamples.iter().sum::<f64>() / self.resamples.len().max(1) as f64;
+        let of = |resample: &f64| all.ln() + (resample - mean) / all;
+        Score { all: all.ln(), resamples: self.resamples.iter().map(of).collect() }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use avdit_core::{Noise, Purpose, Stream};
 
-    fn set(shift: f64) -> Features {
-        let mut values = vec![0f32; 200 * 3];
-        Noise::new(1).normals(Stream::new(Purpose::Check, 0, 0), &mut values);
+    /// Normal vectors of three dimensions; a seed is a set.
+    fn set(seed: u64, n: usize, shift: f64) -> Features {
+        let mut values = vec![0f32; n * 3];
+        Noise::new(seed).normals(Stream::new(Purpose::Check, 0, 0), &mut values);
         Features::new(3, values.into_iter().map(|x| f64::from(x) + shift).collect()).unwrap()
     }
 
     #[test]
     fn a_distance_lies_in_its_interval_and_grows_with_what_differs() {
-        let near = distance(&set(0.0), &set(0.1), 60).unwrap();
-        let far = distance(&set(0.0), &set(1.0), 60).unwrap();
+        let truth = set(1, 200, 0.0);
+        let near = distance(&truth, &set(1, 200, 0.1), 60).unwrap();
+        let far = distance(&truth, &set(1, 200, 1.0), 60).unwrap();
         // Each of three dimensions lies about a standard deviation off.
         assert!((2.4..3.6).contains(&far.all), "{}", far.all);
         assert!(near.all < 0.1 * far.all);
-        let interval = interval(far.all, &far.resamples);
-        assert!(interval.low < far.all && far.all < interval.high, "{interval:?}");
+        let apart = distance(&truth, &set(2, 200, 1.0), 60).unwrap();
+        let interval = apart.interval();
+        assert!(interval.low < apart.all && apart.all < interval.high, "{interval:?}");
     }
 
     #[test]
-    fn resamples_are_centred_on_what_was_measured() {
-        let resamples: Vec<f64> = (0..101).map(|i| 10.0 + f64::from(i) * 0.01).collect();
-        let found = interval(3.0, &resamples);
-        assert!((found.low - 2.52).abs() < 0.02 && (found.high - 3.48).abs() < 0.02, "{found:?}");
-        assert_eq!(found.mean, 3.0);
+    fn clips_that_are_the_true_ones_moved_have_a_distance_without_spread() {
+        let found = distance(&set(1, 200, 0.0), &set(1, 200, 0.5), 60).unwrap().interval();
+        assert!(found.high - found.low < 1e-6, "{found:?}");
+    }
+
+    /// The share of a hundred experiments in which the interval of a logarithm holds the mean over many: near the floor,
+    /// where most of the distance is the small number of clips.
+    #[test]
+    fn intervals_of_logarithms_hold_what_they_say_near_the_floor() {
+        let found: Vec<Distance> = (0..100)
+            .map(|i| distance(&set(2 * i, 60, 0.0), &set(2 * i + 1, 60, 0.15), 100).unwrap())
+            .collect();
+        let logs: Vec<Score> = found.iter().map(Distance::log).collect();
+        let centre = logs.iter().map(|log| log.all).sum::<f64>() / 100.0;
+        let held = logs.iter().map(|log| recentred(log.all, &log.resamples));
+        let held = held.filter(|interval| interval.low < centre && centre < interval.high).count();
+        assert!(held >= 85, "{held} of 100");
     }
 }

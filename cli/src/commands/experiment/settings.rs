@@ -29,6 +29,11 @@ const METHODS: [(&str, &str); 8] = [
     ("conditional-continue", file!("conditional-continue.toml")),
 ];
 
+/// The names of all methods.
+pub fn method_names() -> impl Iterator<Item = &'static str> {
+    METHODS.iter().map(|(name, _)| *name)
+}
+
 /// The method whose claim is tested.
 pub const MONL: &str = "monl";
 

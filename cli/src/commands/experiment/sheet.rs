@@ -26,8 +26,12 @@ pub fn write(path: &Path, world: &WorldResults, task: &Task) -> Result<Vec<Strin
     let mut rows = vec![("true clips".to_owned(), true_clips(&world.place)?)];
     for method in &world.methods {
         let Some(run) = method.runs.first().filter(|_| !method.of_task(task).is_empty()) else { continue };
-        let clips = (0..CLIPS.min(SHOWN)).map(|i| read(&run.folder.sample(task, i)));
-        rows.push((method.method.title.clone(), clips.collect::<Result<_>>()?));
+        let files: Vec<_> = (0..CLIPS.min(SHOWN)).map(|i| run.folder.sample(task, i)).collect();
+        // Samples are to look at only: who removes them does without.
+        let (title, there) = (&method.method.title, files.iter().all(|file| file.is_file()));
+        let title = if there { title.clone() } else { format!("{title} (samples removed)") };
+        let clips = files.iter().filter(|file| file.is_file()).map(|file| read(file));
+        rows.push((title, clips.collect::<Result<_>>()?));
     }
     if rows.len() < 2 {
         return Ok(Vec::new());

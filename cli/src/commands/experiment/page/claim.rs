@@ -1,6 +1,6 @@
-//! The claim: MoNL against each rival by the score that was fixed before anything ran.
+//! The claim: MoNL against each rival by the primary score.
 
-use super::words::{change, difference, fixed, head, list, row, signed};
+use super::words::{change, difference, fixed, head, list, row, signed, verdict};
 use crate::commands::experiment::chart::{Bar, forest};
 use crate::commands::experiment::results::{MethodResults, Results, WorldResults, scores_of};
 use crate::commands::experiment::rivals::{Kinds, PRIMARY, SECOND, Scores};
@@ -45,12 +45,9 @@ pub fn comparisons(world: &WorldResults, kinds: Kinds) -> Vec<Comparison<'_>> {
     found
 }
 
-/// What a difference says.
-fn verdict(interval: Interval) -> &'static str {
-    match interval {
-        i if i.high < 0.0 => "MoNL is better",
-        i if i.low > 0.0 => "MoNL is worse",
-        _ => "not told apart",
+impl Comparison<'_> {
+    fn verdict(&self) -> String {
+        verdict(self.both, &self.by_seed, ["MoNL is better", "MoNL is worse"])
     }
 }
 
@@ -68,10 +65,10 @@ pub fn answer(results: &Results, world: &WorldResults) -> String {
     let planned = world.methods.iter().filter(|method| method.method.rival).count();
     let whole = found.len() == planned && found.iter().all(all_seeds) && world.rivals_are_chosen;
     let so_far = if whole { "" } else { " (as far as it has run)" };
-    let word = match best.both {
-        i if i.high < 0.0 => "yes",
-        i if i.low > 0.0 => "no, it is worse",
-        _ => "not shown: the interval holds 0",
+    let word = match best.verdict() {
+        yes if yes == "MoNL is better" => "yes".to_owned(),
+        no if no == "MoNL is worse" => "no, it is worse".to_owned(),
+        other => format!("not shown ({other})"),
     };
     let mut text = format!(
         "- World **{}**{so_far}: {word}. On geometric average over the tasks, MoNL's distances are {} than those of the best \
@@ -88,7 +85,7 @@ pub fn answer(results: &Results, world: &WorldResults) -> String {
             " The strongest rival of all is {}: {}, {}.",
             strongest.rival.method.title,
             difference(strongest.both, 3),
-            verdict(strongest.both)
+            strongest.verdict()
         );
     }
     let second = comparisons(world, SECOND);
@@ -96,7 +93,7 @@ pub fn answer(results: &Results, world: &WorldResults) -> String {
         text += &format!(
             " Measured from the true clips themselves: {}, {} (pictures {}, sound {}).",
             difference(same.both, 3),
-            verdict(same.both),
+            same.verdict(),
             difference(same.video, 3),
             difference(same.audio, 3),
         );
@@ -141,10 +138,11 @@ pub fn section(results: &Results, world: &WorldResults, chart: &str) -> (String,
 fn rows(found: &[Comparison<'_>]) -> String {
     let columns = ["score", "MoNL's", "pictures", "sound", "**both**", "by seed"].map(str::to_owned);
     let mut text = head(&["rival", "verdict"], columns);
-    for Comparison { rival, monl, theirs, video, audio, both, by_seed, .. } in found {
+    for found in found {
+        let Comparison { rival, monl, theirs, video, audio, both, by_seed, .. } = found;
         text += &row([
             rival.method.title.clone(),
-            verdict(*both).into(),
+            found.verdict(),
             fixed(theirs.both.all, 3),
             fixed(monl.both.all, 3),
             difference(*video, 3),

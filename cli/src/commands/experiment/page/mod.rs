@@ -71,6 +71,13 @@ fn page(results: &Results, folder: &Path, notes: Option<&str>) -> Result<String>
     if settings.steps < 100 || settings.samples < 128 {
         text += "**These settings are too small to learn or to tell anything: a test of the program.**\n\n";
     }
+    let unlike = results.unlike();
+    if !unlike.is_empty() {
+        text += &format!(
+            "**These trainings do not share what they should, so they cannot be compared: {}.**\n\n",
+            list(&unlike)
+        );
+    }
     for world in &results.worlds {
         text += &of_world(results, world, &tasks, &rows, folder)?;
     }

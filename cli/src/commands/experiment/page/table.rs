@@ -5,7 +5,7 @@ use crate::commands::experiment::measured::{AUDIO, VIDEO};
 use crate::commands::experiment::paper::{Pair, Row, makes};
 use crate::commands::experiment::results::{Results, WorldResults};
 use crate::commands::experiment::rivals::primary;
-use crate::commands::experiment::score::{Distance, interval};
+use crate::commands::experiment::score::Distance;
 use crate::commands::experiment::settings::MONL;
 use crate::report::format::significant;
 use avdit_core::Task;
@@ -150,9 +150,7 @@ pub fn intervals(world: &WorldResults, tasks: &[Task], [video, audio]: [&str; 2]
         text += &head(&[title], tasks.iter().map(|task| task_title(task)));
         for method in world.methods.iter().filter(|method| !method.runs.is_empty()) {
             let cells = tasks.iter().map(|task| {
-                method
-                    .distance(task, kind)
-                    .map_or("–".into(), |found| distance(interval(found.all, &found.resamples)))
+                method.distance(task, kind).map_or("–".into(), |found| distance(found.interval()))
             });
             text += &row([method.method.title.clone()].into_iter().chain(cells));
         }
@@ -180,15 +178,16 @@ pub fn deviations(world: &WorldResults, tasks: &[Task], paper: &[Row]) -> String
             for (i, a) in models.iter().enumerate() {
                 for b in &models[i + 1..] {
                     if let (Some(a), Some(b)) = (both(a), both(b)) {
-                        pairs += 1;
-                        same += usize::from((a.0 < b.0) == (a.1.all < b.1.all));
+                        // Two that are equal in the paper have no order there.
+                        pairs += usize::from(a.0 != b.0);
+                        same += usize::from(a.0 != b.0 && (a.0 < b.0) == (a.1.all < b.1.all));
                     }
                 }
             }
             let Some(ours) = both(monl) else { continue };
             for other in models.iter().filter(|row| row.name != monl.name) {
                 let Some(theirs) = both(other) else { continue };
-                if (ours.0 < theirs.0) != (ours.1.all < theirs.1.all) {
+                if ours.0 != theirs.0 && (ours.0 < theirs.0) != (ours.1.all < theirs.1.all) {
                     lines.push(disagreement(task, what, &other.name, &ours, &theirs));
                 }
             }
@@ -218,10 +217,8 @@ fn disagreement(
     ours: &(f64, Distance),
     theirs: &(f64, Distance),
 ) -> String {
-    let log = |x: f64| x.max(1e-6).ln();
-    let rounds = ours.1.resamples.iter().zip(&theirs.1.resamples).map(|(a, b)| log(*a) - log(*b));
-    let found = interval(log(ours.1.all) - log(theirs.1.all), &rounds.collect::<Vec<_>>());
-    let chance = if found.excludes_zero() { "beyond chance" } else { "within chance" };
+    let found = ours.1.log().less(&theirs.1.log());
+    let chance = if found.excludes_zero() { "more than clips explain" } else { "no more than clips explain" };
     let ahead = |mine: f64, their: f64| if mine < their { "MoNL is ahead" } else { "MoNL is behind" };
     format!(
         "{}, {what}: in the paper {} of {other} ({:.1} against {:.1}), here {} ({} against {}; difference of logarithms {}, \

@@ -55,6 +55,21 @@ pub fn change(interval: Interval) -> String {
     format!("{} % [{low} %, {high} %] {word}", fixed(percent(interval.mean), 0))
 }
 
+/// What a difference says, of which below 0 means the first and above 0 the second: its interval tells how it depends
+/// on the clips, so all seeds must say the same for themselves.
+pub fn verdict(interval: Interval, by_seed: &[f64], [below, above]: [&str; 2]) -> String {
+    let side = match interval {
+        i if i.high < 0.0 => below,
+        i if i.low > 0.0 => above,
+        _ => return "not told apart".into(),
+    };
+    match by_seed {
+        [_] => format!("{side}, by its one seed"),
+        all if all.iter().all(|x| x.signum() == interval.mean.signum()) => side.into(),
+        _ => "seeds disagree".into(),
+    }
+}
+
 /// A row of a table.
 pub fn row(cells: impl IntoIterator<Item = String>) -> String {
     format!("| {} |\n", cells.into_iter().collect::<Vec<_>>().join(" | "))
@@ -87,6 +102,19 @@ mod tests {
         assert_eq!(change(less), "20 % [−5 %, 30 %] smaller");
         let more = Interval { mean: 1.5f64.ln(), low: 1.2f64.ln(), high: 2f64.ln() };
         assert_eq!(change(more), "50 % [20 %, 100 %] larger");
+    }
+
+    #[test]
+    fn a_verdict_needs_an_interval_without_0_and_all_seeds() {
+        let words = ["better", "worse"];
+        let of = |low: f64, high: f64, seeds: &[f64]| {
+            verdict(Interval { mean: 0.5 * (low + high), low, high }, seeds, words)
+        };
+        assert_eq!(of(-0.2, -0.1, &[-0.2, -0.1]), "better");
+        assert_eq!(of(0.1, 0.2, &[0.2, 0.1]), "worse");
+        assert_eq!(of(-0.2, -0.1, &[-0.5, 0.2]), "seeds disagree");
+        assert_eq!(of(-0.2, -0.1, &[-0.15]), "better, by its one seed");
+        assert_eq!(of(-0.2, 0.1, &[-0.1, -0.01]), "not told apart");
     }
 
     #[test]
