@@ -53,6 +53,9 @@ fn monl(args: &MonlArgs) -> Result<()> {
         // Before a folder becomes this experiment's.
         Method::named(name)?.train_config(&settings, 0, "data".into(), "run".into())?.check()?;
     }
+    if let Some(form) = &args.only {
+        check_names(form, &settings)?;
+    }
     let stamp = claim(&args.out, settings, args.report_only)?;
     if !args.report_only {
         let threads = args.threads.map_or_else(rayon::current_num_threads, usize::from);
@@ -80,12 +83,12 @@ fn report(args: &MonlArgs, stamp: &Stamp) -> Result<()> {
 fn work(args: &MonlArgs, stamp: &Stamp, threads: usize) -> Result<()> {
     let (settings, out) = (&stamp.settings, args.out.as_path());
     let wanted = |id: &RunId| args.only.as_ref().is_none_or(|form| matches(form, &id.to_string()));
-    if let Some(form) = &args.only {
-        check_names(form, settings)?;
-    }
     for plan in &settings.world {
         let Some(methods) = methods(out, settings, plan)? else {
-            eprintln!("{}: its methods are chosen once the first world's rivals have run", plan.name);
+            eprintln!(
+                "{}: its methods are chosen once the first world's rivals have run; run the same command again then",
+                plan.name
+            );
             continue;
         };
         let mut left = Vec::new();
@@ -156,11 +159,15 @@ fn claim(out: &Path, settings: Settings, report_only: bool) -> Result<Stamp> {
     let path = out.join("experiment.json");
     if path.is_file() {
         let found: Stamp = read_json(&path)?;
-        if found.settings != settings {
-            let hint = "give the same options again, or choose another folder with --out";
-            let (a, b) = (serde_json::to_string(&found.settings)?, serde_json::to_string(&settings)?);
+        // A report is of what is there.
+        if !report_only && found.settings != settings {
+            let (there, here) = (serde_json::to_value(&found.settings)?, serde_json::to_value(&settings)?);
             bail!(Usage(format!(
-                "{}: an experiment with other settings\n  there: {a}\n  asked: {b}\n\nhint: {hint}",
+                "{}: an experiment with other settings\n  {}\n\nhint: go on with `{} --out {}`, or choose another folder with \
+                 --out",
+                out.display(),
+                run::differences(&there, &here, &[]).join("\n  "),
+                found.settings.command()?,
                 out.display()
             )));
         }

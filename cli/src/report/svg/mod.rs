@@ -198,11 +198,11 @@ impl Drawing {
     }
 }
 
-/// No more digits than tell this tick from the next.
+/// No more digits than tell this tick from the next; as a power of ten where it would not fit beside the axis.
 fn tick_label(tick: f64, scale: &Scale) -> String {
     let step = if scale.log { tick } else { tick_step(scale.low, scale.high) };
     let size = tick.abs().max(step);
-    if tick == 0.0 || !(1e-5..1e12).contains(&size) {
+    if tick == 0.0 || !(1e-5..1e5).contains(&size) {
         return if tick == 0.0 { "0".into() } else { format!("{tick:.0e}") };
     }
     significant(tick, (size.log10().floor() - step.log10().floor()) as usize + 1)
