@@ -101,11 +101,6 @@ pub(crate) fn conv(list: &mut Vec<Parameter>, name: &str, shape: &[usize], gain:
     list.push(Parameter { name: format!("{name}.bias"), shape: vec![shape[0]], init: Init::Zeros });
 }
 
-/// `{name}.weight` (width) of a norm.
-pub(crate) fn norm(list: &mut Vec<Parameter>, name: &str, width: usize) {
-    list.push(Parameter { name: format!("{name}.weight"), shape: vec![width], init: Init::Ones });
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,8 +1,8 @@
 //! The autoencoder of sound: causal convolutions of growing stride, and back by cutting channels into samples.
 
-use super::{AudioAutoencoder, activate, norm_of, residual};
+use super::{AudioAutoencoder, residual};
 use crate::ops::Ops;
-use crate::parameters::{Parameter, conv, norm};
+use crate::parameters::{Parameter, conv};
 use crate::window::Window;
 
 /// Taps of the dilated convolution of a residual unit.
@@ -40,12 +40,11 @@ pub fn encode<O: Ops>(ops: &O, config: &AudioAutoencoder, x: &O::Tensor) -> Resu
         // Before the clip is silence: as much as the first frame reaches beyond it.
         let before = stride + if i == 0 { config.lead() } else { 0 };
         let down = Window::new(1).stride(&[stride]).padding(&[(before, 0)]);
-        let y = if i == 0 { x } else { activate(ops, &x, &format!("{name}.down.norm"))? };
+        let y = if i == 0 { x } else { ops.gelu(&x)? };
         x = ops.conv(&y, &format!("{name}.down"), &down)?;
         x = units(ops, config, x, &name)?;
     }
-    let x = activate(ops, &x, "audio.encoder.conv_out.norm")?;
-    let z = ops.conv(&x, "audio.encoder.conv_out", &causal(UP_TAPS, 1))?; // (Ca, A)
+    let z = ops.conv(&ops.gelu(&x)?, "audio.encoder.conv_out", &causal(UP_TAPS, 1))?; // (Ca, A)
     ops.permute(&z, &[1, 0])
 }
 
@@ -61,8 +60,7 @@ pub fn decode<O: Ops>(ops: &O, config: &AudioAutoencoder, z: &O::Tensor) -> Resu
     for (i, &stride) in config.strides.iter().enumerate().rev() {
         let name = format!("audio.decoder.stage{i}");
         x = units(ops, config, x, &name)?;
-        let y = activate(ops, &x, &format!("{name}.up.norm"))?;
-        let y = ops.conv(&y, &format!("{name}.up"), &causal(UP_TAPS, 1))?;
+        let y = ops.conv(&ops.gelu(&x)?, &format!("{name}.up"), &causal(UP_TAPS, 1))?;
         let width = config.width_above(i);
         let y = ops.permute(&ops.reshape(&y, &[stride, width, places])?, &[1, 2, 0])?;
         places *= stride;
@@ -74,14 +72,10 @@ pub fn decode<O: Ops>(ops: &O, config: &AudioAutoencoder, z: &O::Tensor) -> Resu
 
 pub(super) fn parameters(config: &AudioAutoencoder) -> Vec<Parameter> {
     let mut list = Vec::new();
-    // A convolution, and the norm of what it sees where there is one.
     let mut add = |layer: &str, outputs: usize, inputs: usize, taps: usize, gain: f64| {
         conv(&mut list, &format!("audio.{layer}"), &[outputs, inputs, taps], gain);
-        if let Some(of) = norm_of(layer).filter(|_| layer != "encoder.stage0.down") {
-            norm(&mut list, &format!("audio.{of}"), inputs);
-        }
     };
-    let gain = 2f64.sqrt();
+    let gain = super::GAIN;
     let last = config.strides.len() - 1;
     for (i, (&stride, &width)) in config.strides.iter().zip(&config.widths).enumerate() {
         let above = config.width_above(i);

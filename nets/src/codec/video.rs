@@ -1,8 +1,8 @@
 //! The autoencoder of pictures: patches, then convolutions that see their own frame and those before it.
 
-use super::{VideoAutoencoder, activate, norm_of, residual};
+use super::{VideoAutoencoder, residual};
 use crate::ops::Ops;
-use crate::parameters::{Parameter, conv, norm};
+use crate::parameters::{Parameter, conv};
 use crate::window::Window;
 
 /// Within a frame: 3 × 3 places.
@@ -33,14 +33,13 @@ pub fn encode<O: Ops>(ops: &O, config: &VideoAutoencoder, x: &O::Tensor) -> Resu
     let x = ops.reshape(&x, &[config.patch_len(), f, rows, columns])?;
     let x = ops.conv(&x, &name("conv_in"), &within())?;
     let halve = Window::new(3).stride(&[1, 2, 2]).padding(&[(0, 0), (0, 1), (0, 1)]);
-    let mut x = ops.conv(&activate(ops, &x, &name("down_space.norm"))?, &name("down_space"), &halve)?; // (wide, F, H', W')
+    let mut x = ops.conv(&ops.gelu(&x)?, &name("down_space"), &halve)?; // (wide, F, H', W')
     for i in 0..2 {
         let halve = causal().stride(&[2, 1, 1]);
-        let y = activate(ops, &x, &name(&format!("down_time{i}.norm")))?;
-        x = ops.conv(&y, &name(&format!("down_time{i}")), &halve)?;
+        x = ops.conv(&ops.gelu(&x)?, &name(&format!("down_time{i}")), &halve)?;
         x = residual(ops, &x, &name(&format!("res{i}")), &causal(), &causal())?;
     }
-    let z = ops.conv(&activate(ops, &x, &name("conv_out.norm"))?, &name("conv_out"), &point())?; // (C, F', H', W')
+    let z = ops.conv(&ops.gelu(&x)?, &name("conv_out"), &point())?; // (C, F', H', W')
     ops.permute(&z, &[1, 0, 2, 3])
 }
 
@@ -58,8 +57,7 @@ pub fn decode<O: Ops>(ops: &O, config: &VideoAutoencoder, z: &O::Tensor) -> Resu
     let mut frames = config.latents()[0];
     for i in 0..2 {
         x = residual(ops, &x, &name(&format!("res{i}")), &causal(), &causal())?;
-        let y = activate(ops, &x, &name(&format!("up_time{i}.norm")))?;
-        let y = ops.conv(&y, &name(&format!("up_time{i}")), &causal())?;
+        let y = ops.conv(&ops.gelu(&x)?, &name(&format!("up_time{i}")), &causal())?;
         let y = ops.reshape(&y, &[2, wide, frames, rows * columns])?;
         let y = ops.permute(&y, &[1, 2, 0, 3])?; // (wide, frames, 2, places)
         let y = ops.reshape(&y, &[wide, 2 * frames, rows, columns])?;
@@ -67,12 +65,12 @@ pub fn decode<O: Ops>(ops: &O, config: &VideoAutoencoder, z: &O::Tensor) -> Resu
         frames = 2 * frames - 1;
         x = ops.narrow(&y, 1, 1, frames)?;
     }
-    let y = ops.conv(&activate(ops, &x, &name("up_space.norm"))?, &name("up_space"), &within())?;
+    let y = ops.conv(&ops.gelu(&x)?, &name("up_space"), &within())?;
     let y = ops.reshape(&y, &[2, 2, narrow * frames, rows, columns])?;
     let y = ops.permute(&y, &[2, 3, 0, 4, 1])?; // (narrow · frames, rows, 2, columns, 2)
     let x = ops.reshape(&y, &[narrow, frames, 2 * rows, 2 * columns])?;
     let x = residual(ops, &x, &name("res2"), &within(), &within())?;
-    let y = ops.conv(&activate(ops, &x, &name("conv_out.norm"))?, &name("conv_out"), &within())?; // (3·p², F, rows, columns)
+    let y = ops.conv(&ops.gelu(&x)?, &name("conv_out"), &within())?; // (3·p², F, rows, columns)
     let (p, [rows, columns]) = (config.patch, config.patches());
     let y = ops.reshape(&y, &[3, p, p, frames, rows, columns])?;
     let y = ops.permute(&y, &[3, 0, 4, 1, 5, 2])?; // (F, 3, rows, p, columns, p)
@@ -82,16 +80,11 @@ pub fn decode<O: Ops>(ops: &O, config: &VideoAutoencoder, z: &O::Tensor) -> Resu
 pub(super) fn parameters(config: &VideoAutoencoder) -> Vec<Parameter> {
     let (narrow, wide, patch, c) = (config.widths[0], config.widths[1], config.patch_len(), config.channels);
     let mut list = Vec::new();
-    // A convolution, and the norm of what it sees where there is one.
     let mut add = |layer: &str, outputs: usize, inputs: usize, kernel: [usize; 3], gain: f64| {
         conv(&mut list, &format!("video.{layer}"), &[&[outputs, inputs], &kernel[..]].concat(), gain);
-        if let Some(of) = norm_of(layer) {
-            norm(&mut list, &format!("video.{of}"), inputs);
-        }
     };
     let (within, causal, point) = ([1, 3, 3], [3, 3, 3], [1, 1, 1]);
-    // Half of what passes a SiLU is lost.
-    let gain = 2f64.sqrt();
+    let gain = super::GAIN;
     add("encoder.conv_in", narrow, patch, within, 1.0);
     add("encoder.down_space", wide, narrow, within, gain);
     for i in 0..2 {

@@ -53,7 +53,7 @@ impl CodecTraining {
             batch: 4,
             optimizer: OptimizerConfig {
                 lr,
-                // Nothing here is normalised: a longer memory of small gradients lets a step be too long.
+                // Nothing in these networks is normalised: a longer memory of small gradients lets a step be too long.
                 betas: (0.9, 0.99),
                 weight_decay: 0.0,
                 warmup_steps: 100,
@@ -69,7 +69,7 @@ impl CodecTraining {
             kl_weight: 1e-4,
             posterior_std: 0.02,
             video: training(1200, 1e-3),
-            audio: training(1200, 1e-3),
+            audio: training(1200, 2e-3),
         })
     }
 
