@@ -111,7 +111,8 @@ fn a_clip_that_needed_ffmpeg_is_read_once_it_is_there() {
     }
     let out = text(&folder.path().join("data"));
     let prepare = |ffmpeg: &std::ffi::OsStr, more: &[&str]| {
-        let args = [&["prepare", &text(&mkv), "-o", &out], more].concat();
+        let clips = text(&mkv);
+        let args = [&["prepare", &clips, "-o", &out], more].concat();
         Said::of(command(&args).env("AVDIT_FFMPEG", ffmpeg).output().unwrap())
     };
     let none = std::ffi::OsStr::new("/no/ffmpeg/here");
