@@ -80,6 +80,12 @@ pub enum Error {
         /// The folder.
         path: PathBuf,
     },
+    /// A folder that holds the work of a preparation that has not come to its end.
+    #[error("{}: holds what an interrupted prepare has decoded\n\nhint: finish it with the command that began it, remove that folder, or choose another", path.display())]
+    Unfinished {
+        /// The folder of work.
+        path: PathBuf,
+    },
     /// Parts of shared work that are not done.
     #[error("{}: {} of {} parts are not done: {}\n\nhint: make each with the same command and --shard i/n", path.display(), missing.len(), missing.first().map_or(0, |part| part.of), missing.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))]
     MissingParts {

@@ -1,9 +1,9 @@
 //! `prepare` in parts, and what it leaves beside the dataset.
 
-use crate::fixture::{avdit, command, small_config, text, write_clips};
+use crate::fixture::{Said, avdit, command, small_config, text, write_clips};
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 const BAD_INPUT: i32 = 3;
@@ -90,4 +90,39 @@ fn a_dataset_is_replaced_only_when_that_is_asked_for_and_never_made_of_itself() 
     avdit(&["prepare", &clips, "-o", &out, "--shard", "4/4"]).refused(2, &["0/4 to 3/4"]);
     avdit(&["prepare", &clips, "-o", &text(&folder.path().join("new")), "--merge"])
         .refused(BAD_INPUT, &["parts to merge"]);
+}
+
+#[test]
+fn a_clip_that_needed_ffmpeg_is_read_once_it_is_there() {
+    let ffmpeg = std::env::var_os("AVDIT_FFMPEG").unwrap_or_else(|| "ffmpeg".into());
+    let run = |args: &[&str]| Command::new(&ffmpeg).args(args).stdin(Stdio::null()).output();
+    if !run(&["-version"]).is_ok_and(|said| said.status.success()) {
+        assert!(std::env::var_os("AVDIT_REQUIRE_FFMPEG").is_none_or(|v| v != "1"), "ffmpeg is required");
+        eprintln!("skipped: there is no ffmpeg");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (mp4, mkv) = (folder.path().join("mp4"), folder.path().join("mkv"));
+    write_clips(&mp4, 0..2);
+    std::fs::create_dir(&mkv).unwrap();
+    for name in ["clip-0000", "clip-0001"] {
+        let (from, to) = (text(&mp4.join(format!("{name}.mp4"))), text(&mkv.join(format!("{name}.mkv"))));
+        assert!(run(&["-v", "error", "-i", &from, "-c", "copy", &to]).unwrap().status.success());
+    }
+    let out = text(&folder.path().join("data"));
+    let prepare = |ffmpeg: &std::ffi::OsStr, more: &[&str]| {
+        let clips = text(&mkv);
+        let args = [&["prepare", &clips, "-o", &out], more].concat();
+        Said::of(command(&args).env("AVDIT_FFMPEG", ffmpeg).output().unwrap())
+    };
+    let none = std::ffi::OsStr::new("/no/ffmpeg/here");
+    prepare(none, &[]).refused(BAD_INPUT, &["at least 1 that can be kept", "2 not a clip"]);
+    let said = prepare(&ffmpeg, &[]).ok().out;
+    assert!(said.contains("2 clips of 2 files"), "{said}");
+
+    // Parts with it and without it do not make one dataset.
+    std::fs::remove_dir_all(&out).unwrap();
+    prepare(&ffmpeg, &["--shard", "0/2"]).ok();
+    prepare(none, &["--shard", "1/2"])
+        .refused(BAD_INPUT, &["ffmpeg: part 0/2 has ", "part 1/2 has none", "hint"]);
 }

@@ -33,7 +33,10 @@ impl Decoder for AudioFile {
 }
 
 fn compressed(path: &Path) -> Result<Audio> {
-    let failed = |error: SymphoniaError| Error::undecodable(path, error.to_string());
+    let failed = |error: SymphoniaError| match error {
+        SymphoniaError::IoError(error) => super::of_reading(path, error),
+        error => Error::undecodable(path, error.to_string()),
+    };
     let file = File::open(path).map_err(|source| Error::io(path, source))?;
     let stream = MediaSourceStream::new(Box::new(file), Default::default());
     let mut hint = Hint::new();

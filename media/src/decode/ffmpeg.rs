@@ -16,11 +16,14 @@ pub const FFMPEG_VARIABLE: &str = "AVDIT_FFMPEG";
 const AU_HEADER: usize = 24;
 /// How much of ffmpeg's complaints an error repeats.
 const COMPLAINT_LINES: usize = 2;
+/// What it says when the system could not read the file.
+const UNREADABLE: &str = "Input/output error";
 
 /// The decoder that asks ffmpeg.
 #[derive(Clone, Debug)]
 pub struct Ffmpeg {
     program: PathBuf,
+    version: String,
     size: FrameSize,
 }
 
@@ -29,19 +32,19 @@ impl Ffmpeg {
     pub fn find(size: FrameSize) -> Option<Self> {
         let program = std::env::var_os(FFMPEG_VARIABLE).filter(|name| !name.is_empty());
         let program = PathBuf::from(program.unwrap_or_else(|| "ffmpeg".into()));
-        let quiet = |stdio: fn() -> Stdio| stdio();
-        let status = Command::new(&program)
-            .arg("-version")
-            .stdin(quiet(Stdio::null))
-            .stdout(quiet(Stdio::null))
-            .stderr(quiet(Stdio::null))
-            .status();
-        status.is_ok_and(|status| status.success()).then_some(Self { program, size })
+        let said = Command::new(&program).arg("-version").stdin(Stdio::null()).output().ok()?;
+        let version = version(&String::from_utf8_lossy(&said.stdout));
+        said.status.success().then_some(Self { program, version, size })
     }
 
     /// The program.
     pub fn program(&self) -> &Path {
         &self.program
+    }
+
+    /// Its version, as it says.
+    pub fn version(&self) -> &str {
+        &self.version
     }
 
     fn command(&self, path: &Path, output: &[&str]) -> Command {
@@ -90,6 +93,11 @@ impl Ffmpeg {
                 Err(Error::undecodable(path, format!("truncated: ffmpeg: {}", cut.unwrap_or_default())))
             }
             Some(taken) if status.success() => Ok(taken),
+            // Not the file's fault: what was under way is not known to fail again.
+            _ if status.code().is_none() => Err(io(std::io::Error::other(format!("ended by a {status}")))),
+            _ if complaints.contains(UNREADABLE) => {
+                Err(Error::io(path, std::io::Error::other(last_lines(&complaints))))
+            }
             _ => Err(Error::undecodable(path, format!("ffmpeg: {}", last_lines(&complaints)))),
         }
     }
@@ -192,6 +200,14 @@ impl Decoder for Ffmpeg {
     }
 }
 
+/// `4.4.2-0ubuntu0.22.04.1` of `ffmpeg version 4.4.2-0ubuntu0.22.04.1 Copyright …`; the first line if it begins otherwise.
+fn version(text: &str) -> String {
+    let line = text.lines().next().unwrap_or_default().trim();
+    let word = line.strip_prefix("ffmpeg version ").and_then(|rest| rest.split_whitespace().next());
+    let version = word.unwrap_or(line);
+    if version.is_empty() { "of no version".to_owned() } else { version.to_owned() }
+}
+
 /// Width, height and rate of `YUV4MPEG2 W64 H64 F8:1 …`.
 fn y4m_header(bytes: &[u8]) -> Option<(usize, usize, Rational)> {
     let line = bytes.split(|byte| *byte == b'\n').next()?;
@@ -240,6 +256,14 @@ fn last_lines(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_version_is_the_word_that_names_it() {
+        let text =
+            "ffmpeg version 4.4.2-0ubuntu0.22.04.1 Copyright (c) 2000-2021 the FFmpeg developers\nbuilt";
+        assert_eq!(version(text), "4.4.2-0ubuntu0.22.04.1");
+        assert_eq!((version("other 5\nx"), version("")), ("other 5".to_owned(), "of no version".to_owned()));
+    }
 
     #[test]
     fn the_header_states_size_and_rate() {

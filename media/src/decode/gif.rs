@@ -33,7 +33,10 @@ impl Decoder for Gif {
 
     fn decode(&self, path: &Path) -> Result<Clip> {
         let file = File::open(path).map_err(|source| Error::io(path, source))?;
-        let failed = |error: image::ImageError| Error::undecodable(path, format!("gif: {error}"));
+        let failed = |error: image::ImageError| match error {
+            image::ImageError::IoError(error) if error.raw_os_error().is_some() => Error::io(path, error),
+            error => Error::undecodable(path, format!("gif: {error}")),
+        };
         let decoder = GifDecoder::new(BufReader::new(file)).map_err(failed)?;
         let (width, height) = decoder.dimensions();
         if width == 0 || height == 0 || u64::from(width) * u64::from(height) > LARGEST_PIXELS {

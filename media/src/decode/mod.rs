@@ -114,6 +114,11 @@ pub fn decode(path: &Path, preference: Preference) -> Result<Decoded> {
 /// # Errors
 /// As [`Decoder::decode`]; with [`Preference::Ffmpeg`] also [`Error::Unsupported`] if there is no ffmpeg.
 pub fn decode_with(path: &Path, options: &DecodeOptions) -> Result<Decoded> {
+    decode_noting(path, options, &mut false)
+}
+
+/// [`decode_with`]; `asked` becomes true if ffmpeg was asked, for only then the outcome depends on which one is there.
+pub(crate) fn decode_noting(path: &Path, options: &DecodeOptions, asked: &mut bool) -> Result<Decoded> {
     let metadata = std::fs::metadata(path).map_err(|source| Error::io(path, source))?;
     if !metadata.is_file() && !metadata.is_dir() {
         return Err(Error::undecodable(path, "neither a file nor a folder"));
@@ -121,13 +126,19 @@ pub fn decode_with(path: &Path, options: &DecodeOptions) -> Result<Decoded> {
     if metadata.is_file() && metadata.len() == 0 {
         return Err(Error::undecodable(path, "the file is empty"));
     }
+    let mut by = |ffmpeg: Ffmpeg| {
+        *asked = true;
+        // A file that may not be read is the system's refusal, which ffmpeg tells as if the file were damaged.
+        std::fs::File::open(path).map_err(|source| Error::io(path, source))?;
+        run(&ffmpeg, path)
+    };
     if options.preference == Preference::Ffmpeg {
         let ffmpeg = Ffmpeg::find(options.size).ok_or_else(|| Error::Unsupported {
             path: path.to_owned(),
             what: "ffmpeg was asked for and not found".to_owned(),
             decoder: BUILT_IN,
         })?;
-        return run(&ffmpeg, path);
+        return by(ffmpeg);
     }
     let built_in = built_in(options);
     let refused = match built_in.iter().find(|decoder| decoder.accepts(path)) {
@@ -143,7 +154,7 @@ pub fn decode_with(path: &Path, options: &DecodeOptions) -> Result<Decoded> {
     match Ffmpeg::find(options.size) {
         Some(ffmpeg) => {
             tracing::debug!(path = %path.display(), %refused, "ffmpeg reads it");
-            run(&ffmpeg, path)
+            by(ffmpeg)
         }
         None => Err(refused),
     }
@@ -170,6 +181,14 @@ fn run(decoder: &dyn Decoder, path: &Path) -> Result<Decoded> {
         ))
     })?;
     Ok(Decoded { clip, decoder: decoder.name() })
+}
+
+/// An error of reading: the system's refusal, or else (a file that ends too soon) damage.
+fn of_reading(path: &Path, error: std::io::Error) -> Error {
+    match error.raw_os_error() {
+        Some(_) => Error::io(path, error),
+        None => Error::undecodable(path, error.to_string()),
+    }
 }
 
 /// The name of the built-in decoders together, in messages.

@@ -1,9 +1,11 @@
 //! Several datasets as one: a folder whose `dataset.json` names the shards where they are.
 
 use super::assemble::{CODEC_FILE, install};
+use super::parts::Plan;
 use crate::atomic::{FolderLock, write_bytes_atomically};
 use crate::error::{Error, Result};
 use crate::shard::{CodecInfo, DATASET_FILE, Dataset, DatasetInfo, ShardInfo};
+use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
 
 /// Makes a dataset in the folder `out` of the clips of others, in the order given. Their latents stay where they are
@@ -11,7 +13,8 @@ use std::path::{Component, Path, PathBuf};
 ///
 /// # Errors
 /// [`Error::Value`] if there is none, or one is named twice; [`Error::Malformed`] naming both if they have not the same
-/// grid, layout and codec; [`Error::Exists`] if `out` holds a dataset and `overwrite` is not set; as [`Dataset::open`].
+/// grid, layout and codec; [`Error::Exists`] if `out` holds a dataset and `overwrite` is not set; [`Error::Unfinished`]
+/// if it holds the work of an interrupted [`prepare`](super::prepare); [`Error::Busy`]; as [`Dataset::open`].
 pub fn join(folders: &[PathBuf], out: &Path, overwrite: bool) -> Result<DatasetInfo> {
     let all: Vec<Dataset> = folders.iter().map(|folder| Dataset::open(folder)).collect::<Result<_>>()?;
     let first = all.first().ok_or_else(|| Error::value("datasets to join", "at least one", 0))?.info();
@@ -35,8 +38,16 @@ pub fn join(folders: &[PathBuf], out: &Path, overwrite: bool) -> Result<DatasetI
     }
     let work = out.join(".work");
     let staged = work.join("dataset");
-    std::fs::create_dir_all(&staged).map_err(|source| Error::io(&staged, source))?;
+    std::fs::create_dir_all(&work).map_err(|source| Error::io(&work, source))?;
     let _lock = FolderLock::take(&work)?;
+    if Plan::parts_of(&work)?.is_some() || holds_anything(&work.join("clips"))? {
+        return Err(Error::Unfinished { path: work });
+    }
+    // What a process that was killed has staged here is not to be installed with it.
+    if staged.exists() {
+        std::fs::remove_dir_all(&staged).map_err(|source| Error::io(&staged, source))?;
+    }
+    std::fs::create_dir_all(&staged).map_err(|source| Error::io(&staged, source))?;
     let real = |path: &Path| path.canonicalize().map_err(|source| Error::io(path, source));
     let (mut shards, mut seen, home) = (Vec::new(), Vec::new(), real(out)?);
     for (folder, dataset) in folders.iter().zip(&all) {
@@ -67,6 +78,15 @@ pub fn join(folders: &[PathBuf], out: &Path, overwrite: bool) -> Result<DatasetI
     install(&staged, out)?;
     std::fs::remove_dir_all(&work).map_err(|source| Error::io(&work, source))?;
     Ok(info)
+}
+
+/// Whether there is a folder with anything in it.
+fn holds_anything(folder: &Path) -> Result<bool> {
+    match std::fs::read_dir(folder) {
+        Ok(mut entries) => Ok(entries.next().is_some()),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(source) => Err(Error::io(folder, source)),
+    }
 }
 
 /// The way from one folder to another, both canonical.

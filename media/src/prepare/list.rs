@@ -2,6 +2,7 @@
 
 use crate::audit::{AuditRow, Reason};
 use crate::error::{Error, Result};
+use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -67,6 +68,22 @@ fn visit(path: &Path, out: Option<&Path>, seen: &mut BTreeSet<PathBuf>, found: &
         // The files of a folder of png belong to it; folders in it are looked into.
         if entry.is_dir() || !(is_clip || belongs_to_another(entry, &entries)) {
             visit(entry, out, seen, found);
+        }
+    }
+}
+
+/// Tells a clip's file from any other: its name, size and time, those of the sound beside it and, of a folder, those of
+/// the files in it.
+pub(super) fn hash_file(hash: &mut Sha256, path: &Path) {
+    let mut parts = vec![path.to_owned(), path.with_extension("wav")];
+    if let Ok(entries) = std::fs::read_dir(path) {
+        parts.extend(entries.filter_map(|entry| Some(entry.ok()?.path())));
+        parts[2..].sort();
+    }
+    for part in parts {
+        hash.update(part.as_os_str().as_encoded_bytes());
+        if let Ok(metadata) = std::fs::metadata(&part) {
+            hash.update(format!("|{}|{:?}|", metadata.len(), metadata.modified().ok()));
         }
     }
 }

@@ -2,35 +2,36 @@
 //!
 //! Receives files and folders; hands on a folder with `dataset.json`, the codec, shards of latents and the audit.
 //! **Invariant:** the folder holds a whole dataset or, until the last moment, what it held before. Its bytes follow
-//! from the inputs and the options alone: not from the number of threads, processes or machines, not from their order,
+//! from the inputs, the options and, for files that it is asked about, ffmpeg alone: not from the number of threads, processes or machines, not from their order,
 //! not from stops in between.
 
 mod assemble;
+mod each;
 mod join;
 mod judge;
 mod list;
 mod parts;
+mod survey;
 mod work;
 
 pub use join::join;
 pub use parts::Part;
+pub use survey::{Survey, survey};
 
 use crate::atomic::FolderLock;
 use crate::audit::{AuditRow, Reason, RenderPage, count_reasons};
 use crate::codec::{Codec, CodecConfig, FitReport, LinearCodec, file_sha256};
+use crate::decode::{Ffmpeg, Preference};
 use crate::error::{Error, Result};
 use crate::inspect::Thresholds;
 use crate::shard::{DATASET_FILE, DatasetInfo, LatentStats};
-use crate::{ClipGrid, DecodeOptions, FitPolicy};
+use crate::{ClipGrid, DecodeOptions, FitPolicy, FrameSize};
 use assemble::assemble;
+use each::each_file;
 use list::Found;
 use parts::Plan;
-use rayon::prelude::*;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::time::Duration;
 use work::{Known, Work};
 
 /// Where the codec comes from.
@@ -206,6 +207,8 @@ struct Begun<'a> {
     found: Found,
     folder: PathBuf,
     options: &'a PrepareOptions,
+    /// As [`version_of_ffmpeg`] has it.
+    ffmpeg: Option<String>,
 }
 
 impl<'a> Begun<'a> {
@@ -218,23 +221,25 @@ impl<'a> Begun<'a> {
         let found = list::list(inputs, out)?;
         let folder = out.join(".work");
         std::fs::create_dir_all(&folder).map_err(|source| Error::io(&folder, source))?;
-        Ok(Self { codec, found, folder, options })
+        Ok(Self { codec, found, folder, options, ffmpeg: version_of_ffmpeg(options) })
     }
 
     fn work(&self) -> Result<Work<'_>> {
-        Work::new(self.folder.join("clips"), self.codec.grid(), self.options, self.codec.known())
+        let (folder, ffmpeg) = (self.folder.join("clips"), self.ffmpeg.as_deref());
+        Work::new(folder, self.codec.grid(), self.options, self.codec.known(), ffmpeg)
     }
 
     fn plan(&self, by: String, parts: usize) -> Plan {
         let sha256 = self.codec.known().map(|known| known.sha256);
-        Plan::new(by, parts, &self.found, self.codec.grid(), self.options, sha256)
+        Plan::new(by, parts, &self.found, self.codec.grid(), self.options, sha256, self.ffmpeg.as_deref())
     }
 }
 
 /// Makes a dataset in the folder `out` of the clips in files and, recursively, folders.
 ///
 /// `cancelled` is asked several times a second; what was decoded until then stays in `out/.work`, and the next run
-/// goes on from there. A bad file becomes a row of the audit.
+/// goes on from there: what the system refused to read, and what no decoder that was there reads, is tried again. A bad
+/// file becomes a row of the audit.
 ///
 /// # Errors
 /// [`Error::Io`] if an input is not there or `out` cannot be written (a full disk); [`Error::Interrupted`];
@@ -308,9 +313,6 @@ fn interrupted() -> Error {
     Error::Interrupted { what: "prepare".to_owned() }
 }
 
-/// The rows of a file, and whether they were at hand.
-type FileRows = (Vec<AuditRow>, bool);
-
 /// Makes clips of all files, on all cores; gives the rows of each in their order, and how many were at hand.
 fn decode_all(
     work: &Work<'_>,
@@ -318,41 +320,16 @@ fn decode_all(
     progress: &mut dyn FnMut(Progress),
     cancelled: &dyn Fn() -> bool,
 ) -> Result<(Vec<Vec<AuditRow>>, usize)> {
-    let mut made: Vec<Option<Result<FileRows>>> = (0..files.len()).map(|_| None).collect();
-    let (stop, (sender, receiver)) = (AtomicBool::new(false), channel());
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            files.par_iter().enumerate().for_each_with(sender, |sender, (i, path)| {
-                if !stop.load(Ordering::Relaxed) {
-                    // Nobody listens any more only if the scope is being left.
-                    let _ = sender.send((i, work.file(path)));
-                }
-            });
-        });
-        let mut done = 0;
-        loop {
-            match receiver.recv_timeout(Duration::from_millis(100)) {
-                Ok((i, outcome)) => {
-                    stop.fetch_or(outcome.is_err(), Ordering::Relaxed);
-                    made[i] = Some(outcome);
-                    done += 1;
-                    progress(Progress { stage: Stage::Decode, done, total: files.len() });
-                }
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => break,
-            }
-            stop.fetch_or(cancelled(), Ordering::Relaxed);
-        }
-    });
-    if let Some(at) = made.iter().position(|outcome| matches!(outcome, Some(Err(_))))
-        && let Some(Err(error)) = made.swap_remove(at)
-    {
-        return Err(error);
-    }
-    let made: Option<Result<Vec<_>>> = made.into_iter().collect();
-    let made = made.filter(|_| !cancelled()).ok_or_else(interrupted)??;
+    let made = each_file(files, |path| work.file(path), progress, cancelled)?;
     let resumed = made.iter().filter(|(_, before)| *before).count();
     Ok((made.into_iter().map(|(rows, _)| rows).collect(), resumed))
+}
+
+/// The version of the ffmpeg that may be asked; `None` if there is none or it is not to be.
+fn version_of_ffmpeg(options: &PrepareOptions) -> Option<String> {
+    let may_be = options.decode.preference != Preference::BuiltIn;
+    let found = may_be.then(|| Ffmpeg::find(FrameSize::Own)).flatten();
+    found.map(|ffmpeg| ffmpeg.version().to_owned())
 }
 
 #[cfg(test)]

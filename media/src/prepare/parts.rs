@@ -5,9 +5,9 @@
 //! a part that is done. A part that was stopped has none, and goes on from the clips that it finds.
 
 use super::{CodecChoice, PrepareOptions, list::Found};
-use crate::ClipGrid;
 use crate::atomic::write_bytes_atomically;
 use crate::error::{Error, Result};
+use crate::{ClipGrid, Preference};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -62,7 +62,7 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// The plan that `options` and the files found amount to; `by` says whose it is.
+    /// The plan that `options`, the files found and the version of ffmpeg amount to; `by` says whose it is.
     pub(super) fn new(
         by: String,
         parts: usize,
@@ -70,6 +70,7 @@ impl Plan {
         grid: ClipGrid,
         options: &PrepareOptions,
         codec_sha256: Option<&str>,
+        ffmpeg: Option<&str>,
     ) -> Self {
         let mut hash = Sha256::new();
         for path in &found.clips {
@@ -97,7 +98,11 @@ impl Plan {
             ("avdit", env!("CARGO_PKG_VERSION").to_owned()),
             ("instructions of the processor", instructions().to_owned()),
         ];
-        let settings = settings.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        let mut settings: BTreeMap<String, String> =
+            settings.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        if decode.preference != Preference::BuiltIn {
+            settings.insert("ffmpeg".to_owned(), ffmpeg.unwrap_or("none").to_owned());
+        }
         Self { schema: SCHEMA.to_owned(), by, parts, settings }
     }
 
@@ -140,8 +145,8 @@ impl Plan {
             return Ok(());
         }
         let what = format!(
-            "the parts do not agree:\n  {}\n\nhint: give all parts the same files and options, or remove {} to begin \
-             anew",
+            "the parts do not agree:\n  {}\n\nhint: give all parts the same files, options and ffmpeg (or none, with \
+             --decoder built-in), or remove {} to begin anew",
             differences.join("\n  "),
             work.display()
         );

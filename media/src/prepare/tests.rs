@@ -6,6 +6,8 @@ use avdit_core::{AudioLayout, Layout, Modality, VideoLayout};
 use std::cell::Cell;
 use std::collections::BTreeMap;
 
+mod again;
+
 const GRID: ClipGrid =
     ClipGrid { frames: 9, fps: Rational { num: 8, den: 1 }, width: 32, height: 32, sample_rate_hz: 16_000 };
 

@@ -2,12 +2,13 @@
 //! be shared by several processes and machines.
 //!
 //! `.work/clips/<key>`, where the key is a hash of the file's path, size and time and of everything that decides what
-//! becomes of it: `h` as u64 little-endian, `h` bytes of JSON, then the jpeg strip of each row that has one, then for
+//! becomes of it but for ffmpeg, which the header names where it was asked: `h` as u64 little-endian, `h` bytes of JSON, then the jpeg strip of each row that has one, then for
 //! each clip kept either its frames as bytes and its samples as f32 little-endian, or, where the codec is known
 //! beforehand, its latents as f32 little-endian, sight before sound.
 
 use super::PrepareOptions;
-use super::judge::{Made, judge};
+use super::judge::{Holds, Judged, Made, judge};
+use super::list::hash_file;
 use crate::atomic::write_atomically;
 use crate::audit::{AuditRow, Look};
 use crate::codec::Codec;
@@ -20,12 +21,13 @@ use std::fs::File;
 use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-const SCHEMA: &str = "avdit-work/2";
+const SCHEMA: &str = "avdit-work/3";
 
 /// What became of one file, as its header says.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Header {
     schema: String,
+    holds: Holds,
     /// One entry for the file if nothing could be cut from it, else one for each clip in it.
     entries: Vec<Entry>,
 }
@@ -51,6 +53,8 @@ pub(super) struct Work<'a> {
     grid: ClipGrid,
     options: &'a PrepareOptions,
     known: Option<Known<'a>>,
+    /// The version of the ffmpeg that may be asked.
+    ffmpeg: Option<&'a str>,
 }
 
 /// A clip that was kept, on the disk.
@@ -74,9 +78,10 @@ impl<'a> Work<'a> {
         grid: ClipGrid,
         options: &'a PrepareOptions,
         known: Option<Known<'a>>,
+        ffmpeg: Option<&'a str>,
     ) -> Result<Self> {
         std::fs::create_dir_all(&folder).map_err(|source| Error::io(&folder, source))?;
-        Ok(Self { folder, grid, options, known })
+        Ok(Self { folder, grid, options, known, ffmpeg })
     }
 
     fn clip_bytes(&self) -> u64 {
@@ -93,37 +98,27 @@ impl<'a> Work<'a> {
         let PrepareOptions { decode, fit, thresholds, .. } = self.options;
         let codec = self.known.map(|known| known.sha256);
         hash.update(format!("{SCHEMA} {:?} {decode:?} {fit:?} {thresholds:?} {codec:?}", self.grid));
-        let mut parts = vec![path.to_owned(), path.with_extension("wav")];
-        if let Ok(entries) = std::fs::read_dir(path) {
-            parts.extend(entries.filter_map(|entry| Some(entry.ok()?.path())));
-            parts[2..].sort();
-        }
-        for part in parts {
-            hash.update(part.as_os_str().as_encoded_bytes());
-            if let Ok(metadata) = std::fs::metadata(&part) {
-                hash.update(format!("|{}|{:?}|", metadata.len(), metadata.modified().ok()));
-            }
-        }
+        hash_file(&mut hash, path);
         let name: String = hash.finalize()[..16].iter().map(|byte| format!("{byte:02x}")).collect();
         self.folder.join(name)
     }
 
-    /// Makes clips of a file, unless that has been done; gives its rows and whether it had been.
+    /// Makes clips of a file, unless that has been done and still holds; gives its rows and whether it had been.
     ///
     /// # Errors
     /// [`Error::Io`] if the work cannot be kept; what is wrong with the file itself becomes a row.
     pub(super) fn file(&self, path: &Path) -> Result<(Vec<AuditRow>, bool)> {
         let kept = self.key(path);
         let rows = |header: Header| header.entries.into_iter().map(|entry| entry.row).collect();
-        if let Some(whole) = self.read(&kept) {
+        if let Some(whole) = self.read(&kept).filter(|whole| whole.header.holds.with(self.ffmpeg)) {
             return Ok((rows(whole.header), true));
         }
-        let made = judge(path, &self.grid, self.options)?;
+        let Judged { made, holds } = judge(path, &self.grid, self.options, self.ffmpeg)?;
         let entries = made.iter().map(|Made { row, look, .. }| {
             let sound = look.sound.clone();
             Entry { row: row.clone(), frames: look.frames.len() as u64, sound }
         });
-        let header = Header { schema: SCHEMA.to_owned(), entries: entries.collect() };
+        let header = Header { schema: SCHEMA.to_owned(), holds, entries: entries.collect() };
         let text = serde_json::to_vec(&header).expect("names and numbers are JSON");
         let latents: Option<Vec<Latents>> = match &self.known {
             Some(known) => Some(

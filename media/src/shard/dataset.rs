@@ -110,7 +110,8 @@ impl Dataset {
     }
 
     /// Opens the dataset in a folder: all its files must be there and its codec the one that made it. A shard is
-    /// checked when it is first read.
+    /// checked when it is first read; one outside the folder, as those of a joined dataset are, is then read whole once to
+    /// compare its SHA-256.
     ///
     /// # Errors
     /// [`Error::Io`] or [`Error::Malformed`] naming the file.

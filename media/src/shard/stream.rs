@@ -1,16 +1,17 @@
 //! Single clips out of shards that are larger than memory: each is read from its place in its file.
 //!
 //! # Memory
-//! 32 bytes a shard and a file handle for each of the files that are open; a reader holds the clip that it reads twice
+//! 40 bytes a shard and a file handle for each of the files that are open; a reader holds the clip that it reads twice
 //! (its bytes and its numbers) and, when it meets a shard for the first time, that shard's header. No shard is kept.
 
 use super::{DatasetInfo, FORMAT, ShardInfo};
+use crate::codec::file_sha256;
 use crate::error::{Error, Result};
 use crate::shard::ClipOrigin;
 use crate::tensors::TensorFile;
 use avdit_core::{Latents, Layout, Modality};
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -35,6 +36,8 @@ pub struct Traffic {
     pub bytes: u64,
     /// Shards whose header was read and checked.
     pub headers: u64,
+    /// Shards outside the dataset's folder that were read whole, to compare their SHA-256.
+    pub hashed: u64,
     /// Files opened for latents.
     pub opened: u64,
 }
@@ -51,11 +54,14 @@ struct Place {
 pub(super) struct Stream {
     paths: Vec<PathBuf>,
     places: Vec<OnceLock<Place>>,
+    /// Held by the one who checks a shard for the first time.
+    checking: Vec<Mutex<()>>,
     /// The last used last.
     open: Mutex<Vec<(usize, Arc<File>)>>,
     most_open: usize,
     bytes: AtomicU64,
     headers: AtomicU64,
+    hashed: AtomicU64,
     opened: AtomicU64,
 }
 
@@ -63,18 +69,25 @@ impl Stream {
     pub(super) fn new(paths: Vec<PathBuf>, options: StreamOptions) -> Self {
         Self {
             places: paths.iter().map(|_| OnceLock::new()).collect(),
+            checking: paths.iter().map(|_| Mutex::default()).collect(),
             paths,
             open: Mutex::default(),
             most_open: options.open_files.max(1),
             bytes: AtomicU64::default(),
             headers: AtomicU64::default(),
+            hashed: AtomicU64::default(),
             opened: AtomicU64::default(),
         }
     }
 
     pub(super) fn traffic(&self) -> Traffic {
         let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        Traffic { bytes: of(&self.bytes), headers: of(&self.headers), opened: of(&self.opened) }
+        Traffic {
+            bytes: of(&self.bytes),
+            headers: of(&self.headers),
+            hashed: of(&self.hashed),
+            opened: of(&self.opened),
+        }
     }
 
     #[cfg(test)]
@@ -128,11 +141,7 @@ impl Stream {
         let path = &self.paths[number];
         let place = match known {
             Some(place) => place,
-            None => {
-                let place = self.check(info, number)?.0;
-                self.headers.fetch_add(1, Ordering::Relaxed);
-                *self.places[number].get_or_init(|| place)
-            }
+            None => self.first(info, number)?,
         };
         let file = File::open(path).map_err(|source| Error::io(path, source))?;
         let size = file.metadata().map_err(|source| Error::io(path, source))?.len();
@@ -149,6 +158,38 @@ impl Stream {
         Ok((file, place))
     }
 
+    /// Checks a shard that nobody has, or waits for the one who does.
+    fn first(&self, info: &DatasetInfo, number: usize) -> Result<Place> {
+        let _mine = self.checking[number].lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(place) = self.places[number].get() {
+            return Ok(*place);
+        }
+        let place = self.check(info, number)?.0;
+        self.headers.fetch_add(1, Ordering::Relaxed);
+        self.check_bytes(&info.shards[number], number)?;
+        Ok(*self.places[number].get_or_init(|| place))
+    }
+
+    /// Compares the SHA-256 of a shard that lies outside the dataset's folder, as those of a joined dataset do, where
+    /// somebody may have put another of the same shape in its place. Reads all of it, which is why the dataset's own
+    /// shards, written with its `dataset.json`, are not compared, and why a shard is only once.
+    fn check_bytes(&self, expected: &ShardInfo, number: usize) -> Result<()> {
+        let Some(sha256) = expected.sha256.as_ref().filter(|_| is_elsewhere(&expected.file)) else {
+            return Ok(());
+        };
+        let path = &self.paths[number];
+        let got = file_sha256(path)?;
+        self.hashed.fetch_add(1, Ordering::Relaxed);
+        if got == *sha256 {
+            return Ok(());
+        }
+        let what = format!(
+            "has SHA-256 {got}, the dataset was joined with {sha256}\n\nhint: join the datasets again with \
+             --overwrite if that is meant"
+        );
+        Err(Error::malformed(path, what))
+    }
+
     /// Reads the header of a shard and checks that it belongs to the dataset.
     fn check(&self, info: &DatasetInfo, number: usize) -> Result<(Place, Vec<ClipOrigin>)> {
         let path = &self.paths[number];
@@ -163,7 +204,14 @@ impl Stream {
     }
 }
 
-/// The clips of a shard, if it is of this dataset.
+/// Whether a shard lies elsewhere than in the dataset's folder itself.
+fn is_elsewhere(file: &str) -> bool {
+    let mut way = Path::new(file).components();
+    !(matches!(way.next(), Some(Component::Normal(_))) && way.next().is_none())
+}
+
+/// The clips of a shard, if it is of this dataset as far as its header says; [`Stream::check_bytes`] looks at the rest
+/// where that may differ.
 fn check_shard(
     path: &Path,
     file: &TensorFile,

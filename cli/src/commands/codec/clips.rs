@@ -1,19 +1,21 @@
 //! The clips that a codec learns, and those that it is measured on.
 
+use super::split::{MOST, Place, Split, split};
 use crate::args::CodecArgs;
+use crate::commands::prepare::codec_config;
+use crate::output::say;
 use crate::progress::Stage;
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
+use avdit_media::audit::{Reason, count_reasons};
 use avdit_media::codec::ClipSource;
+use avdit_media::prepare::{CodecChoice, PrepareOptions, Progress, Survey, survey};
 use avdit_media::world::World;
-use avdit_media::{Clip, ClipGrid, FitPolicy, Preference, decode, fit_to_grid};
+use avdit_media::{Clip, ClipGrid, DecodeOptions, FrameSize, decode_with, fit_to_grid};
+use serde::Serialize;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-/// Clips that are held out, at most.
-const HELD_OUT: usize = 48;
-/// One clip in so many of the user's is held out.
-const ONE_IN: usize = 16;
 /// The index of the first clip of a world that is held out.
 const FIRST_HELD_OUT: u32 = 1 << 20;
 /// Decoded clips that are kept in memory.
@@ -25,6 +27,35 @@ pub struct Clips {
     pub held_out: Box<dyn ClipSource>,
     /// What tells them from others.
     pub identity: String,
+    /// What is not learned.
+    pub apart: Apart,
+}
+
+/// What is not learned, for reports.
+#[derive(Clone, Debug, Serialize)]
+pub struct Apart {
+    /// Which clips are measured, in words.
+    pub held_out_how: String,
+    /// Their files.
+    pub held_out_files: Vec<PathBuf>,
+    /// Why, and how many clips or files, were left out.
+    pub left_out: Vec<LeftOut>,
+}
+
+/// Clips or files that were left out.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct LeftOut {
+    pub reason: Reason,
+    pub count: usize,
+}
+
+impl Apart {
+    pub fn say(&self) {
+        say(format!("held out: {}", self.held_out_how));
+        for LeftOut { reason, count } in &self.left_out {
+            say(format!("  left out: {count} × {}", reason.describe()));
+        }
+    }
 }
 
 pub fn open(args: &CodecArgs, grid: ClipGrid) -> Result<Clips> {
@@ -34,11 +65,16 @@ pub fn open(args: &CodecArgs, grid: ClipGrid) -> Result<Clips> {
             let part = |first, count| Box::new(OfWorld { world, first, count });
             Ok(Clips {
                 training: part(0, args.count),
-                held_out: part(FIRST_HELD_OUT, HELD_OUT as u32),
+                held_out: part(FIRST_HELD_OUT, MOST as u32),
                 identity: format!("{} clips of the world {kind}, seed {}", args.count, args.seed),
+                apart: Apart {
+                    held_out_how: format!("{MOST} other clips of the same world"),
+                    held_out_files: Vec::new(),
+                    left_out: Vec::new(),
+                },
             })
         }
-        None => of_files(&args.clips, grid),
+        None => of_files(args),
     }
 }
 
@@ -61,8 +97,8 @@ impl ClipSource for OfWorld {
 /// Clips of files, decoded when they are asked for and kept as far as memory is meant for them.
 struct OfFiles {
     grid: ClipGrid,
-    /// A file, and which of its clips.
-    places: Vec<(PathBuf, usize)>,
+    options: PrepareOptions,
+    places: Vec<Place>,
     cache: Mutex<Cache>,
 }
 
@@ -84,7 +120,7 @@ impl ClipSource for OfFiles {
         }
         let (path, n) = &self.places[index];
         let changed = || avdit_media::Error::undecodable(path, "has changed since it was looked at");
-        let clip = cut(path, &self.grid)?.into_iter().nth(*n).ok_or_else(changed)?;
+        let clip = self.cut(path)?.into_iter().nth(*n).ok_or_else(changed)?;
         let bytes = self.grid.frames * self.grid.width * self.grid.height * 3 + 4 * self.grid.samples();
         let mut cache = kept();
         if cache.bytes + bytes <= CACHE_BYTES && cache.clips.insert(index, clip.clone()).is_none() {
@@ -94,70 +130,60 @@ impl ClipSource for OfFiles {
     }
 }
 
-/// The clips of a file on the grid.
-fn cut(path: &Path, grid: &ClipGrid) -> avdit_media::Result<Vec<Clip>> {
-    let clip = decode(path, Preference::Auto)?.clip;
-    let cut = fit_to_grid(&clip, grid, &FitPolicy::default());
-    cut.map_err(|reject| avdit_media::Error::undecodable(path, reject.to_string()))
+impl OfFiles {
+    /// The clips of a file on the grid, as the survey saw them.
+    fn cut(&self, path: &Path) -> avdit_media::Result<Vec<Clip>> {
+        let size = FrameSize::Fit { width: self.grid.width, height: self.grid.height };
+        let clip = decode_with(path, &DecodeOptions { size, ..self.options.decode })?.clip;
+        let cut = fit_to_grid(&clip, &self.grid, &self.options.fit);
+        cut.map_err(|reject| avdit_media::Error::undecodable(path, reject.to_string()))
+    }
 }
 
-fn of_files(inputs: &[PathBuf], grid: ClipGrid) -> Result<Clips> {
-    let mut files = Vec::new();
-    for input in inputs {
-        list(input, &mut files)?;
+fn of_files(args: &CodecArgs) -> Result<Clips> {
+    let config = codec_config(&args.preset)?;
+    let grid = config.grid;
+    let options = PrepareOptions::new(CodecChoice::Fit(config));
+    let Survey { clips, rows, identity } = look(args, &options)?;
+    for row in rows.iter().filter(|row| row.reason == Some(Reason::Undecodable)) {
+        tracing::warn!("left out: {}: {}", row.source, row.detail);
     }
-    files.sort();
-    files.dedup();
-    let mut stage = Stage::new("look at clips", files.len(), "files");
-    let (mut places, mut bytes, mut left_out) = (Vec::new(), 0, 0);
-    for (i, path) in files.iter().enumerate() {
-        super::check_cancelled()?;
-        match cut(path, &grid) {
-            Ok(clips) => {
-                bytes += path.metadata().with_context(|| path.display().to_string())?.len();
-                places.extend((0..clips.len()).map(|n| (path.clone(), n)));
-            }
-            Err(error) => {
-                left_out += 1;
-                tracing::warn!("left out: {error}");
-            }
-        }
-        stage.set(i + 1, "");
+    let left_out: Vec<LeftOut> =
+        count_reasons(&rows).into_iter().map(|(reason, count)| LeftOut { reason, count }).collect();
+    if clips.len() < 2 {
+        let reasons: Vec<String> =
+            left_out.iter().map(|left| format!("{} {}", left.count, left.reason.describe())).collect();
+        let got = match reasons.is_empty() {
+            true => clips.len().to_string(),
+            false => format!("{} (left out: {})", clips.len(), reasons.join(", ")),
+        };
+        bail!(avdit_media::Error::value("clips to train a codec on", "at least 2 that can be kept", got));
     }
-    stage.finish(&format!("{} clips, {left_out} files left out", places.len()));
-    if places.len() < 2 {
-        bail!(avdit_media::Error::value(
-            "clips to train a codec on",
-            "at least 2 that can be read",
-            places.len()
-        ));
-    }
-    let identity = format!("{} clips of {} files, {bytes} bytes", places.len(), files.len() - left_out);
-    let held = (places.len() / ONE_IN).clamp(1, HELD_OUT);
-    let step = places.len() / held;
-    let (mut training, mut held_out) = (Vec::new(), Vec::new());
-    for (i, place) in places.into_iter().enumerate() {
-        let is_held = i % step == step / 2 && held_out.len() < held;
-        if is_held { held_out.push(place) } else { training.push(place) }
-    }
-    let source = |places| Box::new(OfFiles { grid, places, cache: Mutex::default() });
-    Ok(Clips { training: source(training), held_out: source(held_out), identity })
+    let identity = format!("{} clips (names, sizes and times hash to {identity})", clips.len());
+    let Split { training, held_out, files, told } = split(clips);
+    let source =
+        |places| Box::new(OfFiles { grid, options: options.clone(), places, cache: Mutex::default() });
+    Ok(Clips {
+        training: source(training),
+        held_out: source(held_out),
+        identity,
+        apart: Apart { held_out_how: told, held_out_files: files, left_out },
+    })
 }
 
-/// A file, or all files below a folder whose names do not begin with a dot.
-fn list(path: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
-    let told = || path.display().to_string();
-    if !path.is_dir() {
-        path.metadata().with_context(told)?;
-        files.push(path.to_owned());
-        return Ok(());
-    }
-    for entry in std::fs::read_dir(path).with_context(told)? {
-        let path = entry.with_context(told)?.path();
-        let hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
-        if !hidden {
-            list(&path, files)?;
-        }
-    }
-    Ok(())
+/// Lists and judges the files as `prepare` does.
+fn look(args: &CodecArgs, options: &PrepareOptions) -> Result<Survey> {
+    let mut stage = Stage::new("look at clips", 0, "files");
+    let mut show = |progress: Progress| {
+        stage.set_total(progress.total);
+        stage.set(progress.done, "");
+    };
+    let seen = survey(&args.clips, &args.out, options, &mut show, &crate::cancel::asked);
+    let seen = seen.map_err(|error| match error {
+        avdit_media::Error::Interrupted { .. } => super::interrupted(),
+        error => error.into(),
+    })?;
+    let left_out = seen.rows.len() - seen.clips.len();
+    stage.finish(&format!("{} clips, {left_out} clips or files left out", seen.clips.len()));
+    Ok(seen)
 }

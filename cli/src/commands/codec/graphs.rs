@@ -1,19 +1,22 @@
 //! The graphs of a learned codec, checked against its networks in double precision.
 
-use crate::args::ExportArgs;
+use crate::args::{ExportArgs, ExternalChoice};
 use crate::codec;
+use crate::commands::export::Check;
 use crate::exit::{GateFailed, Usage};
 use crate::output::{say, say_json};
 use crate::progress::Stage;
 use anyhow::{Context, Result, bail};
 use avdit_core::{Noise, Purpose, Stream};
-use avdit_export::{ExportOptions, FileRecord, evaluate, export_autoencoder};
+use avdit_export::{ExportOptions, FileRecord, Lowering, evaluate, export_autoencoder};
 use avdit_nets::codec::Part;
 use avdit_runtime::{EngineKind, EngineOptions, Function};
 use avdit_trainer::codec::CodecFile;
 use serde::Serialize;
 use std::path::Path;
 
+/// The schema of `export.json`.
+pub const SCHEMA: &str = "avdit-codec-export/1";
 /// Largest difference in any value, relative to the root mean square of what a graph makes.
 const TOLERANCE: f64 = 1e-3;
 
@@ -41,10 +44,18 @@ pub struct Record {
 
 /// `avdit export` of a codec: its file and its graphs in a folder.
 pub fn export(args: &ExportArgs, folder: &Path) -> Result<()> {
-    if args.freeze_schedule.is_some() || args.fused_step.is_some() {
-        bail!(Usage("a codec has no schedule to freeze and no step to fuse".into()));
+    let useless = without_effect(args);
+    if !useless.is_empty() {
+        let what = format!(
+            "{}: of no effect on a codec, whose graphs are portable, hold their weights and are checked on every engine \
+             that is here; it has one set of parameters, no schedule to freeze and no step to fuse\n\nhint: leave out \
+             what is named first",
+            useless.join(", ")
+        );
+        bail!(Usage(what));
     }
     let path = codec::file_of(folder);
+    super::place::check_export(&args.out, &path)?;
     let file = CodecFile::read(&path)?;
     std::fs::create_dir_all(&args.out).with_context(|| args.out.display().to_string())?;
     let target = args.out.join(codec::FILE);
@@ -61,6 +72,21 @@ pub fn export(args: &ExportArgs, folder: &Path) -> Result<()> {
     Ok(())
 }
 
+/// What was typed for the export of a network and means nothing for a codec; a flag that says what holds unless told
+/// counts as not typed.
+fn without_effect(args: &ExportArgs) -> Vec<&'static str> {
+    let given = [
+        ("--target", args.target != Lowering::default()),
+        ("--check", args.check != Check::Auto),
+        ("--external-data", !matches!(args.external_data, ExternalChoice::Auto)),
+        ("--raw", args.raw),
+        ("--ema", args.ema.is_some()),
+        ("--freeze-schedule", args.freeze_schedule.is_some()),
+        ("--fused-step", args.fused_step.is_some()),
+    ];
+    given.into_iter().filter_map(|(name, is_given)| is_given.then_some(name)).collect()
+}
+
 /// Writes the graphs of a codec for any batch, and `export.json`.
 pub fn write(codec: &CodecFile, path: &Path, out: &Path) -> Result<Record> {
     write_with(codec, path, out, &ExportOptions::default())
@@ -70,7 +96,7 @@ fn write_with(codec: &CodecFile, path: &Path, out: &Path, options: &ExportOption
     let weights = codec::weights(codec)?;
     let mut stage = Stage::new("export the codec and check it", Part::ALL.len(), "graphs");
     let mut record = Record {
-        schema: "avdit-codec-export/1",
+        schema: SCHEMA,
         opset: options.opset,
         batch: options.batch,
         parameters: codec.autoencoder.parameters().iter().map(avdit_nets::Parameter::len).sum(),

@@ -2,7 +2,9 @@
 
 mod clips;
 mod graphs;
+mod place;
 mod report;
+mod split;
 
 pub use graphs::export;
 
@@ -24,6 +26,7 @@ use std::io::Write;
 use std::path::Path;
 
 pub fn run(args: &CodecArgs) -> Result<()> {
+    place::check_training(&args.out)?;
     let grid = codec_config(&args.preset)?.grid;
     let config = config(args, CodecTraining::small(grid, args.seed)?)?;
     std::fs::create_dir_all(&args.out).with_context(|| args.out.display().to_string())?;
@@ -44,7 +47,8 @@ pub fn run(args: &CodecArgs) -> Result<()> {
     let report = report::make(args, &codec, &clips)?;
     let value = json!({
         "schema": "avdit-codec-report/1", "codec": path, "clips": clips.identity, "held_out": clips.held_out.len(),
-        "layout": codec.layout(), "train_seconds": seconds, "rows": report.rows, "sheets": report.sheets,
+        "held_out_how": clips.apart.held_out_how, "held_out_files": clips.apart.held_out_files,
+        "left_out": clips.apart.left_out, "layout": codec.layout(), "train_seconds": seconds, "rows": report.rows, "sheets": report.sheets,
         "parity": record.parity,
     });
     let text = crate::output::json_text(&value)? + "\n";
@@ -53,6 +57,7 @@ pub fn run(args: &CodecArgs) -> Result<()> {
         return say_json(&value);
     }
     graphs::say_record(&record, &args.out);
+    clips.apart.say();
     report.say(&codec, &path);
     Ok(())
 }
