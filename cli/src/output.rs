@@ -46,6 +46,20 @@ pub fn error_text(error: &anyhow::Error) -> (String, Option<String>) {
     (text, hint)
 }
 
+/// The words that started this program; what is no text in them has � in its place.
+pub fn command_line() -> Vec<String> {
+    std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect()
+}
+
+/// A word as a shell takes it: in quotes where it needs them.
+pub fn shell_word(word: &str) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || "-_./=:,+@%".contains(c);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', "'\\''"))
+}
+
 /// A line of the result.
 pub fn say(text: impl AsRef<str>) {
     let mut out = std::io::stdout();
@@ -94,6 +108,12 @@ pub fn json_text(value: &impl Serialize) -> anyhow::Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_word_is_quoted_where_a_shell_would_take_it_for_something_else() {
+        let words = ["runs/ä-1", "optimizer.lr=3e-4", "a b", "it's", "$x", ""].map(shell_word);
+        assert_eq!(words.join(" "), r"runs/ä-1 optimizer.lr=3e-4 'a b' 'it'\''s' '$x' ''");
+    }
 
     #[test]
     fn lists_of_numbers_stay_on_a_line_and_nothing_else_changes() {

@@ -156,10 +156,7 @@ impl Checkpoint {
     /// # Errors
     /// [`Error::Io`] or [`Error::Content`] naming the file.
     pub fn read(folder: &Path) -> Result<Self> {
-        let config = read_config(folder)?;
-        let path = folder.join("state.json");
-        let state: State = read_json(&path)?;
-        check_format(&path, &state.format)?;
+        let (config, state) = (read_config(folder)?, read_state(folder)?);
         let parameters = shapes(&config.network);
         let decays = &config.train.optimizer.ema_decay;
         let files = decays.all().iter().skip(1).filter_map(|&decay| decays.file(decay));
@@ -171,6 +168,23 @@ impl Checkpoint {
             config,
             state,
         })
+    }
+
+    /// Reads what a checkpoint says of itself, and makes sure that its files have every tensor, without reading them.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::read`], but for numbers that are not finite.
+    pub fn look(folder: &Path) -> Result<CheckpointConfig> {
+        let config = read_config(folder)?;
+        read_state(folder)?;
+        let parameters = shapes(&config.network);
+        let decays = &config.train.optimizer.ema_decay;
+        let averages = decays.all().iter().filter_map(|&decay| decays.file(decay));
+        for file in std::iter::once("model.safetensors".to_owned()).chain(averages) {
+            WeightFile::open(&folder.join(file), &parameters)?;
+        }
+        WeightFile::open(&folder.join("optimizer.safetensors"), &moment_shapes(&parameters))?;
+        Ok(config)
     }
 
     /// Opens only what inference needs: the configuration, and the file of the moving average (or of the raw
@@ -214,6 +228,13 @@ fn read_config(folder: &Path) -> Result<CheckpointConfig> {
         ));
     }
     Ok(config)
+}
+
+fn read_state(folder: &Path) -> Result<State> {
+    let path = folder.join("state.json");
+    let state: State = read_json(&path)?;
+    check_format(&path, &state.format)?;
+    Ok(state)
 }
 
 fn check_format(path: &Path, format: &str) -> Result<()> {

@@ -254,18 +254,28 @@ impl TrainConfig {
         device::check(&self.run.device)?;
         let optimizer = &self.optimizer;
         optimizer.ema_decay.check()?;
-        for (name, value) in [
-            ("run.steps", self.run.steps),
-            ("run.batch", self.run.batch),
-            ("run.chunk", self.run.chunk),
-            ("run.checkpoint_every", self.run.checkpoint_every),
-            ("run.loaders", self.run.loaders),
+        let (run, model) = (&self.run, &self.model);
+        // Random numbers are drawn by step and position in 32 bits; the other bounds are far beyond any use, and below
+        // what sizes and sums can hold.
+        for (name, value, least, most) in [
+            ("run.steps", run.steps, 1, u32::MAX as usize),
+            ("run.batch", run.batch, 1, 1 << 24),
+            ("run.chunk", run.chunk, 1, usize::MAX),
+            ("run.checkpoint_every", run.checkpoint_every, 1, usize::MAX),
+            ("run.loaders", run.loaders, 1, 1 << 12),
+            ("run.prefetch", run.prefetch, 0, 1 << 12),
+            ("model.width", model.width.unwrap_or_default(), 0, 1 << 16),
+            ("model.depth", model.depth.unwrap_or_default(), 0, 1 << 12),
+            ("model.adaln_rank", model.adaln_rank.unwrap_or_default(), 0, 1 << 16),
         ] {
-            if value == 0 {
-                return fail(name, value.to_string(), "at least 1");
+            if value < least {
+                return fail(name, value.to_string(), &format!("at least {least}"));
+            }
+            if value > most {
+                return fail(name, value.to_string(), &format!("at most {most}"));
             }
         }
-        let minutes = self.run.checkpoint_minutes;
+        let minutes = run.checkpoint_minutes;
         if !(0.0..f64::INFINITY).contains(&minutes) {
             return fail("run.checkpoint_minutes", minutes.to_string(), "0 or more");
         }
@@ -275,8 +285,8 @@ impl TrainConfig {
         for (name, value) in
             [("optimizer.betas[0]", optimizer.betas.0), ("optimizer.betas[1]", optimizer.betas.1)]
         {
-            if !(0.0..1.0).contains(&value) {
-                return fail(name, value.to_string(), "0 or more, below 1");
+            if !is_decay(value) {
+                return fail(name, value.to_string(), "0 or more, below 1 in float32");
             }
         }
         for (name, value) in [
@@ -285,17 +295,23 @@ impl TrainConfig {
             ("optimizer.clip_norm", optimizer.clip_norm),
             ("optimizer.final_lr_ratio", optimizer.final_lr_ratio),
         ] {
-            let least = if name == "optimizer.eps" { f64::MIN_POSITIVE } else { 0.0 };
+            // Added in float32, where a smaller one is 0.
+            let least = if name == "optimizer.eps" { f64::from(f32::MIN_POSITIVE) } else { 0.0 };
             if !(least..f64::INFINITY).contains(&value) {
                 return fail(
                     name,
                     value.to_string(),
-                    if least > 0.0 { "a number above 0" } else { "0 or more" },
+                    if least > 0.0 { "a number above 0 in float32" } else { "0 or more" },
                 );
             }
         }
         self.objective.check()
     }
+}
+
+/// Whether a number is a decay: 0 or more, and below 1 also in float32, in which it works.
+pub(crate) fn is_decay(value: f64) -> bool {
+    value >= 0.0 && (value as f32) < 1.0
 }
 
 /// A setting that cannot be used.

@@ -1,6 +1,6 @@
 //! The rates of the moving averages of the parameters.
 
-use crate::config::fail;
+use crate::config::{fail, is_decay};
 use crate::error::Result;
 use serde::{Deserialize, Serialize};
 
@@ -61,14 +61,18 @@ impl EmaDecays {
     /// # Errors
     /// [`Error::Config`](crate::Error::Config) naming what is wrong.
     pub fn check(&self) -> Result<()> {
-        let out_of_range = self.0.iter().any(|decay| !(0.0..1.0).contains(decay));
+        let out_of_range = self.0.iter().any(|&decay| !is_decay(decay));
         let twice = self.0.iter().enumerate().any(|(i, decay)| self.0[..i].contains(decay));
         if self.0.is_empty() || out_of_range || twice {
             let got = match self.0.as_slice() {
                 [one] => one.to_string(),
                 list => format!("{list:?}"),
             };
-            return fail("optimizer.ema_decay", got, "numbers from 0 to below 1, none of them twice");
+            return fail(
+                "optimizer.ema_decay",
+                got,
+                "numbers from 0 to below 1 in float32, none of them twice",
+            );
         }
         Ok(())
     }
@@ -85,7 +89,7 @@ mod tests {
             assert_eq!(serde_json::to_string(&read(text)).unwrap(), text);
             read(text).check().unwrap();
         }
-        for text in ["1.0", "[]", "[0.9,0.9]", "[0.9,-0.1]"] {
+        for text in ["1.0", "0.999999999", "[]", "[0.9,0.9]", "[0.9,-0.1]"] {
             assert!(read(text).check().is_err(), "{text}");
         }
         let files = [0.99, 0.999, 0.5].map(|decay| read("[0.99,0.999]").file(decay));

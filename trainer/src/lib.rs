@@ -44,5 +44,5 @@ pub use network::Network;
 pub use objective::Objective;
 pub use observer::{Observer, RunFacts};
 pub use optimizer::{Optimizer, OptimizerConfig};
-pub use train::{StartOptions, train, train_on};
+pub use train::{StartOptions, check_start, train, train_on};
 pub use weight_file::WeightFile;

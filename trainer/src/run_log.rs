@@ -54,14 +54,15 @@ impl RunLog {
         self.file.sync_data().map_err(Error::io(&self.path))
     }
 
-    /// The loss of the first step of a run, if its log has one.
+    /// The losses of the first and the last step in a run's log, if it has one.
     ///
     /// # Errors
     /// [`Error::Io`] naming the file.
-    pub fn first_loss(run: &Path) -> Result<Option<f64>> {
+    pub fn losses(run: &Path) -> Result<Option<(f64, f64)>> {
         let path = run.join(METRICS_FILE);
         let text = std::fs::read_to_string(&path).map_err(Error::io(&path))?;
-        let first = text.lines().next().and_then(|line| serde_json::from_str::<StepMetrics>(line).ok());
-        Ok(first.map(|metrics| metrics.loss))
+        let loss = |line: &str| Some(serde_json::from_str::<StepMetrics>(line).ok()?.loss);
+        let (first, last) = (text.lines().next(), text.lines().next_back());
+        Ok(first.and_then(loss).zip(last.and_then(loss)))
     }
 }

@@ -16,7 +16,7 @@ use crate::parallel::Ranks;
 use avdit_core::Modality;
 use avdit_nets::avdit::AvditConfig;
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// A run in memory.
@@ -52,22 +52,9 @@ impl<'a> Session<'a> {
         resume: bool,
         share: Range<usize>,
     ) -> Result<Self> {
-        config.check()?;
-        let layout = examples.layout();
-        if examples.count() == 0 {
-            return Err(Error::Config(format!("dataset {} holds no clips", config.data.display())));
-        }
-        let network = config.network(layout)?;
-        let spec = config.spec(layout);
-        let batches = Arc::new(Batches::new(config, examples, &spec, share)?);
-        let checkpoint_config = CheckpointConfig {
-            format: FORMAT.into(),
-            architecture: "avdit".into(),
-            dataset: examples.identity()?,
-            network: network.clone(),
-            spec,
-            train: config.clone(),
-        };
+        let (batches, checkpoint_config) = settle(config, examples, share)?;
+        let batches = Arc::new(batches);
+        let network = checkpoint_config.network.clone();
         let device = device::open(&config.run.device)?;
         let (model, optimizer, step) = if resume {
             let folder = checkpoint::latest(&config.out)?;
@@ -86,6 +73,22 @@ impl<'a> Session<'a> {
         let model = model.in_precision(config.run.precision);
         let audit = (step == 0).then(Audit::default);
         Ok(Self { config, checkpoint_config, batches, model, optimizer, audit, reached: false, step })
+    }
+
+    /// Refuses what [`Session::open`] refuses, without parameters in memory; returns the checkpoint that `resume` would
+    /// go on from. Writes nothing.
+    ///
+    /// # Errors
+    /// As [`Session::open`], but for numbers in a checkpoint that are not finite.
+    pub fn check(config: &TrainConfig, examples: &dyn Examples, resume: bool) -> Result<Option<PathBuf>> {
+        let (_, now) = settle(config, examples, 0..config.run.batch)?;
+        device::open(&config.run.device)?;
+        if !resume {
+            return Ok(None);
+        }
+        let folder = checkpoint::latest(&config.out)?;
+        check_same_run(&folder, &Checkpoint::look(&folder)?, &now)?;
+        Ok(Some(folder))
     }
 
     /// What makes its batches.
@@ -206,6 +209,31 @@ impl<'a> Session<'a> {
             moments: self.optimizer.moments()?,
         })
     }
+}
+
+/// What makes the batches of a run, and what it says of itself.
+fn settle<'a>(
+    config: &'a TrainConfig,
+    examples: &'a dyn Examples,
+    share: Range<usize>,
+) -> Result<(Batches<'a>, CheckpointConfig)> {
+    config.check()?;
+    let layout = examples.layout();
+    if examples.count() == 0 {
+        return Err(Error::Config(format!("dataset {} holds no clips", config.data.display())));
+    }
+    let network = config.network(layout)?;
+    let spec = config.spec(layout);
+    let batches = Batches::new(config, examples, &spec, share)?;
+    let checkpoint_config = CheckpointConfig {
+        format: FORMAT.into(),
+        architecture: "avdit".into(),
+        dataset: examples.identity()?,
+        network,
+        spec,
+        train: config.clone(),
+    };
+    Ok((batches, checkpoint_config))
 }
 
 /// What decides the numbers of a run.

@@ -78,6 +78,21 @@ pub fn train(
     train_on(&mut Ranks::single(), config, examples, start, observer, cancelled)
 }
 
+/// Refuses what [`train`] refuses before its first step, and writes nothing; returns the checkpoint that it would go on
+/// from. Only that another process trains in the folder is not seen.
+///
+/// # Errors
+/// A configuration, data or file error.
+pub fn check_start(
+    config: &TrainConfig,
+    examples: &dyn Examples,
+    start: StartOptions,
+) -> Result<Option<PathBuf>> {
+    let newest = Session::check(config, examples, start.resume)?;
+    existing(&config.out, start)?;
+    Ok(newest)
+}
+
 /// As [`train`], as one of several ranks, all of which make this call with the same arguments. They share the run's
 /// folder; the first one alone writes to it and tells its observer. Any of them can cancel.
 ///
@@ -212,8 +227,8 @@ fn of_rank(
         Some(path) => path,
         None => checkpoint::latest(&config.out)?,
     };
-    let overfit = match (run.overfit_one_batch, last_loss, RunLog::first_loss(&config.out)?) {
-        (true, Some(last), Some(first)) => Some(Overfit { first, last }),
+    let overfit = match (run.overfit_one_batch, RunLog::losses(&config.out)?) {
+        (true, Some((first, last))) => Some(Overfit { first, last: last_loss.unwrap_or(last) }),
         _ => None,
     };
     Ok(Outcome { step: session.step, checkpoint, interrupted: session.step < last, overfit })
@@ -248,7 +263,7 @@ impl<'a> Due<'a> {
     fn at(&self, step: usize) -> bool {
         let every = |steps: usize| steps > 0 && step.is_multiple_of(steps);
         let minutes = self.run.checkpoint_minutes;
-        let late = minutes > 0.0 && self.written.elapsed() >= Duration::from_secs_f64(60.0 * minutes);
+        let late = minutes > 0.0 && self.written.elapsed().as_secs_f64() >= 60.0 * minutes;
         step == self.last || every(self.run.checkpoint_every) || every(self.run.keep_every) || late
     }
 
@@ -291,16 +306,24 @@ fn take_folder(
     Ok(Folder { log, events, _lock: lock })
 }
 
+/// The checkpoints in a run's folder. Refuses to mix two runs in it.
+fn existing(out: &Path, start: StartOptions) -> Result<Vec<PathBuf>> {
+    let existing = checkpoint::list(out)?;
+    match existing.last() {
+        Some(newest) if !start.resume && !start.overwrite => {
+            let name = newest.file_name().unwrap_or_default().to_string_lossy();
+            let hint = "add --resume to go on, --overwrite to begin again, or choose another `out`";
+            Err(Error::content(out, format!("holds a run already (newest: {name})\n\nhint: {hint}")))
+        }
+        _ => Ok(existing),
+    }
+}
+
 /// Refuses to mix two runs in one folder, then leaves the resolved configuration and the codec in it.
 fn prepare_folder(config: &TrainConfig, examples: &dyn Examples, start: StartOptions) -> Result<()> {
     let out = &config.out;
-    let existing = checkpoint::list(out)?;
-    if let (Some(newest), false) = (existing.last(), start.resume) {
-        if !start.overwrite {
-            let name = newest.file_name().unwrap_or_default().to_string_lossy();
-            let hint = "add --resume to go on, --overwrite to begin again, or choose another `out`";
-            return Err(Error::content(out, format!("holds a run already (newest: {name})\n\nhint: {hint}")));
-        }
+    let existing = existing(out, start)?;
+    if !start.resume {
         for old in &existing {
             std::fs::remove_dir_all(old).map_err(Error::io(old))?;
         }
@@ -318,4 +341,20 @@ fn prepare_folder(config: &TrainConfig, examples: &dyn Examples, start: StartOpt
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_checkpoint_is_due_at_its_steps_and_minutes_however_many() {
+        let text =
+            "data = 'd'\nout = 'o'\n[run]\nsteps = 9\ncheckpoint_every = 4\ncheckpoint_minutes = 1e300\n";
+        let config = TrainConfig::parse(text, Path::new("run.toml")).unwrap();
+        let due = |run: &RunConfig| (1..=9).filter(|&step| Due::new(run, 9).at(step)).collect::<Vec<_>>();
+        assert_eq!(due(&config.run), [4, 8, 9]);
+        let soon = RunConfig { checkpoint_minutes: 1e-300, ..config.run };
+        assert_eq!(due(&soon).len(), 9);
+    }
 }

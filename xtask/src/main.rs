@@ -55,6 +55,11 @@ enum Command {
         avdit: Option<PathBuf>,
     },
     /// What ranks gain: a training step on several processes of one thread against one, by wall and processor time
+    #[command(
+        after_help = "Needs bash and mpirun of Open MPI, and mpicc and libclang to build the program: on Debian \
+        openmpi-bin, libopenmpi-dev and libclang-dev. The dataset of the run must be there, its batch not smaller than the \
+        number of processes, and a processor free for each of them."
+    )]
     Ranks {
         /// The run to measure; its `out` is left alone
         #[arg(long)]

@@ -1,6 +1,6 @@
 //! What ranks gain: the time of a training step on several processes of one thread against that on one.
 
-use crate::process::{output, root, run, shown, variable};
+use crate::process::{in_path, output, root, run, shown, variable};
 use anyhow::{Context, Result, ensure};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -31,6 +31,10 @@ const WARM_UP: usize = 3;
 /// Runs the same training by one process and by several in turn, and prints the best of each.
 pub(crate) fn measure(settings: &Settings) -> Result<()> {
     ensure!(settings.steps > WARM_UP, "--steps {}: expected more than {WARM_UP}", settings.steps);
+    ensure!(!settings.ranks.contains(&0), "--ranks 0: expected numbers of processes");
+    for (program, package) in [("mpirun", "openmpi-bin"), ("bash", "bash")] {
+        ensure!(in_path(program).is_some(), "{program} is not in PATH: on Debian it comes with {package}");
+    }
     let avdit = match &settings.avdit {
         Some(path) => path.clone(),
         None => build()?,
@@ -96,19 +100,37 @@ fn once(settings: &Settings, avdit: &Path, ranks: usize, scratch: &Path) -> Resu
 
 /// Seconds of processor time of a run and its children.
 fn cpu_of_run(settings: &Settings, avdit: &Path, ranks: usize, out: &Path, steps: usize) -> Result<f64> {
-    let mut command = Command::new("bash");
-    // bash knows the times of the processes that it has waited for.
-    command.args(["-c", r#""$@" >&2 && times | tail -n 1"#, "ranks"]);
+    let mut command = timed();
     if ranks > 1 {
         command.args(["mpirun", "--oversubscribe", "-n", &ranks.to_string()]);
     }
     command.arg(avdit).arg("--quiet").arg("train").arg(&settings.config).arg("--overwrite");
     command.arg("--set").arg(format!("out='{}'", out.display()));
-    command.arg("--set").arg(format!("run.steps={steps}")).args(["--set", "run.measure_matmul=false"]);
+    // Nothing but steps and the last checkpoint, which is the same in a short run.
+    for set in ["measure_matmul=false", "sample_every=0", "keep_every=0", "checkpoint_minutes=0"] {
+        command.arg("--set").arg(format!("run.{set}"));
+    }
+    for name in ["steps", "checkpoint_every"] {
+        command.arg("--set").arg(format!("run.{name}={steps}"));
+    }
     command.env("OMPI_ALLOW_RUN_AS_ROOT", "1").env("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1");
     command.env("RAYON_NUM_THREADS", "1");
-    let text = output(&mut command)?;
-    seconds(&text).with_context(|| format!("`times` says '{text}'"))
+    cpu_of(&mut command)
+}
+
+/// A shell that runs the words that are added and then says how long its children took. It must do so itself: a shell in
+/// a pipe has no children.
+fn timed() -> Command {
+    let mut command = Command::new("bash");
+    command.args(["-c", r#""$@" >&2 && times"#, "ranks"]);
+    command
+}
+
+/// Seconds of processor time of what a shell of [`timed`] runs.
+fn cpu_of(command: &mut Command) -> Result<f64> {
+    let text = output(command)?;
+    let of_children = text.lines().next_back().unwrap_or_default();
+    seconds(of_children).with_context(|| format!("`times` says '{text}'"))
 }
 
 /// User and system time in the form `0m1.234s 0m0.020s`, together.
@@ -133,6 +155,14 @@ fn build() -> Result<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_processor_time_of_a_program_is_that_of_the_program() {
+        let of = |program: &str| cpu_of(timed().args(["bash", "-c", program])).unwrap();
+        let (idle, busy) = (of("true"), of("for ((i = 0; i < 100000; i++)); do :; done"));
+        assert!(busy > idle, "{busy} s and {idle} s");
+        assert!(cpu_of(timed().arg("false")).is_err());
+    }
 
     #[test]
     fn times_are_read_and_the_best_of_each_kind_is_kept() {

@@ -8,7 +8,7 @@ use crate::bench::schedule::Amount;
 use crate::bench::tables::{common, csv, labels, markdown, summary, tables, text};
 use crate::bench::{self, Order};
 use crate::exit::{Coded, Usage};
-use crate::output::{json_text, say, say_json};
+use crate::output::{command_line, json_text, say, say_json};
 use crate::progress::Stage;
 use crate::report::format::bytes;
 use anyhow::{Result, bail};
@@ -117,7 +117,7 @@ fn measure(args: &BenchArgs) -> Result<BenchResult> {
         schema: SCHEMA.to_owned(),
         created,
         avdit: env!("CARGO_PKG_VERSION").to_owned(),
-        command: std::env::args().collect(),
+        command: command_line(),
         rows: rows.collect(),
         notes: bench::notes(&before, &limits),
         machine,

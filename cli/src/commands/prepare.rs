@@ -2,7 +2,8 @@
 
 use crate::args::{DecoderChoice, PrepareArgs};
 use crate::cancel;
-use crate::output::{say, say_json};
+use crate::exit::Coded;
+use crate::output::{command_line, say, say_json, shell_word};
 use crate::progress::Stage;
 use crate::report::audit_page;
 use anyhow::{Context, Result};
@@ -117,9 +118,9 @@ fn merged(args: &PrepareArgs, options: &PrepareOptions) -> Result<Summary> {
             }
             let error = avdit_media::Error::MissingParts { path, missing };
             let (what, _) = crate::output::error_text(&anyhow::Error::from(error));
-            return Err(crate::exit::Coded::bad_input(format!("{what}\n\nhint: run\n  {text}")).into());
+            return Err(Coded::bad_input(format!("{what}\n\nhint: run\n  {text}")).into());
         }
-        other => other?,
+        other => other.map_err(|error| explained(error, &args.clips, &args.out))?,
     };
     bars.finish(&kept_and_left_out(&summary));
     Ok(summary)
@@ -128,16 +129,13 @@ fn merged(args: &PrepareArgs, options: &PrepareOptions) -> Result<Summary> {
 /// This command with another choice in place of `--shard` or `--merge`.
 fn this_command(choice: &str) -> String {
     let mut words = Vec::new();
-    let mut given = std::env::args().skip(1);
+    let mut given = command_line().into_iter().skip(1);
     while let Some(word) = given.next() {
         match word.as_str() {
             "--shard" => drop(given.next()),
             "--merge" => {}
             _ if word.starts_with("--shard=") => {}
-            _ if word.contains(|c: char| c.is_whitespace() || "'\"$&;()<>*?|\\".contains(c)) => {
-                words.push(format!("'{}'", word.replace('\'', "'\\''")));
-            }
-            _ => words.push(word),
+            _ => words.push(shell_word(&word)),
         }
     }
     format!("avdit {} {choice}", words.join(" "))
@@ -160,9 +158,27 @@ pub fn codec_config(preset: &str) -> Result<CodecConfig> {
 pub fn with_progress(clips: &[PathBuf], out: &Path, options: &PrepareOptions) -> Result<Summary> {
     let mut bars = Bars::default();
     let mut show = |progress: Progress| bars.show(progress);
-    let summary = prepare::prepare(clips, out, &with_page(options), &mut show, &cancel::asked)?;
+    let prepared = prepare::prepare(clips, out, &with_page(options), &mut show, &cancel::asked);
+    let summary = prepared.map_err(|error| explained(error, clips, out))?;
     bars.finish(&kept_and_left_out(&summary));
     Ok(summary)
+}
+
+/// An error with its cause, where no clips were found because what lies where the dataset goes is none of them.
+fn explained(error: avdit_media::Error, clips: &[PathBuf], out: &Path) -> anyhow::Error {
+    let nothing = matches!(&error, avdit_media::Error::Value { got, .. } if got == "no files");
+    let real = |path: &Path| path.canonicalize().ok();
+    let is_inside = |out: PathBuf| {
+        clips.iter().filter_map(|input| real(input)).any(|input| out != input && out.starts_with(&input))
+    };
+    if !(nothing && real(out).is_some_and(is_inside)) {
+        return error.into();
+    }
+    let hint = format!(
+        "{} is where the dataset goes, and what lies in it is left out; choose another folder with -o",
+        out.display()
+    );
+    Coded::bad_input(format!("{error}\n\nhint: {hint}")).into()
 }
 
 fn kept_and_left_out(summary: &Summary) -> String {

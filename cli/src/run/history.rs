@@ -3,6 +3,7 @@
 use anyhow::Result;
 use avdit_media::atomic::write_bytes_atomically;
 use avdit_runtime::machine::Machine;
+use avdit_trainer::Error;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -80,17 +81,58 @@ pub struct End {
 /// Adds a line; a new run begins its history anew.
 ///
 /// # Errors
-/// Those of the file system.
+/// Those of the file system; a history that cannot be read stays as it is.
 pub fn add(run: &Path, event: &Event, anew: bool) -> Result<()> {
     let path = run.join(FILE);
-    let mut text = if anew { String::new() } else { std::fs::read_to_string(&path).unwrap_or_default() };
+    let mut text = if anew { String::new() } else { text_of(&path)? };
     text += &serde_json::to_string(event)?;
     text.push('\n');
     Ok(write_bytes_atomically(&path, text.as_bytes())?)
 }
 
-/// The history of a run; empty for one that has none.
-pub fn read(run: &Path) -> Vec<Event> {
-    let text = std::fs::read_to_string(run.join(FILE)).unwrap_or_default();
-    text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+/// The history of a run; empty for one that has none. Lines of another version are left out.
+///
+/// # Errors
+/// If it is there and cannot be read.
+pub fn read(run: &Path) -> Result<Vec<Event>> {
+    let text = text_of(&run.join(FILE))?;
+    Ok(text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
+}
+
+fn text_of(path: &Path) -> Result<String> {
+    match std::fs::read_to_string(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(String::new()),
+        Err(error) => {
+            let what = format!("{error}\n\nhint: make it readable, or move it away to begin a new history");
+            Err(Error::content(path, what).into())
+        }
+        Ok(text) => Ok(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_history_that_cannot_be_read_is_an_error_and_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let (run, path) = (folder.path(), folder.path().join(FILE));
+        assert!(read(run).unwrap().is_empty());
+        let end = |step| {
+            let (at, why) = (String::new(), "stopped".to_owned());
+            Event::End(End { at, step, why, seconds: 1.0, sampling_seconds: 0.0 })
+        };
+        add(run, &end(1), false).unwrap();
+        add(run, &end(2), false).unwrap();
+        assert_eq!(read(run).unwrap().len(), 2);
+        let spoilt = [std::fs::read(&path).unwrap(), vec![0xff]].concat();
+        std::fs::write(&path, &spoilt).unwrap();
+        for error in [add(run, &end(3), false).unwrap_err(), read(run).unwrap_err()] {
+            assert!(error.to_string().contains(FILE), "{error}");
+        }
+        assert!(std::fs::read(&path).unwrap() == spoilt, "no line of it may be lost");
+        add(run, &end(3), true).unwrap();
+        assert_eq!(read(run).unwrap().len(), 1);
+    }
 }

@@ -50,7 +50,7 @@ impl Run {
             } else {
                 toml::Table::new()
             },
-            history: history::read(folder),
+            history: history::read(folder)?,
             samples: samples::read(folder)?,
             audit: audit::read(folder),
             newest: newest.and_then(|path| checkpoint::read_json(&path).ok()),

@@ -1,8 +1,9 @@
 //! `RUN/samples/step-000500/samples.json`: what was sampled while a run was trained.
 
 use anyhow::Result;
+use avdit_trainer::Error;
 use serde::{Deserialize, Serialize};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The manifest's name.
 pub const FILE: &str = "samples.json";
@@ -50,22 +51,40 @@ pub fn folder_name(step: usize) -> String {
     format!("step-{step:06}")
 }
 
+/// Whether a folder has a name that [`folder_name`] makes.
+fn is_of_a_step(folder: &Path) -> bool {
+    let name = folder.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let step = name.strip_prefix("step-").and_then(|digits| digits.parse().ok());
+    step.is_some_and(|step| folder_name(step) == name)
+}
+
+/// The folders of steps that a run has sampled, whatever is in them.
+///
+/// # Errors
+/// If they cannot be listed.
+pub fn folders(run: &Path) -> Result<Vec<PathBuf>> {
+    let folder = run.join("samples");
+    if !folder.is_dir() {
+        return Ok(Vec::new());
+    }
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(&folder).map_err(Error::io(&folder))? {
+        let path = entry.map_err(Error::io(&folder))?.path();
+        if is_of_a_step(&path) {
+            found.push(path);
+        }
+    }
+    Ok(found)
+}
+
 /// What a run has sampled, in order of step.
 ///
 /// # Errors
 /// If the folder cannot be listed or a manifest is none.
 pub fn read(run: &Path) -> Result<Vec<SampleSet>> {
-    let folder = run.join("samples");
-    if !folder.is_dir() {
-        return Ok(Vec::new());
-    }
     let mut sets = Vec::new();
-    for entry in std::fs::read_dir(&folder)? {
-        let path = entry?.path();
-        let is_step = path.file_name().and_then(|name| name.to_str()).is_some_and(|n| n.starts_with("step-"));
-        if is_step && path.join(FILE).is_file() {
-            sets.push(avdit_trainer::checkpoint::read_json::<SampleSet>(&path.join(FILE))?);
-        }
+    for manifest in folders(run)?.iter().map(|path| path.join(FILE)).filter(|path| path.is_file()) {
+        sets.push(avdit_trainer::checkpoint::read_json::<SampleSet>(&manifest)?);
     }
     sets.sort_by_key(|set| set.step);
     Ok(sets)

@@ -1,6 +1,6 @@
 //! ctrl-C during long work: exit code 130, what was done is kept, the same command goes on.
 
-use crate::fixture::{avdit, command, fixture, small_config, text, write_clips};
+use crate::fixture::{Said, avdit, command, fixture, small_config, text, write_clips};
 use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
@@ -60,4 +60,25 @@ fn an_interrupted_run_leaves_a_checkpoint_and_resumes() {
     assert!(step > 0);
     avdit(&["train", &text(&config), "--resume", "--until", &(step + 2).to_string()]).ok();
     assert!(run.join(format!("checkpoints/step-{:06}", step + 2)).is_dir());
+}
+
+#[test]
+fn an_interrupted_run_on_one_batch_names_the_command_that_goes_on_with_it_and_not_with_the_real_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let (run, config) = (folder.path().join("run"), folder.path().join("run.toml"));
+    std::fs::write(&config, small_config(&fixture().at("data"), &run, 5)).unwrap();
+    let short = ["--overfit-one-batch", "--until", "90000", "--set", "run.steps=100000", "--set", "seed=3"];
+    let config = text(&config);
+    let args = [&["train", &config], &short[..]].concat();
+    let child = command(&args).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    let own = folder.path().join("run-overfit");
+    wait_for("a step", || own.join("metrics.jsonl").metadata().is_ok_and(|log| log.len() > 0));
+    interrupt(&child);
+    let offered = ["train", &text(&own), "--resume", "--overfit-one-batch", "--until"];
+    Said::of(child.wait_with_output().unwrap())
+        .refused(130, &[&format!("hint: run `avdit {} 90000` to go on from step ", offered.join(" "))]);
+    let newest = avdit_trainer::checkpoint::latest(&own).unwrap();
+    let step = avdit_trainer::Checkpoint::read(&newest).unwrap().state.step;
+    avdit(&[&offered[..], &[&(step + 2).to_string()]].concat()).ok();
+    assert!(own.join(format!("checkpoints/step-{:06}", step + 2)).is_dir() && !run.exists());
 }

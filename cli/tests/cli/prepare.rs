@@ -87,6 +87,10 @@ fn a_dataset_is_replaced_only_when_that_is_asked_for_and_never_made_of_itself() 
     avdit(&["train", &text(&config)]).ok();
     avdit(&["prepare", &clips, "-o", &clips])
         .refused(BAD_INPUT, &["folder of the dataset", "expected another folder than the clips'"]);
+    let (above, inside) = (folder.path().join("above"), text(&folder.path().join("above/clips")));
+    write_clips(Path::new(&inside), 0..3);
+    avdit(&["prepare", &text(&above), "-o", &inside])
+        .refused(BAD_INPUT, &["no files", "above/clips is where the dataset goes", "another folder with -o"]);
     avdit(&["prepare", &clips, "-o", &out, "--shard", "4/4"]).refused(2, &["0/4 to 3/4"]);
     avdit(&["prepare", &clips, "-o", &text(&folder.path().join("new")), "--merge"])
         .refused(BAD_INPUT, &["parts to merge"]);

@@ -1,6 +1,6 @@
 //! What a user sees of a run: samples, the page, the verdicts, the plan.
 
-use crate::fixture::{avdit, fixture, small_config, text};
+use crate::fixture::{Said, avdit, command, fixture, small_config, text};
 use avdit_media::atomic::FolderLock;
 use avdit_media::{Preference, decode, read_recipe};
 use serde_json::Value;
@@ -179,6 +179,14 @@ fn a_network_that_learns_one_batch_passes_and_one_that_does_not_fails() {
     let found = &json(&said.out)["overfit"];
     assert_eq!(found["learns"], true);
     assert!(found["last"].as_f64().unwrap() < 0.5 * found["first"].as_f64().unwrap());
+    // Its own folder has its settings; a run that is done is judged by its log, one that is not not yet.
+    let own = text(&folder.path().join("run-overfit"));
+    let again = ["train", &own, "--resume", "--overfit-one-batch"];
+    assert!(avdit(&again).ok().out.contains("learns: on one batch"));
+    let said = avdit(&["train", &config, "--overfit-one-batch", "--until", "3"]).ok();
+    assert!(said.out.contains("step 3 of 200") && !said.out.contains("learn"), "{}", said.out);
+    assert!(avdit(&[&again[..], &["--until", "5"]].concat()).ok().out.contains("step 5 of 200"));
+    assert!(!folder.path().join("run").exists() && !folder.path().join("run-overfit-overfit").exists());
 }
 
 #[test]
@@ -208,8 +216,53 @@ fn a_dry_run_says_what_a_run_would_take_and_writes_nothing() {
     for part in ["parameters", "GFLOP/s in matrix products", "time of the run", "memory", "predicted"] {
         assert!(said.contains(part), "{part}: {said}");
     }
-    let held = ["train", &text(&fixture().at("run")), "--resume", "--dry-run"];
-    assert!(avdit(&held).ok().out.contains("would go on from"));
+}
+
+#[test]
+fn a_dry_run_refuses_what_the_run_would_refuse_with_the_same_words() {
+    let folder = tempfile::tempdir().unwrap();
+    let new = configuration(folder.path(), "run", 20, "");
+    let nowhere = folder.path().join("nowhere");
+    let sampled = configuration(
+        folder.path(),
+        "sampled",
+        20,
+        &format!("sample_every = 10\nsample_from = '{}'\n", nowhere.display()),
+    );
+    let (held, file) = (text(&fixture().at("run")), text(&fixture().at("run.toml")));
+    let cases: [(&[&str], &str); 5] = [
+        (
+            &[&held, "--resume", "--set", "model.width=64"],
+            "network.width: checkpoint has 32, configuration has 64",
+        ),
+        (&[&held, "--resume", "--set", "seed=2"], "seed: checkpoint has 1, configuration has 2"),
+        (&[&file], "holds a run already (newest: step-000020)"),
+        (&[&new, "--resume"], "holds no checkpoint"),
+        (&[&sampled], "nowhere"),
+    ];
+    for (given, expected) in cases {
+        let args = [&["train"], given].concat();
+        let run = avdit(&args).refused(BAD_INPUT, &[expected]);
+        let dry = avdit(&[&args[..], &["--dry-run"]].concat()).refused(BAD_INPUT, &[expected]);
+        assert_eq!(dry.err, run.err);
+    }
+    let says = |args: &[&str]| avdit(&[&["train", "--dry-run"], args].concat()).ok().out;
+    assert!(says(&[&held, "--resume"]).contains("would go on from"));
+    assert!(says(&[&file, "--overwrite"]).contains("would be begun again"));
+    assert!(fixture().at("run/checkpoints/step-000020").is_dir());
+    avdit(&["train", &new, "--until", "0"]).refused(2, &["--until 0"]);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_file_whose_name_is_no_text_trains_as_any_other() {
+    use std::os::unix::ffi::OsStrExt;
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    let config = folder.path().join(std::ffi::OsStr::from_bytes(b"run-\xff.toml"));
+    std::fs::write(&config, small_config(&fixture().at("data"), &run, 2)).unwrap();
+    Said::of(command(&["train"]).arg(&config).output().unwrap()).ok();
+    assert!(read(run.join("history.jsonl")).contains("run-\u{fffd}.toml"));
 }
 
 #[test]
@@ -220,7 +273,8 @@ fn numbers_that_are_not_finite_stop_the_run_with_the_batch_and_a_command() {
         ["--set", "optimizer.lr=1e30", "--set", "optimizer.clip_norm=0", "--set", "optimizer.warmup_steps=0"];
     let mut args = vec!["train", config.as_str()];
     args.extend(wild);
-    avdit(&args).refused(BAD_INPUT, &["bad-batch.safetensors", "hint: ", "--set optimizer.lr=", "-slower"]);
+    let again = "run.toml --set optimizer.clip_norm=0 --set optimizer.warmup_steps=0 --set optimizer.lr=3e29 --set out=";
+    avdit(&args).refused(BAD_INPUT, &["bad-batch.safetensors", "hint: ", again, "run-slower`"]);
     let page = read(folder.path().join("run/report.html"));
     assert!(page.contains(", failed"), "{page}");
 }

@@ -7,6 +7,11 @@ use avdit_core::mixture::Strategy;
 use avdit_core::{Mixture, ScheduleKind, Target, Task};
 use serde::{Deserialize, Serialize};
 
+/// The largest share of clean cells. Levels are drawn anew until one is above 0, which takes ever longer near 1.
+const MOST_CLEAN: f64 = 0.999;
+/// Levels are whole numbers in float32.
+const MOST_TIMESTEPS: usize = 1 << 24;
+
 /// What the network learns.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -32,7 +37,7 @@ pub struct ObjectiveConfig {
     /// The task of the `conditional` strategy, such as `a2v`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub task: Option<String>,
-    /// Probability that a drawn level is set to 0, beyond the one in T+1 of a uniform draw.
+    /// Probability that a drawn level is set to 0, beyond the one in T+1 of a uniform draw; 0.999 at most.
     pub clean_fraction: f64,
 }
 
@@ -100,8 +105,13 @@ impl ObjectiveConfig {
     /// # Errors
     /// [`Error::Config`] naming the setting, what it is and what it may be.
     pub fn check(&self) -> Result<()> {
-        if !(0.0..1.0).contains(&self.clean_fraction) {
-            return fail("objective.clean_fraction", self.clean_fraction.to_string(), "0 or more, below 1");
+        if !(0.0..=MOST_CLEAN).contains(&self.clean_fraction) {
+            let expected = format!("0 to {MOST_CLEAN}");
+            return fail("objective.clean_fraction", self.clean_fraction.to_string(), &expected);
+        }
+        if !(2..=MOST_TIMESTEPS).contains(&self.timesteps) {
+            let expected = format!("2 to {MOST_TIMESTEPS}");
+            return fail("objective.timesteps", self.timesteps.to_string(), &expected);
         }
         if self.schedule == ScheduleKind::Flow && self.target == Target::Epsilon {
             let expected = "v, x0 or flow with schedule \"flow\", where pure noise says nothing about x0";

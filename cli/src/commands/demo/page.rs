@@ -4,6 +4,7 @@ use super::law::Law;
 use super::samples::Sample;
 use super::{Done, Folders};
 use crate::args::DemoArgs;
+use crate::output::command_line;
 use crate::report::{self, data};
 use anyhow::{Context, Result};
 use avdit_core::{Modality, Task};
@@ -41,7 +42,7 @@ pub fn write(
             encoded, and a MoNL AVDiT was trained on them, exported to ONNX and sampled by the embedded engine."
             .into(),
         created: humantime::format_rfc3339_seconds(std::time::SystemTime::now()).to_string(),
-        command: std::env::args().collect::<Vec<_>>().join(" "),
+        command: command_line().join(" "),
         seed: Some(facts.args.seed),
         agreement: laws.iter().map(agreement).collect(),
         tasks: task_samples(samples),

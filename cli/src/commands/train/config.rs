@@ -3,7 +3,7 @@
 use crate::exit::Usage;
 use anyhow::{Result, bail};
 use avdit_trainer::TrainConfig;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Reads a configuration. A run's folder stands for the configuration in it, and is where the run goes on, also if it
 /// was moved.
@@ -27,6 +27,12 @@ pub fn read(path: &Path, replacements: &[String], resume: bool) -> Result<TrainC
     let mut config = replaced(&inside, replacements)?;
     config.out = path.to_owned();
     Ok(config)
+}
+
+/// The folder of another run beside that of a run: `runs/first-overfit`.
+pub fn beside(out: &Path, what: &str) -> PathBuf {
+    let name = out.file_name().map_or("run".into(), |name| name.to_string_lossy().into_owned());
+    out.with_file_name(format!("{name}-{what}"))
 }
 
 /// The configuration of a file with settings replaced from the command line.

@@ -1,13 +1,14 @@
 //! `--dry-run`: what a run would be, without training: checks, sizes, and predictions from the machine's matrix rate.
 
 use super::failure::checkpoint_bytes;
+use super::samples::Sampler;
 use crate::output::{say, say_json};
 use crate::report::format::{bytes, count, milliseconds, seconds, significant};
 use anyhow::Result;
 use avdit_media::shard::Dataset;
 use avdit_nets::AvditConfig;
 use avdit_trainer::examples::Examples;
-use avdit_trainer::{StartOptions, TrainConfig, checkpoint, speed};
+use avdit_trainer::{StartOptions, TrainConfig, check_start, checkpoint, speed};
 use serde_json::json;
 
 /// The shares of the matrix rate between which steps were found: small networks, and large ones.
@@ -70,23 +71,21 @@ impl Prediction {
 /// Says it, as text or JSON.
 ///
 /// # Errors
-/// Whatever would stop the run before its first step: configuration, data, what is in its folder.
+/// Whatever would stop the run before its first step: configuration, data, what is in its folder. Only that another
+/// process trains there shows when the run takes the folder.
 pub fn run(config: &TrainConfig, start: StartOptions, as_json: bool) -> Result<()> {
     let examples = Dataset::open(&config.data)?;
-    let network = config.network(examples.layout())?;
-    config.mixture()?.check(examples.layout().segments())?;
-    let identity = examples.identity()?;
+    let goes_on_from = check_start(config, &examples, start)?;
+    let (network, identity) = (config.network(examples.layout())?, examples.identity()?);
     // A shard that cannot be read shows here, not after the parameters were made.
     Examples::read(&examples, 0)?;
-    let newest = checkpoint::list(&config.out)?.pop();
-    let folder = match (&newest, start.resume, start.overwrite) {
-        (None, false, _) => "new".to_owned(),
-        (Some(path), true, _) => format!("would go on from {}", path.display()),
-        (Some(path), _, true) => format!("would be begun again; holds {}", path.display()),
-        (Some(path), ..) => {
-            format!("would be refused without --resume or --overwrite: holds {}", path.display())
-        }
-        (None, true, _) => "would be refused: --resume, and it holds no checkpoint".to_owned(),
+    if config.run.sample_every > 0 {
+        Sampler::new(config, &examples)?;
+    }
+    let folder = match (goes_on_from, checkpoint::list(&config.out)?.pop()) {
+        (Some(path), _) => format!("would go on from {}", path.display()),
+        (None, Some(path)) => format!("would be begun again; holds {}", path.display()),
+        (None, None) => "new".to_owned(),
     };
     let found = Prediction::of(config, &network)?;
     let [slow, fast] = found.step_ms();
@@ -106,7 +105,7 @@ pub fn run(config: &TrainConfig, start: StartOptions, as_json: bool) -> Result<(
             "checkpoint_bytes": found.checkpoint_bytes,
         }));
     }
-    let passes = (config.run.batch * steps) as f64 / examples.len() as f64;
+    let passes = config.run.batch as f64 * steps as f64 / examples.len() as f64;
     for (name, value) in [
         ("run folder", format!("{}: {folder}", config.out.display())),
         (

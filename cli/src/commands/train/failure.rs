@@ -1,5 +1,7 @@
 //! What to do about a run that stopped: the command that goes on.
 
+use super::again;
+use crate::args::TrainArgs;
 use crate::exit::Coded;
 use crate::output::error_text;
 use crate::report::format::bytes;
@@ -8,18 +10,18 @@ use avdit_trainer::{Error, TrainConfig, checkpoint};
 use std::path::Path;
 
 /// The error with a remedy for a run that was started with the file or folder `named`.
-pub fn with_remedy(error: anyhow::Error, config: &TrainConfig, named: &Path) -> anyhow::Error {
-    let again = format!("avdit train {} --resume", named.display());
+pub fn with_remedy(
+    error: anyhow::Error,
+    args: &TrainArgs,
+    config: &TrainConfig,
+    named: &Path,
+) -> anyhow::Error {
     let not_finite = error.chain().any(|cause| matches!(cause.downcast_ref(), Some(Error::NotFinite { .. })));
     let hint = if not_finite {
-        let lr = config.optimizer.lr;
-        let file = if named.is_dir() { named.join("config.toml") } else { named.to_owned() };
         format!(
-            "to resume as it is would come to the same numbers; begin again with a lower rate: `avdit train {} --set optimizer.lr={:.0e} \
-            --set out={}-slower`; or look at these clips with `avdit prepare`",
-            file.display(),
-            lr / 3.0,
-            config.out.display()
+            "to resume as it is would come to the same numbers; begin again with a lower rate: `{}`; or look at these clips \
+             with `avdit prepare`",
+            again::slower(args, config, named)
         )
     } else if is_full(&error) {
         let size = checkpoint::list(&config.out).ok().and_then(|found| {
@@ -30,9 +32,10 @@ pub fn with_remedy(error: anyhow::Error, config: &TrainConfig, named: &Path) -> 
         let size = size.map_or(String::new(), |size| format!(", a checkpoint takes {}", bytes(size as f64)));
         match checkpoint::latest(&config.out) {
             Ok(newest) => format!(
-                "{} is whole; make room{size} (run.keep_last is {}), then `{again}`",
+                "{} is whole; make room{size} (run.keep_last is {}), then `{}`",
                 newest.display(),
-                config.run.keep_last
+                config.run.keep_last,
+                again::resume(args, config)
             ),
             Err(_) => format!("make room{size}, then run the same command again"),
         }

@@ -65,7 +65,7 @@ impl Pace {
         let steps = self.last.saturating_sub(self.step);
         let samples = match self.sample_every {
             0 => 0,
-            every => self.last / every - self.step / every,
+            every => (self.last / every).saturating_sub(self.step / every),
         };
         Some(steps as f64 * self.wall_s.value()? + samples as f64 * self.sample_s)
     }

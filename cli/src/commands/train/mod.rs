@@ -1,5 +1,6 @@
 //! `avdit train`: dataset → checkpoints, and what a person wants to see meanwhile.
 
+mod again;
 mod config;
 mod dry_run;
 mod failure;
@@ -11,11 +12,11 @@ mod watch;
 use crate::args::TrainArgs;
 use crate::cancel;
 use crate::commands::report;
-use crate::exit::{Interrupted, Told};
+use crate::exit::{Interrupted, Told, Usage};
 use crate::output::{say, say_json};
 use crate::ranks;
 use crate::run::Run;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use avdit_media::shard::Dataset;
 use avdit_trainer::parallel::Ranks;
 use avdit_trainer::train::Outcome;
@@ -33,10 +34,13 @@ pub fn run(args: &TrainArgs) -> Result<()> {
         return Ok(());
     }
     let path = args.config.as_deref().context("no configuration was named")?;
+    if args.until == Some(0) {
+        bail!(Usage("--until 0: expected a step from 1 on".to_owned()));
+    }
     let mut config = config::read(path, &args.set, args.resume)?;
     let mut start = StartOptions { resume: args.resume, overwrite: args.overwrite, until: args.until };
     if args.overfit_one_batch {
-        overfit::adjust(&mut config, &mut start, &args.set);
+        overfit::adjust(&mut config, &mut start, &args.set, path.is_dir());
     }
     config.check()?;
     if args.dry_run {
@@ -55,20 +59,21 @@ fn lead(
     config: &TrainConfig,
     start: StartOptions,
 ) -> Result<()> {
-    let again = format!("avdit train {} --resume", path.display());
     let outcome =
-        on_ranks(ranks, config, start).map_err(|error| failure::with_remedy(error, config, path))?;
+        on_ranks(ranks, config, start).map_err(|error| failure::with_remedy(error, args, config, path))?;
     if outcome.interrupted && cancel::asked() {
-        let hint = format!("run `{again}` to go on from step {}", outcome.step);
+        let hint = format!("run `{}` to go on from step {}", again::resume(args, config), outcome.step);
         return Err(Interrupted(hint).into());
     }
+    // A run that is not done has not had its chance.
+    let overfit = outcome.overfit.filter(|_| outcome.step >= config.run.steps);
     let run = Run::read(&config.out)?;
     if args.json {
         say_json(&json!({
             "schema": "avdit-train/1", "step": outcome.step, "checkpoint": outcome.checkpoint,
             "complete": outcome.step == config.run.steps, "figures": report::figures(&run),
             "page": config.out.join(report::PAGE),
-            "overfit": outcome.overfit.map(|found| json!({
+            "overfit": overfit.map(|found| json!({
                 "first": found.first, "last": found.last, "learns": found.learnt(),
             })),
         }))?;
@@ -76,7 +81,7 @@ fn lead(
         say(format!("step {} of {}: {}", outcome.step, config.run.steps, outcome.checkpoint.display()));
         say(format!("look and listen: {}", config.out.join(report::PAGE).display()));
     }
-    match outcome.overfit {
+    match overfit {
         Some(found) if args.overfit_one_batch => overfit::verdict(&found, config, !args.json),
         _ => Ok(()),
     }

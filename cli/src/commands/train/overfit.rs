@@ -1,5 +1,6 @@
 //! `--overfit-one-batch`: whether a configuration can learn anything, in a minute, before it is trained for hours.
 
+use super::config::beside;
 use crate::exit::GateFailed;
 use crate::output::say;
 use crate::report::format::significant;
@@ -13,8 +14,11 @@ use std::path::Path;
 const STEPS: usize = 200;
 
 /// Makes a short run on one batch of a configuration, in a folder of its own that such a run may begin again in. What
-/// the command line sets stays as it is set.
-pub fn adjust(config: &mut TrainConfig, start: &mut StartOptions, set: &[String]) {
+/// the command line sets stays as it is set; so does such a run whose own folder was named.
+pub fn adjust(config: &mut TrainConfig, start: &mut StartOptions, set: &[String], is_folder: bool) {
+    if is_folder && config.run.overfit_one_batch {
+        return;
+    }
     let is_set = |key: &str| set.iter().any(|replacement| replacement.split('=').next() == Some(key));
     let (run, optimizer) = (&mut config.run, &mut config.optimizer);
     run.overfit_one_batch = true;
@@ -35,8 +39,7 @@ pub fn adjust(config: &mut TrainConfig, start: &mut StartOptions, set: &[String]
         optimizer.warmup_steps = optimizer.warmup_steps.min(run.steps / 20);
     }
     if !is_set("out") {
-        let name = config.out.file_name().map_or("run".into(), |name| name.to_string_lossy().into_owned());
-        config.out = config.out.with_file_name(format!("{name}-overfit"));
+        config.out = beside(&config.out, "overfit");
     }
     start.overwrite |= !start.resume && is_overfit(&config.out);
 }
@@ -51,6 +54,10 @@ fn is_overfit(folder: &Path) -> bool {
 /// # Errors
 /// [`GateFailed`] if the loss did not fall below half of what it was.
 pub fn verdict(found: &Overfit, config: &TrainConfig, aloud: bool) -> Result<()> {
+    if found.first == 0.0 {
+        let hint = "look at objective.video_weight and objective.audio_weight, or take another seed";
+        bail!(GateFailed(format!("nothing to learn: the loss of the first batch is 0\n\nhint: {hint}")));
+    }
     let share = 100.0 * found.last / found.first;
     let fell = format!(
         "on one batch the loss went from {} to {} ({share:.0} %) in {} steps",

@@ -6,7 +6,7 @@
 use crate::args::ExtraFile;
 use crate::cancel;
 use crate::commands::sample::write_sample;
-use crate::run::samples::{FILE, Made, SampleSet, folder_name};
+use crate::run::samples::{FILE, Made, SampleSet, folder_name, folders};
 use anyhow::{Context, Result};
 use avdit_core::sampler::SamplerKind;
 use avdit_core::sampling::sample;
@@ -62,21 +62,15 @@ impl Sampler {
         Ok(Self { out: config.out.clone(), codec, seed: config.seed, weights, sources })
     }
 
-    /// Removes what an earlier run sampled into the same folder.
+    /// Removes what an earlier run sampled into the same folder, also what of it cannot be read.
     ///
     /// # Errors
     /// Those of the file system.
     pub fn remove_stale(run: &Path) -> Result<()> {
-        let folder = run.join("samples");
-        for set in crate::run::samples::read(run).unwrap_or_default() {
-            let path = folder.join(folder_name(set.step));
-            std::fs::remove_dir_all(&path).map_err(Error::io(&path))?;
+        for path in folders(run)? {
+            remove(&path)?;
         }
-        let given = folder.join(GIVEN);
-        if given.is_dir() {
-            std::fs::remove_dir_all(&given).map_err(Error::io(&given))?;
-        }
-        Ok(())
+        remove(&run.join("samples").join(GIVEN))
     }
 
     /// Samples every task and writes `samples/step-…/`, whole or not at all; how many clips there are, or none if the
@@ -252,4 +246,25 @@ fn of_folder(folder: &Path, codec: &dyn Codec) -> Result<Vec<Source>> {
         Ok(Source { latents: codec.encode(&clip)?, clip, origin: path.display().to_string() })
     };
     paths.iter().map(of).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn samples_of_an_earlier_run_go_even_if_one_cannot_be_read_and_other_folders_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        let samples = folder.path().join("samples");
+        for name in ["step-000010", "step-000020", "given", "step-1", "step-best"] {
+            std::fs::create_dir_all(samples.join(name)).unwrap();
+        }
+        std::fs::write(samples.join("step-000020").join(FILE), "no manifest").unwrap();
+        Sampler::remove_stale(folder.path()).unwrap();
+        let left = std::fs::read_dir(&samples).unwrap().map(|entry| entry.unwrap().file_name());
+        let mut left: Vec<_> = left.collect();
+        left.sort();
+        assert_eq!(left, ["step-1", "step-best"]);
+        Sampler::remove_stale(&samples).unwrap();
+    }
 }

@@ -3,6 +3,7 @@
 use super::live::Live;
 use super::samples::Sampler;
 use crate::commands::report;
+use crate::output::command_line;
 use crate::run::history::{self, Data, End, Event, Start};
 use anyhow::Result;
 use avdit_media::shard::Dataset;
@@ -72,7 +73,7 @@ impl<'a> Watch<'a> {
         let start = Start {
             at: report::now(),
             from_step: facts.step,
-            command: std::env::args().collect(),
+            command: command_line(),
             avdit: env!("CARGO_PKG_VERSION").to_owned(),
             machine: Machine::this(),
             threads: rayon::current_num_threads(),
