@@ -58,7 +58,7 @@ impl Ranks {
         Err(Error::content(
             folder,
             format!(
-                "rank {rank} of {of} does not find in this folder what rank 0 has just written to it\n\nhint: `out` must \
+                "rank {rank} of {of} ranks does not find in this folder what rank 0 has just written to it\n\nhint: `out` must \
                  be a folder that all ranks share"
             ),
         ))
