@@ -41,8 +41,7 @@ pub fn on_launch(
     let Err(error) = pool.install(|| work(&mut ranks)) else { return Ok(()) };
     ranks.give_up(&format!("{error:#}"));
     ranks.part();
-    let mut causes = error.chain().filter_map(|cause| cause.downcast_ref::<avdit_trainer::Error>());
-    let told = causes.any(|cause| ranks.is_told_by_another(cause));
+    let told = is_told(&error, &ranks);
     if told {
         ranks.let_the_first_tell();
     }
@@ -51,6 +50,12 @@ pub fn on_launch(
         0 => error,
         rank => error.context(format!("rank {rank}")),
     })
+}
+
+/// Whether the first rank says what there is to say of this one's end.
+fn is_told(error: &anyhow::Error, ranks: &Ranks) -> bool {
+    let mut causes = error.chain().filter_map(|cause| cause.downcast_ref::<avdit_trainer::Error>());
+    error.is::<Told>() || causes.any(|cause| ranks.is_told_by_another(cause))
 }
 
 fn connect(
@@ -73,14 +78,29 @@ fn connect(
 
 #[cfg(not(all(feature = "mpi", feature = "nccl")))]
 fn not_built(by: RanksBy, launch: &Launch) -> Usage {
-    let needs = match by {
-        RanksBy::Mpi => " (needs mpicc and libclang: on Debian openmpi-bin, libopenmpi-dev, libclang-dev)",
-        RanksBy::Nccl => "",
+    let (features, needs) = match by {
+        RanksBy::Mpi => {
+            ("mpi", " (needs mpicc and libclang: on Debian openmpi-bin, libopenmpi-dev, libclang-dev)")
+        }
+        RanksBy::Nccl => ("nccl,cuda", " (needs nvcc)"),
     };
     Usage(format!(
         "{} started this program as process {} of {}, but it was built without ranks over {by}: {} runs of their own \
-         would spoil each other\n\nhint: build it with `cargo build --release -p avdit --features {by}`{needs}, or \
+         would spoil each other\n\nhint: build it with `cargo build --release -p avdit --features {features}`{needs}, or \
          start one process without a launcher",
         launch.by, launch.rank, launch.ranks, launch.ranks
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_first_rank_says_is_not_said_again() {
+        let told = |error: anyhow::Error| is_told(&error, &Ranks::single());
+        assert!(told(Told::interrupted().into()), "the user stopped the run, which the first rank says");
+        assert!(!told(avdit_trainer::Error::Config("run.steps is 0".into()).into()));
+        assert!(!told(Usage("--until without a number".into()).into()));
+    }
 }

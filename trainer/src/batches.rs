@@ -24,6 +24,8 @@ pub struct Batch {
     pub noisy: NoisyBatch,
     /// The noisy elements of the whole batch.
     pub whole: Normaliser,
+    /// Whether video and audio have a cell in the whole batch that weighs anything.
+    pub weighs: [bool; 2],
 }
 
 /// Makes batches.
@@ -72,15 +74,18 @@ impl<'a> Batches<'a> {
         self.share.clone()
     }
 
-    /// The noisy elements of the whole batch of a step, on whatever ranks they are: levels are drawn by position, so
-    /// that every rank can know those of all.
+    /// The noisy elements of the whole batch of a step, on whatever ranks they are, and whether video and audio weigh
+    /// anything: levels are drawn by position, so that every rank can know those of all.
     ///
     /// # Errors
     /// If the mixture does not fit the data.
-    fn normaliser(&self, step: usize) -> Result<Normaliser> {
+    fn whole(&self, step: usize) -> Result<(Normaliser, [bool; 2])> {
         let rows: Vec<Vec<f32>> =
             (0..self.config.run.batch).map(|position| self.levels(step, position)).collect::<Result<_>>()?;
-        Ok(Normaliser::of(self.layout(), &Levels::from_rows(&rows)))
+        let levels = Levels::from_rows(&rows);
+        let weighs = Modality::ALL
+            .map(|modality| levels.get(modality).iter().any(|&level| self.objective.weighs(modality, level)));
+        Ok((Normaliser::of(self.layout(), &levels), weighs))
     }
 
     fn levels(&self, step: usize, position: usize) -> Result<Vec<f32>> {
@@ -119,9 +124,9 @@ impl<'a> Batches<'a> {
             levels.push(self.levels(drawn, position)?);
             strategies.push(self.mixture.strategy(noise, drawn as u32, position as u32));
         }
-        let whole = self.normaliser(drawn)?;
+        let (whole, weighs) = self.whole(drawn)?;
         let (clean, epsilon) = (Latents::concat(&clean), Latents::concat(&epsilon));
         let noisy = self.objective.noise_part(&clean, &epsilon, Levels::from_rows(&levels), whole)?;
-        Ok(Batch { step, positions, examples, strategies, noisy, whole })
+        Ok(Batch { step, positions, examples, strategies, noisy, whole, weighs })
     }
 }

@@ -13,7 +13,7 @@
 
 mod folder;
 
-pub use folder::{LATEST_FILE, clean, is_run, latest, list, prune};
+pub use folder::{LATEST_FILE, clean, is_run, latest, list, prune, remove};
 
 use crate::config::TrainConfig;
 use crate::error::{Error, Result};

@@ -83,7 +83,8 @@ pub struct RunConfig {
     /// a fraction of the memory, and the same bits.
     #[serde(default)]
     pub gradient_checkpointing: bool,
-    /// `cpu`, or `cuda:0` in a program that was built with the feature `cuda`.
+    /// `cpu`; in a program that was built with the feature `cuda` also `cuda:0`, or `cuda`, which is another GPU for
+    /// each rank of a machine.
     #[serde(default = "default_device")]
     pub device: String,
     /// `f32`, or `bf16` for matrix products on CUDA.
@@ -102,7 +103,7 @@ pub struct RunConfig {
     /// Every so many steps a checkpoint is made that is never removed; 0 for none.
     #[serde(default)]
     pub keep_every: usize,
-    /// Batches that are prepared ahead on other threads; 0 prepares each when it is needed.
+    /// Batches that are prepared ahead on other threads, at most 1024; 0 prepares each when it is needed.
     #[serde(default = "default_prefetch")]
     pub prefetch: usize,
     /// Threads that prepare batches ahead.

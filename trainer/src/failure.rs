@@ -77,6 +77,22 @@ fn example(batches: &Batches<'_>, batch: &Batch, place: usize) -> String {
     )
 }
 
+/// Removes the batches that an earlier run, or an earlier part of this one, has kept in the run's folder.
+///
+/// # Errors
+/// [`Error::Io`] naming what cannot be listed or removed.
+pub fn forget(run: &Path) -> Result<()> {
+    let (stem, end) = BAD_BATCH_FILE.split_once('.').unwrap_or((BAD_BATCH_FILE, ""));
+    for entry in std::fs::read_dir(run).map_err(Error::io(run))? {
+        let path = entry.map_err(Error::io(run))?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if name.starts_with(stem) && name.ends_with(end) && path.is_file() {
+            std::fs::remove_file(&path).map_err(Error::io(&path))?;
+        }
+    }
+    Ok(())
+}
+
 /// Writes the batch of such an error into the run's folder, and completes the error with where it is and which
 /// checkpoint is from before. Other errors come back as they are.
 pub fn keep(mut error: Error, batches: &Batches<'_>, batch: &Batch, run: &Path) -> Error {

@@ -6,6 +6,9 @@ use std::ops::Range;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::Scope;
 
+/// Batches that are ready at most, on all threads together.
+const MOST: usize = 1024;
+
 /// Hands out the batches of some steps. As every batch is a function of its step, neither the number of threads nor
 /// how far they are ahead can change what is in it.
 pub struct Feed<'scope> {
@@ -17,8 +20,8 @@ pub struct Feed<'scope> {
 }
 
 impl<'scope> Feed<'scope> {
-    /// For `steps`, with at most about `prefetch` batches ready on `loaders` threads; 0 ready ones for none. The
-    /// threads end when the feed is dropped.
+    /// For `steps`, with at most about `prefetch` batches ready on `loaders` threads, and never more than 1024; 0 ready
+    /// ones for none. The threads end when the feed is dropped.
     ///
     /// # Errors
     /// [`Error::Config`] if the system gives no thread.
@@ -29,7 +32,9 @@ impl<'scope> Feed<'scope> {
         prefetch: usize,
         loaders: usize,
     ) -> Result<Self> {
-        let loaders = loaders.min(prefetch).min(steps.len());
+        // A channel takes the memory of all its places at once.
+        let prefetch = prefetch.min(steps.len()).min(MOST);
+        let loaders = loaders.min(prefetch);
         let first = steps.start;
         let mut ahead = Vec::new();
         for loader in 0..loaders {

@@ -121,18 +121,27 @@ impl Objective {
     /// min-SNR weighs the error of x0 by min(SNR, γ); an error of the prediction is an error of x0 times the factor
     /// of [`Target::to_x0`].
     pub fn cell_weight(&self, modality: Modality, level: f32) -> f64 {
+        self.level_weight(level) * self.modality_weights[modality as usize]
+    }
+
+    /// Whether a cell has a part in the gradient: min-SNR weighs one without any signal by 0, and what is far below
+    /// 1 may be lost in float32 on its way through the network.
+    pub fn weighs(&self, modality: Modality, level: f32) -> bool {
+        self.modality_weights[modality as usize] > 0.0 && self.level_weight(level) > 1e-12
+    }
+
+    fn level_weight(&self, level: f32) -> f64 {
         if level == 0.0 {
             return 0.0;
         }
         let rates = self.schedule.rates(f64::from(level));
-        let by_level = match self.weighting {
+        match self.weighting {
             Weighting::Uniform => 1.0,
             Weighting::MinSnr => {
                 let snr = (rates.alpha / rates.sigma).powi(2);
                 snr.min(self.snr_gamma) * self.target.to_x0(rates).prediction.powi(2)
             }
-        };
-        by_level * self.modality_weights[modality as usize]
+        }
     }
 
     /// Noises a batch of clean latents.

@@ -5,7 +5,7 @@ use crate::batches::{Batch, Batches};
 use crate::checkpoint::{self, Checkpoint, CheckpointConfig, FORMAT, State};
 use crate::config::TrainConfig;
 use crate::denoiser::CandleDenoiser;
-use crate::device;
+use crate::device::{self, Local};
 use crate::error::{Error, Result};
 use crate::examples::Examples;
 use crate::failure;
@@ -13,8 +13,8 @@ use crate::metrics::{StepMetrics, Tally};
 use crate::model::{Gradients, LossValues, Model};
 use crate::optimizer::Optimizer;
 use crate::parallel::Ranks;
-use avdit_core::Modality;
 use avdit_nets::avdit::AvditConfig;
+use candle_core::Device;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -24,6 +24,7 @@ pub struct Session<'a> {
     config: &'a TrainConfig,
     checkpoint_config: CheckpointConfig,
     batches: Arc<Batches<'a>>,
+    device: Device,
     model: Model,
     optimizer: Optimizer,
     /// Of a run from its beginning: whether every parameter learns.
@@ -39,10 +40,11 @@ impl<'a> Session<'a> {
     /// # Errors
     /// If the configuration or the data cannot be used, or the checkpoint is of another configuration.
     pub fn open(config: &'a TrainConfig, examples: &'a dyn Examples, resume: bool) -> Result<Self> {
-        Self::open_share(config, examples, resume, 0..config.run.batch)
+        Self::open_share(config, examples, resume, 0..config.run.batch, Local::default())
     }
 
-    /// As [`Session::open`], of a rank that takes the positions `share` of every batch.
+    /// As [`Session::open`], of a rank that takes the positions `share` of every batch, and stands at `local` among
+    /// those of its machine.
     ///
     /// # Errors
     /// As [`Session::open`].
@@ -51,11 +53,12 @@ impl<'a> Session<'a> {
         examples: &'a dyn Examples,
         resume: bool,
         share: Range<usize>,
+        local: Local,
     ) -> Result<Self> {
         let (batches, checkpoint_config) = settle(config, examples, share)?;
         let batches = Arc::new(batches);
         let network = checkpoint_config.network.clone();
-        let device = device::open(&config.run.device)?;
+        let device = device::open_at(&config.run.device, local)?;
         let (model, optimizer, step) = if resume {
             let folder = checkpoint::latest(&config.out)?;
             let saved = Checkpoint::read(&folder)?;
@@ -72,7 +75,7 @@ impl<'a> Session<'a> {
         };
         let model = model.in_precision(config.run.precision);
         let audit = (step == 0).then(Audit::default);
-        Ok(Self { config, checkpoint_config, batches, model, optimizer, audit, reached: false, step })
+        Ok(Self { config, checkpoint_config, batches, device, model, optimizer, audit, reached: false, step })
     }
 
     /// Refuses what [`Session::open`] refuses, without parameters in memory; returns the checkpoint that `resume` would
@@ -96,6 +99,11 @@ impl<'a> Session<'a> {
         Arc::clone(&self.batches)
     }
 
+    /// Where it computes.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
     /// The network.
     pub fn network(&self) -> &AvditConfig {
         self.model.config()
@@ -111,27 +119,26 @@ impl<'a> Session<'a> {
     /// One step on its batch, or on this rank's part of it. What it took is left for the caller to fill in.
     ///
     /// # Errors
-    /// As [`train`](crate::train::train).
+    /// As [`train`](crate::train::train); a batch whose numbers are not finite is kept in the run's folder before the
+    /// other ranks are told.
     pub fn advance(&mut self, batch: &Batch, ranks: &mut Ranks) -> Result<StepMetrics> {
-        let own = self.own_gradients(batch);
+        let keep = |error| failure::keep(error, &self.batches, batch, &self.config.out);
+        let own = self.own_gradients(batch).map_err(keep);
         let (mut loss, mut gradients) = ranks.all(own)?;
         self.reached = true;
         let (layout, timesteps) = (self.batches.layout(), self.config.objective.timesteps);
         let mut tally = Tally::new(layout, timesteps, self.batches.objective(), batch, &loss.cells);
         ranks.sum_step(&mut loss, &mut tally, &mut gradients)?;
         if let Some(audit) = &mut self.audit {
-            let objective = &self.config.objective;
-            let weights = [objective.video_weight, objective.audio_weight];
-            let weighs = Modality::ALL
-                .map(|modality| batch.whole.get(modality) > 0 && weights[modality as usize] > 0.0);
-            audit.look(self.step + 1, &self.model, &gradients, weighs)?;
+            audit.look(self.step + 1, &self.model, &gradients, batch.weighs)?;
         }
         let lr = self.config.optimizer.lr_at(self.step, self.config.run.steps);
         let gradient_norm = self.optimizer.step(&self.model, &gradients, lr)?;
         if !gradient_norm.is_finite() {
             let found = (&self.model, &loss, &gradients);
             let what = "the norm of the gradient";
-            return Err(failure::describe(what, gradient_norm, &self.batches, batch, found)?);
+            let error = failure::describe(what, gradient_norm, &self.batches, batch, found)?;
+            return Err(failure::keep(error, &self.batches, batch, &self.config.out));
         }
         self.step += 1;
         Ok(StepMetrics {
@@ -241,7 +248,7 @@ fn facts(config: &CheckpointConfig) -> serde_json::Value {
     let train = &config.train;
     let run = serde_json::json!({
         "steps": train.run.steps, "batch": train.run.batch, "chunk": train.run.chunk,
-        "device": train.run.device, "precision": train.run.precision,
+        "device": device::kind(&train.run.device), "precision": train.run.precision,
         "overfit_one_batch": train.run.overfit_one_batch,
     });
     serde_json::json!({
@@ -253,7 +260,9 @@ fn facts(config: &CheckpointConfig) -> serde_json::Value {
 /// Refuses to go on with another network, objective, optimizer, batch or seed than the checkpoint's.
 fn check_same_run(folder: &Path, saved: &CheckpointConfig, now: &CheckpointConfig) -> Result<()> {
     let mut differences = Vec::new();
-    compare("", &facts(saved), &facts(now), &mut differences);
+    crate::differences::of(&facts(saved), &facts(now), &mut |name, saved, now| {
+        differences.push(format!("{name}: checkpoint has {saved}, configuration has {now}"));
+    });
     if differences.is_empty() {
         return Ok(());
     }
@@ -262,19 +271,4 @@ fn check_same_run(folder: &Path, saved: &CheckpointConfig, now: &CheckpointConfi
         differences.join("\n  ")
     );
     Err(Error::content(folder, what))
-}
-
-fn compare(name: &str, saved: &serde_json::Value, now: &serde_json::Value, differences: &mut Vec<String>) {
-    match (saved, now) {
-        (serde_json::Value::Object(a), serde_json::Value::Object(b)) => {
-            for (key, saved) in a {
-                let name = if name.is_empty() { key.clone() } else { format!("{name}.{key}") };
-                compare(&name, saved, b.get(key).unwrap_or(&serde_json::Value::Null), differences);
-            }
-        }
-        _ if saved != now => {
-            differences.push(format!("{name}: checkpoint has {saved}, configuration has {now}"))
-        }
-        _ => {}
-    }
 }

@@ -3,7 +3,6 @@
 use crate::audit::GRADIENTS_FILE;
 use crate::checkpoint;
 use crate::config::{RunConfig, TrainConfig};
-use crate::device;
 use crate::error::{Error, Result};
 use crate::examples::Examples;
 use crate::failure;
@@ -38,7 +37,7 @@ pub struct Outcome {
     pub checkpoint: PathBuf,
     /// Whether it was cancelled before its last step.
     pub interrupted: bool,
-    /// What came of `run.overfit_one_batch`.
+    /// What came of `run.overfit_one_batch`; of several ranks, the first one knows.
     pub overfit: Option<Overfit>,
 }
 
@@ -62,7 +61,8 @@ impl Overfit {
 /// Trains, or goes on training, and leaves in the run's folder checkpoints, `metrics.jsonl`, `gradients.json`,
 /// TensorBoard's event files, `config.toml` and the codec.
 ///
-/// Nothing is written or removed before configuration, data and checkpoint have been accepted.
+/// Nothing is written or removed before configuration, data and checkpoint have been accepted; but to go on, what a
+/// process that was killed has left half-written is cleared away as soon as the configuration is.
 ///
 /// # Errors
 /// A configuration, data or file error before or during the run; [`Error::NoGradient`] and [`Error::ZeroGradient`] after
@@ -97,8 +97,8 @@ pub fn check_start(
 /// folder; the first one alone writes to it and tells its observer. Any of them can cancel.
 ///
 /// # Errors
-/// As [`train`]; an error on one rank ends all. [`Error::LostRanks`] if one is gone: the first one then keeps a
-/// checkpoint of the last step that was done.
+/// As [`train`]; an error on one rank ends all. [`Error::Content`] naming the run's folder if a rank does not share it.
+/// [`Error::LostRanks`] if one is gone: the first one then keeps a checkpoint of the last step that was done.
 pub fn train_on(
     ranks: &mut Ranks,
     config: &TrainConfig,
@@ -123,25 +123,29 @@ fn of_rank(
 ) -> Result<Outcome> {
     let first = ranks.is_first();
     // A process that was killed may have left its newest checkpoint under another name.
-    let cleaned = if first && start.resume { clean_folder(config) } else { Ok(None) };
+    let cleaned =
+        config.check().and_then(|()| if first && start.resume { clean_folder(config) } else { Ok(None) });
     let lock = ranks.all(cleaned)?;
     if start.resume {
         let newest = checkpoint::latest(&config.out).ok();
         let name = newest.as_ref().and_then(|path| path.file_name()).map(|name| name.to_string_lossy());
         ranks.alike(&serde_json::json!({ "newest checkpoint in `out`": name }))?;
     }
-    let share = ranks.share(config.run.batch);
-    let opened = share.and_then(|share| Session::open_share(config, examples, start.resume, share));
+    let (share, local) = (ranks.share(config.run.batch), ranks.local()?);
+    let opened = share.and_then(|share| Session::open_share(config, examples, start.resume, share, local));
     let mut session = ranks.all(opened)?;
     let loop_facts = serde_json::json!({ "until": start.until, "measure_matmul": config.run.measure_matmul });
     ranks.alike(&serde_json::json!({ "session": session.facts(), "start": loop_facts }))?;
-    let taken = first.then(|| take_folder(config, examples, start, lock, session.step)).transpose();
+    let held = first.then(|| hold_folder(config, lock)).transpose();
+    let held = ranks.all(held)?;
+    ranks.check_shared(&config.out)?;
+    let taken = held.map(|lock| take_folder(config, examples, start, lock, session.step)).transpose();
     let mut folder = ranks.all(taken)?;
     let last = start.until.unwrap_or(config.run.steps).min(config.run.steps);
     let (network, run) = (session.network(), &config.run);
     let multiply_adds = network.multiply_adds();
     let measure = run.measure_matmul && session.step < last;
-    let mut speed = ranks.all(Speed::new(multiply_adds, run.batch, measure, &device::open(&run.device)?))?;
+    let mut speed = ranks.all(Speed::new(multiply_adds, run.batch, measure, session.device()))?;
     if let Some(rate) = &mut speed.matmul_gflops {
         ranks.sum_f64(std::slice::from_mut(rate))?;
     }
@@ -162,14 +166,13 @@ fn of_rank(
         let mut feed = Feed::start(scope, &batches, steps, run.prefetch, run.loaders)?;
         while session.step < last {
             let (started, exchanging) = (Instant::now(), ranks.exchanging());
-            let batch = feed.next();
+            let batch = feed.next()?;
             let waited = started.elapsed();
-            let batch = ranks.all(batch)?;
             let outcome = session.advance(&batch, ranks);
             if let (true, Some(table)) = (first, session.gradients()) {
                 checkpoint::write_json(&config.out.join(GRADIENTS_FILE), table)?;
             }
-            let mut metrics = outcome.map_err(|error| failure::keep(error, &batches, &batch, &config.out))?;
+            let mut metrics = outcome?;
             speed.tell(&mut metrics, started.elapsed(), waited);
             if ranks.count() > 1 {
                 metrics.ranks = Some(ranks.count());
@@ -221,17 +224,28 @@ fn of_rank(
         }
     }
     looped?;
-    // The last checkpoint is whole when all come past here.
-    ranks.all(Ok(()))?;
-    let checkpoint = match newest {
-        Some(path) => path,
-        None => checkpoint::latest(&config.out)?,
-    };
-    let overfit = match (run.overfit_one_batch, RunLog::losses(&config.out)?) {
-        (true, Some((first, last))) => Some(Overfit { first, last: last_loss.unwrap_or(last) }),
-        _ => None,
-    };
+    let ending =
+        if first { ending(config, newest, last_loss) } else { Ok((named(config, session.step), None)) };
+    // The last checkpoint is whole when all come past here, and after it nothing can fail: nobody would hear of it.
+    let (checkpoint, overfit) = ranks.all(ending)?;
     Ok(Outcome { step: session.step, checkpoint, interrupted: session.step < last, overfit })
+}
+
+/// What the rank that writes a run's folder finds in it at the end: the newest checkpoint, and what has come of the one
+/// batch, if it was one.
+fn ending(
+    config: &TrainConfig,
+    newest: Option<PathBuf>,
+    last_loss: Option<f64>,
+) -> Result<(PathBuf, Option<Overfit>)> {
+    let checkpoint = newest.map_or_else(|| checkpoint::latest(&config.out), Ok)?;
+    let losses = if config.run.overfit_one_batch { RunLog::losses(&config.out)? } else { None };
+    Ok((checkpoint, losses.map(|(first, last)| Overfit { first, last: last_loss.unwrap_or(last) })))
+}
+
+/// The checkpoint of a step, for who does not look whether it is there.
+fn named(config: &TrainConfig, step: usize) -> PathBuf {
+    config.out.join("checkpoints").join(checkpoint::name(step))
 }
 
 /// Lets the first rank keep the steps up to `step` before this one ends: some launchers end all processes with the first
@@ -288,18 +302,22 @@ fn clean_folder(config: &TrainConfig) -> Result<Option<FolderLock>> {
     Ok(Some(lock))
 }
 
+/// Makes the folder if there is none, and keeps others out of it.
+fn hold_folder(config: &TrainConfig, lock: Option<FolderLock>) -> Result<FolderLock> {
+    std::fs::create_dir_all(&config.out).map_err(Error::io(&config.out))?;
+    match lock {
+        Some(lock) => Ok(lock),
+        None => Ok(FolderLock::take(&config.out)?),
+    }
+}
+
 fn take_folder(
     config: &TrainConfig,
     examples: &dyn Examples,
     start: StartOptions,
-    lock: Option<FolderLock>,
+    lock: FolderLock,
     step: usize,
 ) -> Result<Folder> {
-    std::fs::create_dir_all(&config.out).map_err(Error::io(&config.out))?;
-    let lock = match lock {
-        Some(lock) => lock,
-        None => FolderLock::take(&config.out)?,
-    };
     prepare_folder(config, examples, start)?;
     let log = RunLog::open(&config.out, step)?;
     let events = config.run.tensorboard.then(|| EventFile::begin(&config.out, step)).transpose()?;
@@ -325,7 +343,7 @@ fn prepare_folder(config: &TrainConfig, examples: &dyn Examples, start: StartOpt
     let existing = existing(out, start)?;
     if !start.resume {
         for old in &existing {
-            std::fs::remove_dir_all(old).map_err(Error::io(old))?;
+            checkpoint::remove(old)?;
         }
     }
     checkpoint::clean(out)?;
@@ -334,11 +352,10 @@ fn prepare_folder(config: &TrainConfig, examples: &dyn Examples, start: StartOpt
         let bytes = std::fs::read(&codec).map_err(Error::io(&codec))?;
         write_bytes_atomically(&out.join("codec.safetensors"), &bytes)?;
     }
-    for stale in [failure::BAD_BATCH_FILE, GRADIENTS_FILE].map(|name| out.join(name)) {
-        let begins = existing.is_empty() || start.overwrite;
-        if (begins || stale.ends_with(failure::BAD_BATCH_FILE)) && stale.is_file() {
-            std::fs::remove_file(&stale).map_err(Error::io(&stale))?;
-        }
+    failure::forget(out)?;
+    let stale = out.join(GRADIENTS_FILE);
+    if (existing.is_empty() || start.overwrite) && stale.is_file() {
+        std::fs::remove_file(&stale).map_err(Error::io(&stale))?;
     }
     Ok(())
 }

@@ -4,10 +4,11 @@
 
 mod made_up;
 
-use avdit_trainer::parallel::{Ranks, Threads};
+use avdit_trainer::parallel::{Collective, Ranks, Threads};
 use avdit_trainer::{Checkpoint, Error, Observer, Result, StartOptions, StepMetrics, TrainConfig, train_on};
 use made_up::{MadeUp, config};
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::ScopedJoinHandle;
 use std::time::Duration;
@@ -183,6 +184,56 @@ fn a_run_goes_on_with_the_same_bits_or_on_other_ranks_with_the_same_losses() {
     }
 }
 
+/// Counts how often a rank adds something up, agreements included.
+struct Counting(Threads, Arc<AtomicUsize>);
+
+impl Collective for Counting {
+    fn rank(&self) -> usize {
+        self.0.rank()
+    }
+
+    fn ranks(&self) -> usize {
+        self.0.ranks()
+    }
+
+    fn sum_f32(&mut self, values: &mut [f32]) -> Result<()> {
+        self.0.sum_f32(values)
+    }
+
+    fn sum_f64(&mut self, values: &mut [f64]) -> Result<()> {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        self.0.sum_f64(values)
+    }
+
+    fn gather(&mut self, mine: &[u8]) -> Result<Vec<Vec<u8>>> {
+        self.0.gather(mine)
+    }
+}
+
+#[test]
+fn a_step_asks_twice_whether_all_are_well() {
+    let folder = tempfile::tempdir().unwrap();
+    let count = |until: usize| {
+        let mut given = Given::new(&folder.path().join(until.to_string()));
+        (given.start.until, given.config.run.checkpoint_every) = (Some(until), 100);
+        let sums = Arc::new(AtomicUsize::new(0));
+        std::thread::scope(|scope| {
+            for rank in Threads::group(2, Duration::from_secs(120)) {
+                let (given, sums) = (&given, sums.clone());
+                let mut ranks = Ranks::new(Box::new(Counting(rank, sums)));
+                scope.spawn(move || {
+                    let ignored = &mut |_: &StepMetrics| {};
+                    train_on(&mut ranks, &given.config, &given.examples, given.start, ignored, &|| false)
+                        .unwrap();
+                });
+            }
+        });
+        sums.load(Ordering::Relaxed)
+    };
+    let steps = 5;
+    assert_eq!(count(8) - count(8 - steps), 2 * steps * 3, "two ranks; two questions and the sums of a step");
+}
+
 #[test]
 fn what_one_rank_cannot_read_ends_all_with_its_name() {
     let folder = tempfile::tempdir().unwrap();
@@ -205,6 +256,7 @@ fn numbers_that_are_not_finite_on_one_rank_end_all_and_its_batch_is_kept() {
         "{errors:?}"
     );
     assert_eq!(errors.iter().filter(|error| error.contains("of 2 ranks: the loss is")).count(), 1);
+    assert!(errors.iter().all(|error| error.contains("the batch is in ")), "all say where: {errors:?}");
     let kept = ["bad-batch.safetensors", "bad-batch-from-4.safetensors"].map(|name| folder.path().join(name));
     assert_eq!(kept.iter().filter(|path| path.is_file()).count(), 1, "{errors:?}");
 }
@@ -266,6 +318,12 @@ fn ranks_that_differ_are_refused_before_anything_is_written() {
 fn a_folder_that_ranks_do_not_share_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let (out, elsewhere) = (folder.path().join("a"), folder.path().join("b"));
+    for error in errors(&[Given::new(&out), Given::new(&elsewhere)]) {
+        let named = format!("{}: rank 1 of 2 ranks does not find in this folder", elsewhere.display());
+        assert!(error.contains(&named) && error.contains("a folder that all ranks share"), "{error}");
+    }
+    let left = std::fs::read_dir(&out).unwrap().map(|entry| entry.unwrap().file_name());
+    assert_eq!(left.collect::<Vec<_>>(), [".lock"], "the first rank has not begun");
     let mut given = all_alike(&out, 2);
     given.iter_mut().for_each(|given| given.start.until = Some(10));
     whole(&given);

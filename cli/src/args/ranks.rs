@@ -18,7 +18,7 @@ pub struct RankArgs {
 pub enum RanksBy {
     /// MPI, on processors
     Mpi,
-    /// NCCL, with a GPU for each rank
+    /// NCCL, with a GPU for each rank: run.device = "cuda"
     Nccl,
 }
 

@@ -66,18 +66,28 @@ pub fn prune(run: &Path, keep: usize, keep_every: usize) -> Result<()> {
         let kept_for_good =
             keep_every > 0 && step_of(old).is_some_and(|step| step.is_multiple_of(keep_every));
         if !kept_for_good {
-            // What is half removed must not look like a checkpoint.
-            let going = beside(old, "gone");
-            std::fs::rename(old, &going).map_err(Error::io(old))?;
-            std::fs::remove_dir_all(&going).map_err(Error::io(&going))?;
+            remove(old)?;
         }
     }
     Ok(())
 }
 
+/// Removes a checkpoint. One that is half removed does not look like one.
+///
+/// # Errors
+/// [`Error::Io`] if it cannot be removed.
+pub fn remove(checkpoint: &Path) -> Result<()> {
+    let going = beside(checkpoint, "gone");
+    if going.exists() {
+        std::fs::remove_dir_all(&going).map_err(Error::io(&going))?;
+    }
+    std::fs::rename(checkpoint, &going).map_err(Error::io(checkpoint))?;
+    std::fs::remove_dir_all(&going).map_err(Error::io(&going))
+}
+
 /// Clears away what a process that was killed left behind: half-written files, half-written and half-removed
-/// checkpoints go, one that was to be replaced comes back, and the file that names the newest one is put right. Only
-/// for who holds the run's folder.
+/// checkpoints go, one that was to be replaced comes back, and the file that names the newest one is put right, or goes
+/// where there is none. Only for who holds the run's folder.
 ///
 /// # Errors
 /// [`Error::Io`] naming what cannot be listed, removed or written.
@@ -102,9 +112,11 @@ pub fn clean(run: &Path) -> Result<()> {
             _ => {}
         }
     }
-    let named = std::fs::read_to_string(parent.join(LATEST_FILE)).unwrap_or_default();
+    let latest = parent.join(LATEST_FILE);
+    let named = std::fs::read_to_string(&latest).unwrap_or_default();
     match list(run)?.pop().as_deref().and_then(Path::file_name).and_then(|name| name.to_str()) {
         Some(newest) if newest != named.trim_end() => write_latest(&parent, newest),
+        None if latest.is_file() => std::fs::remove_file(&latest).map_err(Error::io(&latest)),
         _ => Ok(()),
     }
 }

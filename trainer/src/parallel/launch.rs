@@ -20,41 +20,49 @@ pub struct Launch {
 /// The variables of a launcher.
 struct Launcher {
     by: &'static str,
-    ranks: &'static [&'static str],
+    ranks: &'static str,
     rank: &'static str,
     local_rank: &'static str,
     /// Those that are set make the name of the launch.
     id: &'static [&'static str],
+    /// Whether it may itself have been started by one of the others.
+    inner: bool,
 }
 
+/// From the innermost, since one that was started by another has the variables of both; but for the last.
 const LAUNCHERS: [Launcher; 4] = [
     Launcher {
         by: "mpirun (Open MPI)",
-        ranks: &["OMPI_COMM_WORLD_SIZE"],
+        ranks: "OMPI_COMM_WORLD_SIZE",
         rank: "OMPI_COMM_WORLD_RANK",
         local_rank: "OMPI_COMM_WORLD_LOCAL_RANK",
         id: &["PMIX_NAMESPACE", "OMPI_MCA_ess_base_jobid"],
+        inner: false,
     },
     Launcher {
         by: "mpiexec (PMI)",
-        ranks: &["PMI_SIZE"],
+        ranks: "PMI_SIZE",
         rank: "PMI_RANK",
         local_rank: "MPI_LOCALRANKID",
         id: &["PMI_JOBID", "SLURM_JOB_ID", "SLURM_STEP_ID"],
+        inner: false,
     },
     Launcher {
         by: "srun (Slurm)",
-        ranks: &["SLURM_STEP_NUM_TASKS", "SLURM_NTASKS"],
+        // Not SLURM_NTASKS: a batch script has it, and SLURM_PROCID too, without being one of so many processes.
+        ranks: "SLURM_STEP_NUM_TASKS",
         rank: "SLURM_PROCID",
         local_rank: "SLURM_LOCALID",
         id: &["SLURM_JOB_ID", "SLURM_STEP_ID"],
+        inner: false,
     },
     Launcher {
         by: "a launcher that sets WORLD_SIZE",
-        ranks: &["WORLD_SIZE"],
+        ranks: "WORLD_SIZE",
         rank: "RANK",
         local_rank: "LOCAL_RANK",
-        id: &["TORCHELASTIC_RUN_ID", "MASTER_ADDR", "MASTER_PORT"],
+        id: &["TORCHELASTIC_RUN_ID", "TORCHELASTIC_RESTART_COUNT", "MASTER_ADDR", "MASTER_PORT"],
+        inner: true,
     },
 ];
 
@@ -73,14 +81,19 @@ impl Launch {
             let wrong = |_| Error::Config(format!("the variable {name} is '{text}', expected a number"));
             text.parse().map(Some).map_err(wrong)
         };
+        let mut alone = false;
         for launcher in &LAUNCHERS {
+            if alone && !launcher.inner {
+                continue;
+            }
             // A shell inside an allocation has the number and no rank: it is a process by itself.
             let Some(rank) = number(launcher.rank)? else { continue };
-            let mut ranks = None;
-            for name in launcher.ranks {
-                ranks = ranks.or(number(name)?);
+            let Some(ranks) = number(launcher.ranks)? else { continue };
+            if ranks <= 1 {
+                // The only one of its launch, whatever the job is that the launch is a part of.
+                alone = true;
+                continue;
             }
-            let Some(ranks) = ranks.filter(|&ranks| ranks > 1) else { continue };
             if rank >= ranks {
                 let name = launcher.rank;
                 return Err(Error::Config(format!("the variable {name} is {rank}, expected below {ranks}")));
@@ -135,6 +148,40 @@ mod tests {
         assert_eq!(launch(&[]).unwrap(), None);
         assert_eq!(launch(&[("OMPI_COMM_WORLD_SIZE", "1"), ("OMPI_COMM_WORLD_RANK", "0")]).unwrap(), None);
         assert_eq!(launch(&[("SLURM_NTASKS", "4")]).unwrap(), None);
+    }
+
+    #[test]
+    fn a_process_inside_a_job_is_one_of_those_of_its_own_launch() {
+        const BATCH: [(&str, &str); 5] = [
+            ("SLURM_JOB_ID", "77"),
+            ("SLURM_NTASKS", "4"),
+            ("SLURM_NPROCS", "4"),
+            ("SLURM_PROCID", "0"),
+            ("SLURM_LOCALID", "0"),
+        ];
+        const STEP: [(&str, &str); 2] = [("SLURM_STEP_ID", "0"), ("SLURM_STEP_NUM_TASKS", "4")];
+        const STEP_OF_ONE: [(&str, &str); 2] = [("SLURM_STEP_ID", "0"), ("SLURM_STEP_NUM_TASKS", "1")];
+        let mpirun = |ranks| [("OMPI_COMM_WORLD_SIZE", ranks), ("OMPI_COMM_WORLD_RANK", "0")];
+        let torchrun = [("WORLD_SIZE", "2"), ("RANK", "1"), ("LOCAL_RANK", "1")];
+        let found = |parts: &[&[(&str, &str)]]| {
+            let variables = parts.concat();
+            launch(&variables).unwrap().map(|launch| (launch.by, launch.rank, launch.ranks))
+        };
+        for (what, parts, expected) in [
+            ("a batch script", vec![&BATCH[..]], None),
+            ("srun", vec![&BATCH, &STEP], Some(("srun (Slurm)", 0, 4))),
+            ("srun -n 1", vec![&BATCH, &STEP_OF_ONE], None),
+            ("mpirun -n 1 in a batch script", vec![&BATCH, &mpirun("1")], None),
+            ("mpirun -n 1 over srun", vec![&BATCH, &STEP, &mpirun("1")], None),
+            ("mpirun -n 3 over srun", vec![&BATCH, &STEP, &mpirun("3")], Some(("mpirun (Open MPI)", 0, 3))),
+            (
+                "torchrun in srun -n 1",
+                vec![&BATCH, &STEP_OF_ONE, &torchrun],
+                Some(("a launcher that sets WORLD_SIZE", 1, 2)),
+            ),
+        ] {
+            assert_eq!(found(&parts), expected, "{what}");
+        }
     }
 
     #[test]

@@ -7,16 +7,20 @@
 //! rank and in every run of as many ranks.
 //!
 //! Engines: [`Single`] is one process by itself; [`Threads`] are ranks in one process; `Mpi` (feature `mpi`) are
-//! processes that `mpirun` or `srun` starts; `Nccl` (feature `nccl`) the same with a GPU each.
+//! processes that `mpirun` or `srun` starts; `Nccl` (feature `nccl`) the same on the GPUs of `run.device = "cuda"`, which
+//! needs the feature `cuda` as well.
 
 mod cut;
 mod launch;
+#[cfg(any(feature = "nccl", test))]
+mod meeting;
 #[cfg(feature = "mpi")]
 mod mpi;
 #[cfg(feature = "nccl")]
 mod nccl;
 mod place;
 mod ranks;
+mod shared;
 mod step;
 mod threads;
 #[cfg(any(feature = "mpi", feature = "nccl"))]
@@ -42,6 +46,11 @@ pub trait Collective: Send {
 
     /// How many there are.
     fn ranks(&self) -> usize;
+
+    /// Whether each rank needs a GPU.
+    fn over_gpus(&self) -> bool {
+        false
+    }
 
     /// Replaces values by their sums over the ranks: ((v₀ + v₁) + v₂) + …, the same bits everywhere.
     ///

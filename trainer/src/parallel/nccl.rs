@@ -1,18 +1,20 @@
-//! Ranks that are processes with a GPU each, connected by NCCL.
+//! Ranks that are processes with a GPU each, connected by NCCL. Compiled, never run on GPUs.
 //!
 //! The values come from the host and return there: NCCL moves them between the GPUs, and the sum is taken on the host
 //! in the order of ranks, since NCCL's own order depends on how the GPUs are connected.
 
 use super::cut::{FEW, add_in_order, cut};
+use super::meeting::Meeting;
 use super::worker::Worker;
 use super::{Collective, Launch};
+use crate::device;
 use crate::error::{Error, Result};
 use cudarc::driver::{CudaContext, CudaSlice, CudaStream, DeviceRepr, DriverError, ValidAsZeroBits};
 use cudarc::nccl::safe::{Comm, Id, NcclType};
 use std::ops::AddAssign;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Values that are summed at a time, which bounds the memory of the GPU that is taken.
 const BLOCK: usize = 1 << 26;
@@ -30,8 +32,9 @@ struct Gpu {
 }
 
 impl Nccl {
-    /// Connects to the other processes of a launch, which find each other through a file in `folder`. The GPU is the
-    /// one with the number of this process on its machine, or the only one that it sees.
+    /// Connects to the other processes of a launch, which find each other through a file in `folder`. What is exchanged
+    /// goes through the GPU with the number of this process on its machine, or the only one that it sees: the one that
+    /// `run.device = "cuda"` trains on.
     ///
     /// # Errors
     /// [`Error::Collective`] if there is no CUDA, no NCCL or no GPU, or the others do not come within `timeout`.
@@ -45,18 +48,23 @@ impl Nccl {
             ))
         })?;
         std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
-        let meeting = folder.join(format!(".nccl-{id}"));
+        let meeting = Meeting::new(folder, &id);
+        if rank == 0 {
+            // What a launch of the same name has left, before the others, which are as slow to start, look for it.
+            meeting.clear().map_err(Error::Collective)?;
+        }
         let worker = Worker::start("NCCL", ranks, timeout, move || {
             let devices = CudaContext::device_count().map_err(|error| said("CUDA", &error.0))?;
-            let ordinal = local.unwrap_or(0) % usize::try_from(devices).unwrap_or(1).max(1);
+            let gpus = usize::try_from(devices).unwrap_or(0);
+            let ordinal = device::gpu_of(local.unwrap_or(0), gpus).map_err(|error| error.to_string())?;
             let context = CudaContext::new(ordinal).map_err(|error| said("CUDA", &error.0))?;
             let stream = context.default_stream();
             let id = meet(&meeting, rank, timeout)?;
             let comm =
                 Comm::from_rank(stream.clone(), rank, ranks, id).map_err(|error| said("NCCL", &error.0))?;
             if rank == 0 {
-                // All have read it. One that stays behind is overwritten by a launch of the same name.
-                let _ = std::fs::remove_file(&meeting);
+                // All have read it. One that stays behind is removed by a launch of the same name.
+                let _ = meeting.clear();
             }
             Ok(Gpu { comm, stream })
         })?;
@@ -95,6 +103,10 @@ impl Collective for Nccl {
 
     fn ranks(&self) -> usize {
         self.ranks
+    }
+
+    fn over_gpus(&self) -> bool {
+        true
     }
 
     fn sum_f32(&mut self, values: &mut [f32]) -> Result<()> {
@@ -196,27 +208,15 @@ impl Gpu {
     }
 }
 
-/// Rank 0 writes the name of the meeting into a file, and the others wait for it.
-fn meet(file: &PathBuf, rank: usize, timeout: Duration) -> std::result::Result<Id, String> {
+/// Rank 0 makes the name under which all meet, and the others wait for it.
+fn meet(meeting: &Meeting, rank: usize, timeout: Duration) -> std::result::Result<Id, String> {
     if rank == 0 {
         let id = Id::new().map_err(|error| said("NCCL", &error.0))?;
-        let bytes = id.internal().map(|char| char.to_ne_bytes()[0]);
-        avdit_media::atomic::write_bytes_atomically(file, &bytes).map_err(|error| error.to_string())?;
+        meeting.call(&id.internal().map(|char| char.to_ne_bytes()[0]))?;
         return Ok(id);
     }
-    let started = Instant::now();
-    while started.elapsed() < timeout {
-        if let Ok(bytes) = std::fs::read(file) {
-            let bytes: [u8; 128] =
-                bytes.try_into().map_err(|_| format!("{}: is no name of a meeting", file.display()))?;
-            return Ok(Id::uninit(bytes.map(|byte| std::ffi::c_char::from_ne_bytes([byte]))));
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    let (file, seconds) = (file.display(), timeout.as_secs_f64());
-    Err(format!(
-        "{file} did not appear for {seconds:.0} s: do all ranks share this folder, and does rank 0 run?"
-    ))
+    let bytes: [u8; 128] = meeting.wait(timeout)?;
+    Ok(Id::uninit(bytes.map(|byte| std::ffi::c_char::from_ne_bytes([byte]))))
 }
 
 fn cuda(error: DriverError) -> String {

@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 
 /// The ranks of a run.
 ///
-/// An error on one rank ends all: each step asks once whether all are well ([`Ranks::agree`]), before anything is
-/// summed. What fails on a rank in between is told at the next question ([`Ranks::tell`]).
+/// An error on one rank ends all: each step asks whether all are well ([`Ranks::agree`]) once before anything is
+/// summed, and once at its end, together with whether any of them asks to stop. What fails on a rank in between is told
+/// at the next question ([`Ranks::tell`]).
 pub struct Ranks {
     collective: Box<dyn Collective>,
     /// Whether the others know that this run is over.
@@ -52,6 +53,11 @@ impl Ranks {
     /// Whether this is the rank that writes files.
     pub fn is_first(&self) -> bool {
         self.rank() == 0
+    }
+
+    /// Whether each needs a GPU to exchange anything.
+    pub(super) fn over_gpus(&self) -> bool {
+        self.collective.over_gpus()
     }
 
     /// Time spent in exchanges so far, waiting for slower ranks included.
@@ -198,7 +204,7 @@ impl Ranks {
         let first = texts.first().map(read).unwrap_or_default();
         for (rank, text) in texts.iter().enumerate().skip(1) {
             let mut what = Vec::new();
-            differences("", &first, &read(text), &mut |name, first, other| {
+            crate::differences::of(&first, &read(text), &mut |name, first, other| {
                 what.push(format!("{name}: rank 0 has {first}, rank {rank} has {other}"));
             });
             if !what.is_empty() {
@@ -207,22 +213,6 @@ impl Ranks {
             }
         }
         Ok(())
-    }
-}
-
-/// Calls `found` for every setting that two sides hold differently.
-fn differences(name: &str, a: &Value, b: &Value, found: &mut dyn FnMut(&str, &Value, &Value)) {
-    match (a, b) {
-        (Value::Object(a), Value::Object(b)) => {
-            let keys: std::collections::BTreeSet<&String> = a.keys().chain(b.keys()).collect();
-            for key in keys {
-                let name = if name.is_empty() { key.clone() } else { format!("{name}.{key}") };
-                let side = |side: &serde_json::Map<String, Value>| side.get(key).cloned().unwrap_or_default();
-                differences(&name, &side(a), &side(b), found);
-            }
-        }
-        _ if a != b => found(name, a, b),
-        _ => {}
     }
 }
 

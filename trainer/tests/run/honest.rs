@@ -1,9 +1,12 @@
 //! What a run says when something is wrong, and how it looks for it.
 
 use crate::made_up::{MadeUp, config};
+use avdit_core::ScheduleKind;
 use avdit_media::tensors::TensorFile;
 use avdit_trainer::audit::GRADIENTS_FILE;
+use avdit_trainer::config::StrategyName;
 use avdit_trainer::failure::BAD_BATCH_FILE;
+use avdit_trainer::objective::Weighting;
 use avdit_trainer::{Error, Result, StartOptions, StepMetrics, TrainConfig, train};
 use serde_json::Value;
 
@@ -18,7 +21,7 @@ fn numbers_that_are_not_finite_stop_the_run_name_the_clip_and_keep_the_batch() {
     let mut config = config(folder.path(), 10);
     config.run.checkpoint_every = 1;
     // Every cell is noisy, so that the clip spoils the first batch that it is in.
-    config.objective.strategy = avdit_trainer::config::StrategyName::Vanilla;
+    config.objective.strategy = StrategyName::Vanilla;
     let error = run(&config, &examples).unwrap_err();
     let text = error.to_string();
     let Error::NotFinite { step, examples, parameters, kept, .. } = error else { panic!("{text}") };
@@ -48,7 +51,7 @@ fn the_audit_of_the_first_steps_knows_which_gradients_are_zero_and_that_all_othe
         ("no norm of queries and keys", |config| config.model.qk_norm = Some(false)),
         ("deeper", |config| config.model.depth = Some(3)),
         ("task", |config| {
-            config.objective.strategy = avdit_trainer::config::StrategyName::Conditional;
+            config.objective.strategy = StrategyName::Conditional;
             config.objective.task = Some("a2v".into());
         }),
         ("one example", |config| config.run.batch = 1),
@@ -77,6 +80,20 @@ fn the_audit_of_the_first_steps_knows_which_gradients_are_zero_and_that_all_othe
             |zero: &String| name == "one example" || never.iter().any(|prefix| zero.starts_with(prefix));
         assert!(left.iter().all(explained), "{name}: {left:?}");
         assert!(steps.len() >= 3 && (name == "one example" || steps.len() == 3), "{name}: {}", steps.len());
+    }
+}
+
+#[test]
+fn the_audit_asks_for_no_gradient_of_cells_that_weigh_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    // min-SNR weighs a cell of pure noise by 0, and of two levels above 0 one is pure noise.
+    for seed in 0..6 {
+        let mut config = config(&folder.path().join(seed.to_string()), 8);
+        (config.seed, config.run.batch) = (seed, 1);
+        let objective = &mut config.objective;
+        (objective.schedule, objective.timesteps) = (ScheduleKind::Flow, 2);
+        (objective.weighting, objective.strategy) = (Weighting::MinSnr, StrategyName::Vanilla);
+        run(&config, &MadeUp::new()).unwrap();
     }
 }
 

@@ -4,6 +4,7 @@ use crate::made_up::{MadeUp, config};
 use avdit_trainer::{Checkpoint, Result, StartOptions, StepMetrics, TrainConfig, train};
 use std::cell::Cell;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 fn run(config: &TrainConfig, start: StartOptions) -> Result<Vec<f64>> {
     let mut losses = Vec::new();
@@ -12,6 +13,7 @@ fn run(config: &TrainConfig, start: StartOptions) -> Result<Vec<f64>> {
 }
 
 const RESUME: StartOptions = StartOptions { resume: true, overwrite: false, until: None };
+const OVERWRITE: StartOptions = StartOptions { resume: false, overwrite: true, until: None };
 
 #[test]
 fn twice_fifty_steps_make_the_same_bits_as_a_hundred() {
@@ -77,8 +79,51 @@ fn a_run_is_not_resumed_on_other_data_nor_mixed_with_another() {
     assert!(refused.contains("dataset: checkpoint has"), "{refused}");
     let refused = run(&config, StartOptions::default()).unwrap_err().to_string();
     assert!(refused.contains("step-000002") && refused.contains("--overwrite"), "{refused}");
-    run(&config, StartOptions { overwrite: true, ..StartOptions::default() }).unwrap();
+    run(&config, OVERWRITE).unwrap();
     assert_eq!(std::fs::read_to_string(folder.path().join("metrics.jsonl")).unwrap().lines().count(), 4);
+}
+
+#[test]
+fn what_is_overwritten_is_never_half_a_checkpoint_and_leaves_nothing_of_the_run_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = config(folder.path(), 4);
+    run(&config, StartOptions::default()).unwrap();
+    let (checkpoints, old) =
+        (folder.path().join("checkpoints"), folder.path().join("checkpoints/step-000004"));
+    // So much that removing it takes a while, in which it is looked at.
+    let parts: Vec<_> = (0..4000).map(|i| old.join(format!("part-{i}"))).collect();
+    parts.iter().for_each(|part| std::fs::write(part, b"").unwrap());
+    for name in ["bad-batch.safetensors", "bad-batch-from-4.safetensors"] {
+        std::fs::write(folder.path().join(name), b"").unwrap();
+    }
+    let over = AtomicBool::new(false);
+    let half_removed = std::thread::scope(|scope| {
+        let looking = scope.spawn(|| {
+            let half = || parts.iter().step_by(40).any(|part| !part.exists()) && old.exists();
+            while !over.load(Ordering::Relaxed) {
+                if half() {
+                    return true;
+                }
+            }
+            false
+        });
+        let overwritten = run(&config, StartOptions { until: Some(1), ..OVERWRITE });
+        over.store(true, Ordering::Relaxed);
+        overwritten.unwrap();
+        looking.join().unwrap()
+    });
+    assert!(!half_removed, "what was half removed had the name of a checkpoint");
+    let names = |folder: &Path| -> Vec<String> {
+        let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name());
+        let mut names: Vec<_> = entries.map(|name| name.into_string().unwrap()).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(names(&checkpoints), ["latest", "step-000001"]);
+    assert!(!names(folder.path()).iter().any(|name| name.starts_with("bad-batch")), "kept of the run before");
+    std::fs::remove_dir_all(checkpoints.join("step-000001")).unwrap();
+    avdit_trainer::checkpoint::clean(folder.path()).unwrap();
+    assert_eq!(names(&checkpoints), [""; 0], "no name of a checkpoint where there is none");
 }
 
 #[test]
