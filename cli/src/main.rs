@@ -16,6 +16,7 @@ mod inputs;
 mod network;
 mod output;
 mod parts;
+mod place;
 mod progress;
 mod ranks;
 mod report;

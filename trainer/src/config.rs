@@ -6,7 +6,7 @@ pub use objective::{ObjectiveConfig, StrategyName};
 
 use crate::device::{self, Precision};
 use crate::error::{Error, Result};
-use crate::gradients::GradientOptions;
+use crate::gradients::{GradientOptions, NO_CHECKPOINTING};
 use crate::optimizer::OptimizerConfig;
 use avdit_core::{DenoiserSpec, Layout, Mixture};
 use avdit_nets::avdit::{AvditConfig, VideoConfig};
@@ -275,6 +275,15 @@ impl TrainConfig {
             if value > most {
                 return fail(name, value.to_string(), &format!("at most {most}"));
             }
+        }
+        for (name, path) in [("data", &self.data), ("out", &self.out)] {
+            if path.as_os_str().is_empty() {
+                return fail(name, "empty".into(), "a folder");
+            }
+        }
+        let on_tape = self.run.device == "cpu" && self.run.precision == Precision::F32;
+        if run.gradient_checkpointing && !on_tape {
+            return Err(Error::Config(NO_CHECKPOINTING.into()));
         }
         let minutes = run.checkpoint_minutes;
         if !(0.0..f64::INFINITY).contains(&minutes) {

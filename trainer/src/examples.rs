@@ -27,6 +27,14 @@ pub trait Examples: Sync {
         format!("example {index}")
     }
 
+    /// Looks at everything that examples are read from, as far as that costs little: before a run's folder is touched.
+    ///
+    /// # Errors
+    /// A media error naming the file.
+    fn check(&self) -> Result<()> {
+        Ok(())
+    }
+
     /// One example, as a batch of one, without NaN.
     ///
     /// # Shapes
@@ -56,6 +64,10 @@ impl Examples for Dataset {
 
     fn codec(&self) -> Option<PathBuf> {
         Some(self.codec_path())
+    }
+
+    fn check(&self) -> Result<()> {
+        Ok(self.check_shards()?)
     }
 
     fn name(&self, index: usize) -> String {

@@ -35,6 +35,10 @@ pub(crate) enum Engine {
     Candle,
 }
 
+/// Why a run cannot have it.
+pub(crate) const NO_CHECKPOINTING: &str = "run.gradient_checkpointing is not there for Candle's own operations\n\nhint: set \
+    it to false and make run.chunk smaller, or set run.device = \"cpu\" and run.precision = \"f32\"";
+
 /// The gradient of each parameter as the tape leaves it.
 type Parts = Vec<Option<Vec<f32>>>;
 
@@ -120,11 +124,7 @@ impl Model {
 
     fn by_candle(&self, chunks: &[NoisyBatch], how: &GradientOptions) -> Result<(LossValues, Gradients)> {
         if how.checkpoint {
-            return Err(Error::Config(
-                "run.gradient_checkpointing is not there for Candle's own operations\n\n\
-                 hint: set it to false and make run.chunk smaller, or set run.device = \"cpu\" and run.precision = \"f32\""
-                    .into(),
-            ));
+            return Err(Error::Config(NO_CHECKPOINTING.into()));
         }
         let mut sum = Gradients(vec![None; self.vars.len()]);
         let mut loss = LossValues::default();

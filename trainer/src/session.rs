@@ -229,6 +229,7 @@ fn settle<'a>(
     if examples.count() == 0 {
         return Err(Error::Config(format!("dataset {} holds no clips", config.data.display())));
     }
+    examples.check()?;
     let network = config.network(layout)?;
     let spec = config.spec(layout);
     let batches = Batches::new(config, examples, &spec, share)?;

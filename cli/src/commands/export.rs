@@ -7,6 +7,7 @@ pub use checks::Check;
 use crate::args::{ExportArgs, ExternalChoice};
 use crate::network::{self, Network};
 use crate::output::{say, say_json};
+use crate::place;
 use anyhow::{Context, Result};
 use avdit_core::DenoiserSpec;
 use avdit_core::sampler::StepForm;
@@ -41,6 +42,10 @@ struct Said<'a> {
 pub fn run(args: &ExportArgs) -> Result<()> {
     if let Some(folder) = args.run.as_deref().filter(|run| super::codec::is_codec(run)) {
         return super::codec::export(args, folder);
+    }
+    match &args.run {
+        Some(run) => place::check_export(&args.out, run)?,
+        None => place::check(&args.out, place::Kind::Model, "-o")?,
     }
     if let Some(Some(sampler)) = args.fused_step {
         let method = sampler.method(false);

@@ -4,6 +4,7 @@ use crate::args::{DecoderChoice, PrepareArgs};
 use crate::cancel;
 use crate::exit::Coded;
 use crate::output::{command_line, say, say_json, shell_word};
+use crate::place;
 use crate::progress::Stage;
 use crate::report::audit_page;
 use anyhow::{Context, Result};
@@ -18,6 +19,7 @@ use serde_json::json;
 use std::path::{Path, PathBuf};
 
 pub fn run(args: &PrepareArgs) -> Result<()> {
+    place::check(&args.out, place::Kind::Dataset, "-o")?;
     if args.join {
         let info = prepare::join(&args.clips, &args.out, args.overwrite)?;
         if args.json {

@@ -235,6 +235,15 @@ impl<'a> Begun<'a> {
     }
 }
 
+/// The files under a folder that [`prepare`] would try to read as clips, in its order: folders of png are one each, files
+/// that this program writes beside clips are none.
+///
+/// # Errors
+/// [`Error::Io`] if the folder is not there.
+pub fn clip_files(folder: &Path) -> Result<Vec<PathBuf>> {
+    Ok(list::list(&[folder.to_owned()], Path::new(""))?.clips)
+}
+
 /// Makes a dataset in the folder `out` of the clips in files and, recursively, folders.
 ///
 /// `cancelled` is asked several times a second; what was decoded until then stays in `out/.work`, and the next run

@@ -137,6 +137,15 @@ impl Dataset {
         Ok(Self { folder: folder.to_owned(), info, stream: Stream::new(paths, options), begins })
     }
 
+    /// Reads the header of every shard: whether it is whole and belongs to the dataset. Numbers are checked as they are
+    /// read.
+    ///
+    /// # Errors
+    /// [`Error::Io`] or [`Error::Malformed`] naming the file.
+    pub fn check_shards(&self) -> Result<()> {
+        (0..self.info.shards.len()).try_for_each(|shard| self.stream.check(&self.info, shard).map(drop))
+    }
+
     /// What its `dataset.json` says.
     pub fn info(&self) -> &DatasetInfo {
         &self.info

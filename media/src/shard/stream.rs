@@ -44,7 +44,7 @@ pub struct Traffic {
 
 /// Where the values of a shard that was checked lie, in bytes.
 #[derive(Clone, Copy, Debug)]
-struct Place {
+pub(super) struct Place {
     video: u64,
     audio: u64,
     size: u64,
@@ -191,7 +191,7 @@ impl Stream {
     }
 
     /// Reads the header of a shard and checks that it belongs to the dataset.
-    fn check(&self, info: &DatasetInfo, number: usize) -> Result<(Place, Vec<ClipOrigin>)> {
+    pub(super) fn check(&self, info: &DatasetInfo, number: usize) -> Result<(Place, Vec<ClipOrigin>)> {
         let path = &self.paths[number];
         let file = TensorFile::read(path)?;
         let clips = check_shard(path, &file, info, &info.shards[number])?;

@@ -2,7 +2,6 @@
 
 mod clips;
 mod graphs;
-mod place;
 mod report;
 mod split;
 
@@ -14,6 +13,7 @@ use crate::codec::FILE;
 use crate::commands::prepare::codec_config;
 use crate::exit::Interrupted;
 use crate::output::say_json;
+use crate::place;
 use crate::progress::Stage;
 use anyhow::{Context, Result};
 use avdit_core::Modality;
@@ -26,7 +26,7 @@ use std::io::Write;
 use std::path::Path;
 
 pub fn run(args: &CodecArgs) -> Result<()> {
-    place::check_training(&args.out)?;
+    place::check_codec(&args.out)?;
     let grid = codec_config(&args.preset)?.grid;
     let config = config(args, CodecTraining::small(grid, args.seed)?)?;
     std::fs::create_dir_all(&args.out).with_context(|| args.out.display().to_string())?;

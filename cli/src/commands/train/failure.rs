@@ -23,6 +23,17 @@ pub fn with_remedy(
              with `avdit prepare`",
             again::slower(args, config, named)
         )
+    } else if error.chain().any(|cause| matches!(cause.downcast_ref(), Some(Error::ZeroGradient { .. }))) {
+        let optimizer = &config.optimizer;
+        format!(
+            "steps that are far too long can do this (the loss then grows in {}), and numbers that are far too small; \
+             optimizer.lr is {:e}, eps {:e}, clip_norm {:e}; with a lower rate: `{}`",
+            config.out.join("metrics.jsonl").display(),
+            optimizer.lr,
+            optimizer.eps,
+            optimizer.clip_norm,
+            again::slower(args, config, named)
+        )
     } else if is_full(&error) {
         let size = checkpoint::list(&config.out).ok().and_then(|found| {
             let network =

@@ -14,6 +14,7 @@ use crate::cancel;
 use crate::commands::report;
 use crate::exit::{Interrupted, Told, Usage};
 use crate::output::{say, say_json};
+use crate::place;
 use crate::ranks;
 use crate::run::Run;
 use anyhow::{Context, Result, bail};
@@ -43,12 +44,27 @@ pub fn run(args: &TrainArgs) -> Result<()> {
         overfit::adjust(&mut config, &mut start, &args.set, path.is_dir());
     }
     config.check()?;
+    place::check(&config.out, place::Kind::Run, "`out`")?;
+    keep_theirs(path, &config)?;
     if args.dry_run {
         return dry_run::run(&config, start, args.json);
     }
     ranks::on_launch(&args.ranks, &config, |ranks| {
         if ranks.is_first() { lead(ranks, args, path, &config, start) } else { follow(ranks, &config, start) }
     })
+}
+
+/// Refuses to write the run's configuration over the file that it was read from.
+fn keep_theirs(path: &Path, config: &TrainConfig) -> Result<()> {
+    let written = config.out.join("config.toml");
+    let same = path.canonicalize().is_ok_and(|path| written.canonicalize().is_ok_and(|own| own == path));
+    if same && !avdit_trainer::checkpoint::is_run(&config.out)? {
+        bail!(Usage(format!(
+            "{}: the run would write its own configuration over it\n\nhint: move this file, or choose another `out`",
+            written.display()
+        )));
+    }
+    Ok(())
 }
 
 /// The rank that writes the run's folder and says what came of it.

@@ -12,6 +12,7 @@ use avdit_core::sampler::SamplerKind;
 use avdit_core::sampling::sample;
 use avdit_core::{CellMask, Latents, Modality, SampleRequest, Task};
 use avdit_media::codec::Codec;
+use avdit_media::prepare::clip_files;
 use avdit_media::shard::Dataset;
 use avdit_media::{Clip, FitPolicy, Preference, decode, fit_to_grid};
 use avdit_trainer::{CandleDenoiser, Error, TrainConfig, checkpoint};
@@ -224,47 +225,34 @@ fn of_dataset(examples: &Dataset, codec: &dyn Codec) -> Result<Vec<Source>> {
     (0..EACH.min(examples.len())).map(of).collect()
 }
 
-/// The first clips of a folder's files, in order of name.
+/// The first clips of a folder's files that can be read, in order of name.
 fn of_folder(folder: &Path, codec: &dyn Codec) -> Result<Vec<Source>> {
-    let entries = std::fs::read_dir(folder).map_err(Error::io(folder)).context("run.sample_from")?;
-    let mut paths: Vec<PathBuf> = entries
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| path.file_name().is_some_and(|name| !name.to_string_lossy().starts_with('.')))
-        .collect();
-    paths.sort();
-    paths.truncate(EACH);
-    if paths.is_empty() {
-        let what = "holds no clip\n\nhint: put clips with sound there, or leave run.sample_from out";
-        return Err(Error::content(folder, what).into());
+    let what = || format!("run.sample_from = \"{}\"", folder.display());
+    let paths = clip_files(folder).with_context(what)?;
+    let (mut sources, mut refused) = (Vec::new(), Vec::new());
+    for path in &paths {
+        if sources.len() == EACH {
+            break;
+        }
+        match source(path, codec) {
+            Ok(source) => sources.push(source),
+            Err(error) => refused.push(format!("{error:#}")),
+        }
     }
-    let of = |path: &PathBuf| -> Result<Source> {
-        let clip = decode(path, Preference::Auto)?.clip;
-        let fitted = fit_to_grid(&clip, &codec.grid(), &FitPolicy::default())
-            .map_err(|reject| Error::content(path, reject))?;
-        let clip =
-            fitted.into_iter().next().ok_or_else(|| Error::content(path, "holds no clip of the length"))?;
-        Ok(Source { latents: codec.encode(&clip)?, clip, origin: path.display().to_string() })
-    };
-    paths.iter().map(of).collect()
+    if sources.is_empty() {
+        let why = if refused.is_empty() { "holds no clip".to_owned() } else { refused.join("\n  ") };
+        let hint = "put clips with sound there, or leave run.sample_from out";
+        return Err(Error::content(folder, format!("{why}\n\nhint: {hint}"))).with_context(what);
+    }
+    refused.iter().for_each(|why| tracing::warn!("run.sample_from: left out: {why}"));
+    Ok(sources)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn samples_of_an_earlier_run_go_even_if_one_cannot_be_read_and_other_folders_stay() {
-        let folder = tempfile::tempdir().unwrap();
-        let samples = folder.path().join("samples");
-        for name in ["step-000010", "step-000020", "given", "step-1", "step-best"] {
-            std::fs::create_dir_all(samples.join(name)).unwrap();
-        }
-        std::fs::write(samples.join("step-000020").join(FILE), "no manifest").unwrap();
-        Sampler::remove_stale(folder.path()).unwrap();
-        let left = std::fs::read_dir(&samples).unwrap().map(|entry| entry.unwrap().file_name());
-        let mut left: Vec<_> = left.collect();
-        left.sort();
-        assert_eq!(left, ["step-1", "step-best"]);
-        Sampler::remove_stale(&samples).unwrap();
-    }
+fn source(path: &Path, codec: &dyn Codec) -> Result<Source> {
+    let clip = decode(path, Preference::Auto)?.clip;
+    let fitted = fit_to_grid(&clip, &codec.grid(), &FitPolicy::default())
+        .map_err(|reject| Error::content(path, reject))?;
+    let clip =
+        fitted.into_iter().next().ok_or_else(|| Error::content(path, "holds no clip of the length"))?;
+    Ok(Source { latents: codec.encode(&clip)?, clip, origin: path.display().to_string() })
 }
