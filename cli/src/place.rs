@@ -74,19 +74,25 @@ pub fn check_codec(out: &Path) -> Result<()> {
     Ok(())
 }
 
-/// As [`check`], for the export of what lies in `source`, which may stay where it is.
+/// As [`check`], for the export of what lies in `source`, which may stay where it is, with a record of `schema`: a model
+/// and a codec do not take each other's place.
 ///
 /// # Errors
 /// As [`check`].
-pub fn check_export(out: &Path, source: &Path) -> Result<()> {
+pub fn check_export(out: &Path, source: Option<&Path>, schema: &str) -> Result<()> {
     let same = |a: &Path, b: &Path| a.canonicalize().is_ok_and(|a| b.canonicalize().is_ok_and(|b| a == b));
     let there = out.join(FILE);
-    if same(out, source) || same(&there, source) {
+    if source.is_some_and(|source| same(out, source) || same(&there, source)) {
         return Ok(());
     }
     check(out, Kind::Model, "-o")?;
-    if there.exists() && !Kind::Model.is_in(out)? {
-        return Err(refused(out, "a codec that was not exported there", "-o"));
+    let record = std::fs::read(out.join("export.json")).unwrap_or_default();
+    let record: serde_json::Value = serde_json::from_slice(&record).unwrap_or_default();
+    if there.exists() && record["schema"] != schema {
+        return Err(refused(out, "the codec of something else", "-o"));
+    }
+    if Kind::Codec.is_in(out)? {
+        return Err(refused(out, &Kind::Codec.to_string(), "-o"));
     }
     Ok(())
 }

@@ -43,10 +43,7 @@ pub fn run(args: &ExportArgs) -> Result<()> {
     if let Some(folder) = args.run.as_deref().filter(|run| super::codec::is_codec(run)) {
         return super::codec::export(args, folder);
     }
-    match &args.run {
-        Some(run) => place::check_export(&args.out, run)?,
-        None => place::check(&args.out, place::Kind::Model, "-o")?,
-    }
+    place::check_export(&args.out, args.run.as_deref(), ExportRecord::SCHEMA)?;
     if let Some(Some(sampler)) = args.fused_step {
         let method = sampler.method(false);
         StepForm::of(method).check_method(method)?;

@@ -59,18 +59,22 @@ fn a_learned_codec_is_trained_resumed_exported_and_used_from_clips_to_clips() {
     avdit(&["export", &codec, "-o", &again, "--external-data", "always", "--ema", "0.9"])
         .refused(2, &["--external-data, --ema: of no effect"]);
     // Nobody's codec is overwritten by another's.
-    avdit(&["train", "codec", &clips, "-o", &again])
-        .refused(3, &["again: holds a codec that was not trained there"]);
+    avdit(&["train", "codec", &clips, "-o", &again]).refused(3, &["again: holds an exported model"]);
     avdit(&["export", &again, "-o", &codec])
-        .refused(3, &["codec: holds another codec and the state of its training"]);
-    for (name, what) in [("data", "a dataset"), ("run", "a run"), ("model", "a codec that was not")] {
+        .refused(3, &["codec: holds a learned codec and the state of its training"]);
+    let strangers = [
+        ("data", ["a dataset"; 2]),
+        ("run", ["a run"; 2]),
+        ("model", ["an exported model", "the codec of something else"]),
+    ];
+    for (name, what) in strangers {
         let place = fixture.copy_of(name, folder.path().join("strangers").as_path());
         let path = text(&place);
         let own = std::fs::read(place.join("codec.safetensors")).unwrap();
-        let said = format!("{name}: holds {what}");
+        let [trained, exported] = what.map(|what| format!("{name}: holds {what}"));
         avdit(&["train", "codec", "--world", "ball", "-o", &path])
-            .refused(3, &[&said, "hint: name another folder"]);
-        avdit(&["export", &codec, "-o", &path]).refused(3, &[&said]);
+            .refused(3, &[&trained, "hint: name another folder"]);
+        avdit(&["export", &codec, "-o", &path]).refused(3, &[&exported]);
         assert!(std::fs::read(place.join("codec.safetensors")).unwrap() == own, "{name}");
         assert!(!place.join("video.train.safetensors").exists(), "{name}");
     }

@@ -28,7 +28,9 @@ fn the_experiment_runs_world_by_world_and_reports_what_is_there() {
     );
     let result = out.join("ball/vanilla-0/result.json");
     let first = read(&result);
-    run(&["--steps", "9"]).refused(2, &["other settings", "hint: give the same options again"]);
+    let again = "hint: go on with `avdit experiment monl --smoke --steps 8 --samples 16 --out ";
+    run(&["--steps", "9"]).refused(2, &["other settings", "steps: there 8, here 9", again]);
+    run(&["--only", "ball/mnol-*"]).refused(2, &["no run has such a name", "ball/monl-0", "without-vanilla"]);
 
     run(&["--doc", &text(&doc)]).ok();
     assert_eq!(read(&result), first, "a finished run is not run again");

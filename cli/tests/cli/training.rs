@@ -333,3 +333,46 @@ fn the_example_explains_every_setting_and_each_is_taken() {
         }
     }
 }
+
+#[test]
+fn a_folder_that_holds_something_else_is_refused_and_stays_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = configuration(folder.path(), "run", 20, "");
+    let clips = text(&fixture().at("clips"));
+    for (name, what) in [("data", "a dataset"), ("model", "an exported model"), ("run", "a run")] {
+        let copy = fixture().copy_of(name, folder.path());
+        let (place, codec) = (text(&copy), copy.join("codec.safetensors"));
+        let before = std::fs::read(&codec).unwrap();
+        let what = format!("holds {what}: its codec.safetensors is not overwritten");
+        if name != "run" {
+            avdit(&["train", &config, "--set", &format!("out={place}")])
+                .refused(BAD_INPUT, &[&what, "`out`"]);
+        }
+        if name != "data" {
+            avdit(&["prepare", &clips, "-o", &place]).refused(BAD_INPUT, &[&what, "-o"]);
+        }
+        if name != "model" {
+            avdit(&["export", "--random", "0", "--preset", "tiny", "-o", &place])
+                .refused(BAD_INPUT, &[&what]);
+        }
+        assert!(std::fs::read(&codec).unwrap() == before, "{name}");
+    }
+    let own = folder.path().join("own/config.toml");
+    std::fs::create_dir(own.parent().unwrap()).unwrap();
+    std::fs::write(&own, small_config(&fixture().at("data"), own.parent().unwrap(), 20)).unwrap();
+    avdit(&["train", &text(&own)]).refused(2, &["would write its own configuration over it", "hint: move"]);
+}
+
+#[test]
+fn a_shard_that_is_cut_off_is_found_before_the_run_is_begun_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = fixture().copy_of("data", folder.path());
+    let run = fixture().copy_of("run", folder.path());
+    let shard = data.join("latents-00000.safetensors");
+    let whole = std::fs::read(&shard).unwrap();
+    std::fs::write(&shard, &whole[..whole.len() / 2]).unwrap();
+    let config = folder.path().join("run.toml");
+    std::fs::write(&config, small_config(&data, &run, 20)).unwrap();
+    avdit(&["train", &text(&config), "--overwrite"]).refused(BAD_INPUT, &["latents-00000.safetensors"]);
+    assert!(weights(&run, 20) == weights(&fixture().at("run"), 20), "its checkpoint is there");
+}

@@ -55,7 +55,7 @@ pub fn export(args: &ExportArgs, folder: &Path) -> Result<()> {
         bail!(Usage(what));
     }
     let path = codec::file_of(folder);
-    crate::place::check_export(&args.out, &path)?;
+    crate::place::check_export(&args.out, Some(&path), SCHEMA)?;
     let file = CodecFile::read(&path)?;
     std::fs::create_dir_all(&args.out).with_context(|| args.out.display().to_string())?;
     let target = args.out.join(codec::FILE);
