@@ -1,9 +1,10 @@
 //! Files that are whole or absent: written under a temporary name beside the target, then renamed.
 
 use crate::{Error, Result};
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io::{BufWriter, Write};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 /// How the names of temporary files begin.
 const TEMPORARY: &str = ".avdit-";
@@ -71,6 +72,9 @@ pub struct FolderLock {
     _file: File,
 }
 
+/// A process that is being started holds its parent's locks for a moment, also one that the parent has just let go.
+const GRACE: Duration = Duration::from_millis(500);
+
 impl FolderLock {
     /// Takes the folder, which must exist, with a lock on a file `.lock` in it.
     ///
@@ -96,18 +100,18 @@ impl FolderLock {
         Self::of(file, file, File::try_lock)
     }
 
-    fn of(
-        path: &Path,
-        name: &Path,
-        lock: impl Fn(&File) -> Result<(), std::fs::TryLockError>,
-    ) -> Result<Self> {
+    fn of(path: &Path, name: &Path, lock: impl Fn(&File) -> Result<(), TryLockError>) -> Result<Self> {
         // Network file systems share a file only if it is open for reading, and take it only if for writing.
         let options = File::options().read(true).write(true).create(true).truncate(false).open(path);
         let file = options.map_err(|source| Error::io(path, source))?;
-        match lock(&file) {
-            Ok(()) => Ok(Self { _file: file }),
-            Err(std::fs::TryLockError::WouldBlock) => Err(Error::Busy { path: name.to_owned() }),
-            Err(std::fs::TryLockError::Error(source)) => Err(Error::io(path, source)),
+        let since = Instant::now();
+        loop {
+            match lock(&file) {
+                Ok(()) => return Ok(Self { _file: file }),
+                Err(TryLockError::WouldBlock) if since.elapsed() < GRACE => std::thread::sleep(GRACE / 20),
+                Err(TryLockError::WouldBlock) => return Err(Error::Busy { path: name.to_owned() }),
+                Err(TryLockError::Error(source)) => return Err(Error::io(path, source)),
+            }
         }
     }
 }
