@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 /// Calls `found` with the name and both values of every setting that two sides hold differently; one that a side does
 /// not have is null there.
-pub(crate) fn of(a: &Value, b: &Value, found: &mut dyn FnMut(&str, &Value, &Value)) {
+pub fn of(a: &Value, b: &Value, found: &mut dyn FnMut(&str, &Value, &Value)) {
     walk("", a, b, found);
 }
 

@@ -10,7 +10,7 @@ pub mod codec;
 pub mod config;
 pub mod denoiser;
 pub mod device;
-mod differences;
+pub mod differences;
 pub mod ema;
 pub mod error;
 pub mod examples;

@@ -219,23 +219,16 @@ pub fn run(bench: &Bench<'_>, id: &RunId) -> Result<Option<RunResult>> {
     Ok(Some(result))
 }
 
-/// Where two configurations differ but for the settings `without`, in words.
+/// Where two configurations differ but for the settings `without`, in words. A setting that one of them does not have is
+/// as good as its absence: versions differ in these.
 pub fn differences(there: &Value, here: &Value, without: &[&str]) -> Vec<String> {
-    fn flat(name: &str, value: &Value, into: &mut BTreeMap<String, Value>) {
-        match value {
-            Value::Object(table) => table.iter().for_each(|(key, value)| {
-                flat(&if name.is_empty() { key.clone() } else { format!("{name}.{key}") }, value, into);
-            }),
-            other => drop(into.insert(name.to_owned(), other.clone())),
+    let mut found = Vec::new();
+    avdit_trainer::differences::of(there, here, &mut |name, there, here| {
+        if !without.contains(&name) && !there.is_null() && !here.is_null() {
+            found.push(format!("{name}: there {there}, here {here}"));
         }
-    }
-    let (mut a, mut b) = (BTreeMap::new(), BTreeMap::new());
-    flat("", there, &mut a);
-    flat("", here, &mut b);
-    // A setting that a version does not have is as good as its absence.
-    let names = a.keys().filter(|name| b.contains_key(*name) && !without.contains(&name.as_str()));
-    let differs = names.filter(|name| a[*name] != b[*name]);
-    differs.map(|name| format!("{name}: there {}, here {}", a[name], b[name])).collect()
+    });
+    found
 }
 
 /// What stages took, kept in a file from one process to the next.
