@@ -5,7 +5,7 @@ mod layers;
 mod reshape;
 
 pub(crate) use conv::conv;
-pub(crate) use layers::{gemm, layer_norm, multi_head_attention};
+pub(crate) use layers::{gemm, layer_norm, matmul_bits, multi_head_attention};
 pub(crate) use reshape::reshape;
 
 use crate::attribute;

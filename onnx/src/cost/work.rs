@@ -96,7 +96,7 @@ pub(super) fn of(site: &Site<'_>) -> Option<Work> {
     }
     let size = site.elements(0);
     match op {
-        "MatMul" | "MatMulInteger" => product(site, false, 0),
+        "MatMul" | "MatMulInteger" | "MatMulNBits" => product(site, false, 0),
         "FusedMatMul" => product(site, attribute::int_or(site.node, "transA", 0) != 0, 0),
         // The sum with the product's offset or bias, and the scale that turns integers into numbers.
         "MatMulIntegerToFloat" | "DynamicQuantizeMatMul" => product(site, false, 2),

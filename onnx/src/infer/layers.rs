@@ -2,7 +2,7 @@
 
 use super::{Inferred, Site, broadcast_shapes, one, product, same_type};
 use crate::attribute;
-use crate::types::{Dim, show};
+use crate::types::{DataType, Dim, show};
 
 /// `x·W + c` of matrices; the operator's factors and transpositions are not used here.
 pub(crate) fn gemm(site: &Site<'_>) -> Inferred {
@@ -62,4 +62,30 @@ pub(crate) fn multi_head_attention(site: &Site<'_>) -> Inferred {
         return Err(format!("{heads} heads do not divide the widths {width} and {wv}"));
     }
     one(q.data_type, vec![b.clone(), rows.clone(), wv.clone()])
+}
+
+/// x (…, K) times a matrix (K, N) that is stored in blocks of few bits: (N, blocks, bytes), (N·blocks) scales.
+pub(crate) fn matmul_bits(site: &Site<'_>) -> Inferred {
+    let (x, packed, scales) = (site.input(0)?, site.input(1)?, site.input(2)?);
+    let size = |name: &str| {
+        usize::try_from(attribute::int_or(site.node, name, 0))
+            .ok()
+            .filter(|&n| n > 0)
+            .ok_or_else(|| format!("no {name}"))
+    };
+    let (rows, columns, bits, block) = (size("K")?, size("N")?, size("bits")?, size("block_size")?);
+    let blocks = rows.div_ceil(block);
+    let known = |dims: &[usize]| dims.iter().copied().map(Dim::Known).collect::<Vec<_>>();
+    if packed.shape != known(&[columns, blocks, block * bits / 8]) || packed.data_type != DataType::Uint8 {
+        return Err(format!("{packed} is no matrix of {rows} × {columns} in {bits} bits by {block}"));
+    }
+    if scales.shape != known(&[columns * blocks]) && scales.shape != known(&[columns, blocks]) {
+        return Err(format!("{} scales for {columns} columns of {blocks} blocks", show(&scales.shape)));
+    }
+    match x.shape.split_last() {
+        Some((last, front)) if *last == Dim::Known(rows) => {
+            one(x.data_type, [front, &[Dim::Known(columns)]].concat())
+        }
+        _ => Err(format!("{} cannot be multiplied with {rows} rows", show(&x.shape))),
+    }
 }

@@ -1,0 +1,105 @@
+//! What the values inside a graph are: how large, and where the first one is that is no number.
+
+use crate::edit::Edit;
+use crate::error::{Error, Result};
+use crate::states::State;
+use crate::workbench::{Failure, Workbench};
+use avdit_core::{Latents, Levels};
+use avdit_onnx::{DataType, Model, ValueType};
+use std::collections::{BTreeMap, HashSet};
+
+/// The largest magnitude of every value that a node makes, over all states; NaN where one is no number, infinity where
+/// one is infinite. Values are looked at in groups that hold at most `memory_bytes` of one state.
+///
+/// # Errors
+/// If the graph cannot be run.
+pub fn magnitudes(
+    bench: &mut dyn Workbench,
+    model: &Model,
+    states: &[State],
+    memory_bytes: u64,
+) -> Result<BTreeMap<String, f32>> {
+    let inputs: Vec<(&Latents, &Levels)> = states.iter().map(|state| (&state.noisy, &state.levels)).collect();
+    let mut largest = BTreeMap::new();
+    for group in groups(model, memory_bytes)? {
+        let (shown, names) = showing(model, &group)?;
+        let mut show = |output: &str, values: &[f32]| {
+            let Some(name) = names.get(output) else { return };
+            let most = values.iter().fold(0.0f32, |most, x| {
+                if x.is_nan() || most.is_nan() { f32::NAN } else { most.max(x.abs()) }
+            });
+            let entry = largest.entry(name.clone()).or_insert(0.0f32);
+            *entry = if most.is_nan() || entry.is_nan() { f32::NAN } else { entry.max(most) };
+        };
+        bench.probe(&shown, &inputs, &mut show).map_err(engine)?;
+    }
+    Ok(largest)
+}
+
+/// The first node, in the graph's order, that makes a number that is not finite; none if all are.
+///
+/// # Errors
+/// If the graph cannot be run.
+pub fn first_not_finite(
+    bench: &mut dyn Workbench,
+    model: &Model,
+    states: &[State],
+    memory_bytes: u64,
+) -> Result<Option<String>> {
+    let largest = magnitudes(bench, model, states, memory_bytes)?;
+    let bad = |name: &String| largest.get(name).is_some_and(|most| !most.is_finite());
+    let node = model.graph().node.iter().find(|node| node.output.iter().any(bad));
+    Ok(node.map(|node| node.name().to_owned()))
+}
+
+/// Values that nodes make and that hold floats, in groups; values whose size is not known are taken for 1 MiB.
+fn groups(model: &Model, memory_bytes: u64) -> Result<Vec<Vec<(String, ValueType)>>> {
+    let types = model.infer_shapes()?;
+    let public: HashSet<&str> = model.graph().output.iter().map(|output| output.name()).collect();
+    let (mut groups, mut held): (Vec<Vec<_>>, u64) = (vec![Vec::new()], 0);
+    for output in model.graph().node.iter().flat_map(|node| &node.output) {
+        let Some(value) = types.get(output).filter(|value| is_float(value.data_type)) else { continue };
+        if public.contains(output.as_str()) {
+            continue;
+        }
+        let sizes = value.shape.iter().map(|dim| match dim {
+            avdit_onnx::Dim::Known(size) => *size as u64,
+            avdit_onnx::Dim::Symbol(_) => 1,
+        });
+        let bytes = 4 * sizes.product::<u64>();
+        if held + bytes > memory_bytes && groups.last().is_some_and(|group| !group.is_empty()) {
+            groups.push(Vec::new());
+            held = 0;
+        }
+        held += bytes;
+        if let Some(group) = groups.last_mut() {
+            group.push((output.clone(), value.clone()));
+        }
+    }
+    groups.retain(|group| !group.is_empty());
+    Ok(groups)
+}
+
+fn is_float(data_type: DataType) -> bool {
+    matches!(data_type, DataType::Float | DataType::Float16 | DataType::Bfloat16)
+}
+
+/// The graph with some of its values as outputs in single precision, and which output is which value.
+fn showing(model: &Model, values: &[(String, ValueType)]) -> Result<(Model, BTreeMap<String, String>)> {
+    let mut shown = model.clone();
+    let mut edit = Edit::of(shown.graph());
+    edit.nodes.clone_from(&shown.graph().node);
+    let mut names = BTreeMap::new();
+    for (name, value) in values {
+        let output = edit.cast(name, DataType::Float);
+        let declared = ValueType { data_type: DataType::Float, shape: value.shape.clone() };
+        shown.graph_mut().output.push(declared.declare(&output));
+        names.insert(output, name.clone());
+    }
+    edit.finish(&mut shown, &[])?;
+    Ok((shown, names))
+}
+
+fn engine(source: Failure) -> Error {
+    Error::Core(avdit_core::Error::Engine { engine: "of the probe", source })
+}
