@@ -8,6 +8,7 @@ mod experiment;
 mod export;
 mod inspect;
 mod profile;
+mod quantize;
 mod ranks;
 mod report;
 
@@ -19,6 +20,7 @@ pub use experiment::{ExperimentCommand, MonlArgs};
 pub use export::{ExportArgs, ExternalChoice};
 pub use inspect::InspectArgs;
 pub use profile::ProfileArgs;
+pub use quantize::{QuantizeArgs, QuantizeWhat};
 pub use ranks::{RankArgs, RanksBy};
 pub use report::ReportArgs;
 
@@ -80,6 +82,15 @@ pub enum Command {
         avdit export --random 0 --preset avdit-420m -o untrained/ && avdit bench untrained/"
     )]
     Export(ExportArgs),
+    /// Make a model smaller and faster in fewer bits, and prove that it still sounds and looks the same
+    #[command(
+        after_help = "Examples:\n  avdit quantize model/ -o small-int8/                          # search for the units that int8 does no harm to\n  \
+        avdit quantize model/ --precision fp16 -o half/\n  avdit quantize model/ --precision int8 --budget-snr 30dB --calibrate data/ -o int8/\n  \
+        avdit quantize model/ --recipe int8/quant.toml -o again/\n  avdit quantize report int8/\n\nBeside the graph: quant.toml (the recipe, to edit and \
+        give again), quality.json, quality.md with samples of both models. A model that does not keep the budget is not written; the \
+        exit code is then 6. Stopped by ctrl-C, the search goes on where it was when the same command is run again."
+    )]
+    Quantize(Box<QuantizeArgs>),
     /// Make clips with an exported model
     #[command(after_help = "Examples:\n  avdit sample model/ --task joint -o out.mp4\n  \
         avdit sample model/ --task a2v --audio voice.wav -o out.mp4\n  \

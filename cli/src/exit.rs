@@ -138,6 +138,7 @@ pub fn code(error: &anyhow::Error) -> u8 {
             || cause.is::<avdit_trainer::Error>()
             || cause.is::<avdit_export::Error>()
             || cause.is::<avdit_onnx::Error>()
+            || cause.is::<avdit_quantize::Error>()
             || cause.is::<avdit_core::Error>()
             || cause.is::<std::io::Error>();
         if bad_input {

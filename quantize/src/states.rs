@@ -71,6 +71,8 @@ pub struct Trajectories {
     pub seed: u64,
     /// States that each stratum keeps at most.
     pub per_stratum: usize,
+    /// Whether levels are asked for that no trajectory visits; a graph for a fixed schedule knows none.
+    pub grid: bool,
 }
 
 impl Trajectories {
@@ -149,7 +151,8 @@ pub fn walk(
     }
     // Levels that no trajectory visits: the grid over both modalities.
     let clean = given.first().cloned().or(own).unwrap_or_else(|| runs[0].latents.clone());
-    for (video, audio) in (0..BINS).flat_map(|video| (0..BINS).map(move |audio| (video, audio))) {
+    let grid = if plan.grid { BINS } else { 0 };
+    for (video, audio) in (0..grid).flat_map(|video| (0..grid).map(move |audio| (video, audio))) {
         let (noisy, levels) = noised(&spec, &clean, Stratum { video, audio }, plan.seed)?;
         let mut prediction = Latents::zeros(&spec.layout, 1);
         network.predict(&noisy, &levels, &mut prediction)?;

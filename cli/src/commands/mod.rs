@@ -11,6 +11,7 @@ pub mod export;
 mod inspect;
 mod prepare;
 mod profile;
+mod quantize;
 mod report;
 mod sample;
 mod train;
@@ -28,6 +29,7 @@ pub fn run(args: Args) -> Result<()> {
         }
         Command::Train(args) => crate::cancel::install().and_then(|()| train::run(&args)),
         Command::Export(args) => export::run(&args),
+        Command::Quantize(args) => crate::cancel::install().and_then(|()| quantize::run(&args)),
         Command::Sample(args) => sample::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Experiment(command) => crate::cancel::install().and_then(|()| experiment::run(&command)),

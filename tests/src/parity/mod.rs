@@ -5,6 +5,7 @@
 
 mod avdit;
 mod golden;
+mod int8;
 mod metrics;
 mod report;
 mod respaced;
@@ -36,6 +37,7 @@ pub const KINDS: &[Kind] = &[
     Kind { prefix: "schedule", cases: |golden, _| schedule::cases(golden) },
     Kind { prefix: "samplers_", cases: |golden, _| samplers::cases(golden) },
     Kind { prefix: "respaced_diffusion", cases: |golden, _| respaced::cases(golden) },
+    Kind { prefix: "int8", cases: |golden, _| int8::cases(golden) },
     Kind { prefix: "metrics", cases: |golden, _| metrics::cases(golden) },
     Kind { prefix: "avdit_", cases: avdit::cases },
 ];
