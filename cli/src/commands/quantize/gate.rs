@@ -54,10 +54,11 @@ pub fn judge(
         }
         tasks.push(quality);
     }
-    let mut source = crate::engines::open(job.source, job.args.engine, &job.options())?;
+    let source = crate::engines::open(job.source, job.args.engine, &job.options())?;
     stage.set(job.runs.len() + 2, "latency");
-    let latency = latency(job, source.as_mut(), candidate.as_mut())?;
-    let (engine, threads) = (candidate.facts().engine, job.args.threads.into());
+    let (engine, version) = (candidate.facts().engine, candidate.facts().version.clone());
+    let latency = latency(job, [source, candidate])?;
+    let threads = job.args.threads.into();
     stage.finish(&format!("{:.2} × the time", latency.ratio()));
     let weight_bits = (recipe.precision == Precision::Int8Dynamic).then_some(recipe.integers.weight_bits);
     let quantized = match recipe.precision.half() {
@@ -69,7 +70,7 @@ pub fn judge(
         source: job.source.display().to_string(),
         precision: recipe.precision.name().to_owned(),
         budget_snr_db: recipe.budget_snr_db,
-        engine: format!("{} {}", engine.name(), candidate.facts().version),
+        engine: format!("{} {version}", engine.name()),
         threads,
         sampler: job.plan.sampler.to_string(),
         steps: job.plan.steps,
@@ -86,14 +87,13 @@ pub fn judge(
 }
 
 /// Predictions of both, in turn, so that whatever else the machine does hits both.
-fn latency(job: &Job<'_>, source: &mut dyn Engine, candidate: &mut dyn Engine) -> Result<Latency> {
+fn latency(job: &Job<'_>, mut engines: [Box<dyn Engine>; 2]) -> Result<Latency> {
     let state = &job.states[job.states.len() / 2];
     let mut out = Latents::zeros(&job.config.spec.layout, 1);
     let mut times: [Vec<f64>; 2] = Default::default();
     let mut cpu = [0.0; 2];
     for round in 0..=ROUNDS {
-        for which in [0, 1] {
-            let engine = if which == 0 { &mut *source } else { &mut *candidate };
+        for (which, engine) in engines.iter_mut().enumerate() {
             let start = cpu_seconds();
             engine.predict(&state.noisy, &state.levels, &mut out)?;
             // The first round warms up.
