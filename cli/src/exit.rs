@@ -92,6 +92,11 @@ impl Coded {
         Self { code: BAD_INPUT, text }
     }
 
+    /// Something that no engine here can run.
+    pub fn no_provider(text: String) -> Self {
+        Self { code: NO_PROVIDER, text }
+    }
+
     /// A performance check that failed.
     pub fn gate(text: String) -> Self {
         Self { code: SLOWER, text }

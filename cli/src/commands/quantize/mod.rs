@@ -7,7 +7,7 @@ mod quality;
 mod recipe;
 
 use crate::args::{QuantizeArgs, QuantizeWhat};
-use crate::exit::{GateFailed, Usage};
+use crate::exit::{Coded, GateFailed, Usage};
 use crate::output::{say, say_json};
 use crate::place;
 use anyhow::{Context, Result, bail};
@@ -16,7 +16,7 @@ use avdit_export::{ExportRecord, FileRecord, ModelConfig, ModelFolder};
 use avdit_media::shard::Dataset;
 use avdit_onnx::{Model, WriteOptions};
 use avdit_quantize::states::{self, Run, State, Trajectories};
-use avdit_quantize::{Found, Recipe};
+use avdit_quantize::{Found, Precision, Recipe};
 use avdit_runtime::{EngineKind, EngineOptions};
 use bench::EngineBench;
 use quality::Quality;
@@ -53,6 +53,13 @@ pub fn run(args: &QuantizeArgs) -> Result<()> {
              CUDA provider has no kernels for 8-bit products, so int8 runs there in weights alone (int8-weight)",
             args.engine
         )));
+    }
+    if args.precision == Precision::Bf16 && args.recipe.is_none() {
+        return Err(Coded::no_provider(format!(
+            "{}: no engine on a CPU computes in bf16, so its quality cannot be judged here\n\nhint: --precision fp16",
+            source.display()
+        ))
+        .into());
     }
     let mut job = Job::open(args, source, out)?;
     job.walk()?;

@@ -16,7 +16,9 @@ use std::collections::{BTreeMap, HashMap};
 /// How many times the largest value that was seen a 16-bit float must hold: other clips have larger ones.
 const HEADROOM: f32 = 4.0;
 /// Searches with a stricter budget after one whose trajectories fell below.
-const TRIES: usize = 4;
+const TRIES: usize = 8;
+/// The most that a search becomes stricter at once, in decibels: trajectories lose less than predictions now and then.
+const STRICTER_DB: f64 = 6.0;
 /// What is added to the shortfall then, in decibels.
 const MARGIN_DB: f64 = 0.5;
 
@@ -137,9 +139,9 @@ fn of_integers(job: &Job<'_>) -> Result<(Recipe, Option<Found>)> {
             stage.set(tried, &format!("{} units, {:.1} dB", candidate.units, candidate.worst_snr_db));
         })?;
         stage.finish(&format!("{} of {} units", found.chosen.len(), units.len()));
-        all.append(&mut found.measured);
         let worst = worst_trajectory(job, &search, &mut bench, &found.chosen)?;
         if worst >= job.args.budget_snr || round + 1 == TRIES || found.chosen.is_empty() {
+            all.append(&mut found.measured);
             all.sort_by_key(|candidate| candidate.units);
             all.dedup_by_key(|candidate| candidate.units);
             found.measured = all;
@@ -147,7 +149,11 @@ fn of_integers(job: &Job<'_>) -> Result<(Recipe, Option<Found>)> {
             return Ok((filled(recipe, found.clone(), &search), Some(found)));
         }
         tracing::info!("trajectories keep {worst:.1} dB: searching with a stricter budget");
-        search.budget_db += job.args.budget_snr - worst + MARGIN_DB;
+        // Stricter than what this set keeps, or the same one is found again.
+        let kept = found.measured.iter().find(|set| set.units == found.chosen.len());
+        let reached = kept.map_or(search.budget_db, |set| set.worst_snr_db.max(search.budget_db));
+        search.budget_db = reached + (job.args.budget_snr - worst).min(STRICTER_DB) + MARGIN_DB;
+        all.append(&mut found.measured);
     }
     unreachable!("the last round returns")
 }
