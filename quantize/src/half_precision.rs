@@ -3,6 +3,9 @@
 //! The graph says it all by casts, so no engine needs a flag. Inputs and outputs stay as they are.
 
 mod class;
+mod simulate;
+
+pub use simulate::simulate;
 
 use crate::edit::{Edit, cast_once};
 use crate::error::{Error, Result};
@@ -37,6 +40,14 @@ impl Half {
         match self {
             Half::Fp16 => f16::MAX.to_f32(),
             Half::Bf16 => bf16::MAX.to_f32(),
+        }
+    }
+
+    /// A number rounded to it.
+    pub fn round(self, x: f32) -> f32 {
+        match self {
+            Half::Fp16 => f16::from_f32(x).to_f32(),
+            Half::Bf16 => bf16::from_f32(x).to_f32(),
         }
     }
 
@@ -101,10 +112,7 @@ fn magnitude(tensor: &TensorProto) -> Option<f32> {
 /// # Errors
 /// [`Error::Mismatch`] for a kept node that is not there; [`Error::Onnx`] if the graph is not sound.
 pub fn convert(model: &mut Model, half: Half, kept: &Kept) -> Result<()> {
-    let names: HashSet<&str> = model.graph().node.iter().map(NodeProto::name).collect();
-    if let Some(name) = kept.keys().find(|name| !names.contains(name.as_str())) {
-        return Err(Error::mismatch(format!("kept node {name}"), "a node of the graph", "no such one"));
-    }
+    check_kept(model, kept)?;
     let types = model.infer_shapes()?;
     let graph = model.graph();
     let tensors: HashMap<&str, &TensorProto> =
@@ -126,6 +134,14 @@ pub fn convert(model: &mut Model, half: Half, kept: &Kept) -> Result<()> {
     let edit = converter.edit;
     edit.finish(model, &[])?;
     Ok(model.check()?)
+}
+
+fn check_kept(model: &Model, kept: &Kept) -> Result<()> {
+    let names: HashSet<&str> = model.graph().node.iter().map(NodeProto::name).collect();
+    match kept.keys().find(|name| !names.contains(name.as_str())) {
+        Some(name) => Err(Error::mismatch(format!("kept node {name}"), "a node of the graph", "no such one")),
+        None => Ok(()),
+    }
 }
 
 struct Converter<'a> {

@@ -6,7 +6,7 @@ use crate::states::State;
 use crate::workbench::{Failure, Workbench};
 use avdit_core::{Latents, Levels};
 use avdit_onnx::{DataType, Model, ValueType};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 /// The largest magnitude of every value that a node makes, over all states; NaN where one is no number, infinity where
 /// one is infinite. Values are looked at in groups that hold at most `memory_bytes` of one state.
@@ -19,21 +19,39 @@ pub fn magnitudes(
     states: &[State],
     memory_bytes: u64,
 ) -> Result<BTreeMap<String, f32>> {
-    let inputs: Vec<(&Latents, &Levels)> = states.iter().map(|state| (&state.noisy, &state.levels)).collect();
+    let all = model.graph().node.iter().flat_map(|node| &node.output).map(String::as_str).collect();
     let mut largest = BTreeMap::new();
-    for group in groups(model, memory_bytes)? {
-        let (shown, names) = showing(model, &group)?;
-        let mut show = |output: &str, values: &[f32]| {
-            let Some(name) = names.get(output) else { return };
+    for group in groups(model, &all, memory_bytes)? {
+        show(bench, model, &group, states, &mut |name, values| {
             let most = values.iter().fold(0.0f32, |most, x| {
                 if x.is_nan() || most.is_nan() { f32::NAN } else { most.max(x.abs()) }
             });
-            let entry = largest.entry(name.clone()).or_insert(0.0f32);
+            let entry = largest.entry(name.to_owned()).or_insert(0.0f32);
             *entry = if most.is_nan() || entry.is_nan() { f32::NAN } else { entry.max(most) };
-        };
-        bench.probe(&shown, &inputs, &mut show).map_err(engine)?;
+        })?;
     }
     Ok(largest)
+}
+
+/// Shows values of a group on every state, state after state.
+///
+/// # Errors
+/// If the graph cannot be run.
+pub(crate) fn show(
+    bench: &mut dyn Workbench,
+    model: &Model,
+    group: &Group,
+    states: &[State],
+    see: &mut dyn FnMut(&str, &[f32]),
+) -> Result<()> {
+    let inputs: Vec<(&Latents, &Levels)> = states.iter().map(|state| (&state.noisy, &state.levels)).collect();
+    let (shown, names) = showing(model, group)?;
+    let mut by_output = |output: &str, values: &[f32]| {
+        if let Some(name) = names.get(output) {
+            see(name, values);
+        }
+    };
+    bench.probe(&shown, &inputs, &mut by_output).map_err(engine)
 }
 
 /// The first node, in the graph's order, that makes a number that is not finite; none if all are.
@@ -52,14 +70,19 @@ pub fn first_not_finite(
     Ok(node.map(|node| node.name().to_owned()))
 }
 
-/// Values that nodes make and that hold floats, in groups; values whose size is not known are taken for 1 MiB.
-fn groups(model: &Model, memory_bytes: u64) -> Result<Vec<Vec<(String, ValueType)>>> {
+/// Values that are looked at together.
+pub(crate) type Group = Vec<(String, ValueType)>;
+
+/// Those of the `wanted` values that the graph takes or makes and that hold floats, in groups of at most `memory_bytes`
+/// for one example; its outputs are seen anyway.
+pub(crate) fn groups(model: &Model, wanted: &BTreeSet<&str>, memory_bytes: u64) -> Result<Vec<Group>> {
     let types = model.infer_shapes()?;
     let public: HashSet<&str> = model.graph().output.iter().map(|output| output.name()).collect();
-    let (mut groups, mut held): (Vec<Vec<_>>, u64) = (vec![Vec::new()], 0);
-    for output in model.graph().node.iter().flat_map(|node| &node.output) {
+    let (mut groups, mut held): (Vec<Group>, u64) = (vec![Vec::new()], 0);
+    let inputs: Vec<String> = model.inputs()?.into_iter().map(|(name, _)| name).collect();
+    for output in inputs.iter().chain(model.graph().node.iter().flat_map(|node| &node.output)) {
         let Some(value) = types.get(output).filter(|value| is_float(value.data_type)) else { continue };
-        if public.contains(output.as_str()) {
+        if public.contains(output.as_str()) || !wanted.contains(output.as_str()) {
             continue;
         }
         let sizes = value.shape.iter().map(|dim| match dim {
@@ -85,7 +108,7 @@ fn is_float(data_type: DataType) -> bool {
 }
 
 /// The graph with some of its values as outputs in single precision, and which output is which value.
-fn showing(model: &Model, values: &[(String, ValueType)]) -> Result<(Model, BTreeMap<String, String>)> {
+fn showing(model: &Model, values: &Group) -> Result<(Model, BTreeMap<String, String>)> {
     let mut shown = model.clone();
     let mut edit = Edit::of(shown.graph());
     edit.nodes.clone_from(&shown.graph().node);

@@ -1,91 +1,16 @@
 //! `quant.toml`: what is quantized and how. It makes the same graph again, and can be edited.
 
+use crate::calibration::{Calibration, Ranges};
 use crate::error::{Error, Result};
-use crate::half_precision::{self, Half, Kept};
-use crate::int8::{self, Form, Integers};
-use avdit_onnx::Model;
+use crate::half_precision::{self, Kept};
+use crate::int8::{self, Form, Integers, Settings};
+use crate::precision::Precision;
+use crate::smooth;
+use crate::unit::Unit;
+use avdit_onnx::{Model, tensor};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::fmt;
 use std::path::Path;
-use std::str::FromStr;
-
-/// What is asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Precision {
-    /// 16-bit floats of 11 bits of precision.
-    Fp16,
-    /// 16-bit floats with the range of single precision.
-    Bf16,
-    /// Weights and activations in 8 bits, ranges of activations taken as they arise.
-    Int8Dynamic,
-    /// Weights in 8 bits.
-    Int8Weight,
-    /// Weights in 4 bits by blocks.
-    Int4Weight,
-}
-
-impl Precision {
-    /// Every one.
-    pub const ALL: [Precision; 5] = [
-        Precision::Fp16,
-        Precision::Bf16,
-        Precision::Int8Dynamic,
-        Precision::Int8Weight,
-        Precision::Int4Weight,
-    ];
-
-    /// `fp16`, `bf16`, `int8-dynamic`, `int8-weight`, `int4-weight`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Precision::Fp16 => "fp16",
-            Precision::Bf16 => "bf16",
-            Precision::Int8Dynamic => "int8-dynamic",
-            Precision::Int8Weight => "int8-weight",
-            Precision::Int4Weight => "int4-weight",
-        }
-    }
-
-    /// The float of 16 bits, where it is one.
-    pub fn half(self) -> Option<Half> {
-        match self {
-            Precision::Fp16 => Some(Half::Fp16),
-            Precision::Bf16 => Some(Half::Bf16),
-            _ => None,
-        }
-    }
-
-    /// The form of units, where integers are stored.
-    pub fn form(self) -> Option<Form> {
-        match self {
-            Precision::Int8Dynamic => Some(Form::Int8Dynamic),
-            Precision::Int8Weight => Some(Form::Int8Weight),
-            Precision::Int4Weight => Some(Form::Int4Weight),
-            _ => None,
-        }
-    }
-}
-
-impl fmt::Display for Precision {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for Precision {
-    type Err = Error;
-
-    /// By name; `int8` is `int8-dynamic`.
-    fn from_str(text: &str) -> Result<Self> {
-        let name = if text == "int8" { "int8-dynamic" } else { text };
-        let names = || Precision::ALL.map(Precision::name).join(", ");
-        Precision::ALL
-            .into_iter()
-            .find(|precision| precision.name() == name)
-            .ok_or_else(|| Error::mismatch("precision", names(), text))
-    }
-}
 
 /// The recipe.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -103,6 +28,12 @@ pub struct Recipe {
     /// Units that are quantized, each with its form.
     #[serde(default)]
     pub units: BTreeMap<String, Form>,
+    /// How ranges of activations are taken from the calibration.
+    #[serde(default)]
+    pub ranges: Ranges,
+    /// Units whose inputs are smoothed, each with its strength α.
+    #[serde(default)]
+    pub smoothing: BTreeMap<String, f32>,
     /// What stays in single precision, each with the reason: nodes for 16-bit floats, units for integers.
     #[serde(default)]
     pub kept: Kept,
@@ -112,17 +43,54 @@ impl Recipe {
     /// The schema that this version writes.
     pub const SCHEMA: &str = "avdit-quant/1";
 
+    /// Whether it needs a calibration to be applied.
+    pub fn needs_calibration(&self) -> bool {
+        !self.smoothing.is_empty() || self.units.values().any(|form| *form == Form::Int8Static)
+    }
+
     /// Applies it to a graph in single precision.
     ///
     /// # Errors
-    /// [`Error::Mismatch`] for a node or unit that the graph does not have; [`Error::Onnx`] if the graph is not sound.
-    pub fn apply(&self, model: &mut Model) -> Result<()> {
+    /// [`Error::Mismatch`] for a node or unit that the graph does not have, or a value that the calibration lacks;
+    /// [`Error::Onnx`] if the graph is not sound.
+    pub fn apply(&self, model: &mut Model, calibration: &Calibration) -> Result<()> {
         // Names those nodes that have none, which is how `kept` knows them.
-        crate::units(model)?;
+        let units = crate::units(model)?;
         match self.precision.half() {
             Some(half) => half_precision::convert(model, half, &self.kept),
-            None => int8::rewrite(model, &self.units, self.integers),
+            None => int8::rewrite(model, &self.units, &self.settings(model, &units, calibration)?),
         }
+    }
+
+    /// What rewriting needs: divisors and ranges of units, from what their inputs were seen to be.
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] naming the unit whose input was not calibrated.
+    pub fn settings(&self, model: &Model, units: &[Unit], calibration: &Calibration) -> Result<Settings> {
+        let mut settings = Settings::from(self.integers);
+        for unit in units {
+            let alpha = self.smoothing.get(&unit.name).copied();
+            let form = self.units.get(&unit.name).copied();
+            if form.is_none() || (alpha.is_none() && form != Some(Form::Int8Static)) {
+                continue;
+            }
+            let seen = unit.input().and_then(|input| calibration.values.get(input)).ok_or_else(|| {
+                let what = format!("input of unit {}", unit.name);
+                Error::mismatch(what, "a value that was calibrated", "none in the calibration")
+            })?;
+            let mut range = seen.range(self.ranges);
+            if let Some(alpha) = alpha {
+                let weights =
+                    shared_maxima(model, units, unit, |other| self.smoothing.get(other) == Some(&alpha));
+                let divisors = smooth::divisors(&seen.channels, &weights, alpha);
+                range = smooth::smoothed_range(&seen.channels, &divisors);
+                settings.smoothing.insert(unit.name.clone(), divisors);
+            }
+            if form == Some(Form::Int8Static) {
+                settings.ranges.insert(unit.name.clone(), range);
+            }
+        }
+        Ok(settings)
     }
 
     /// Reads a recipe.
@@ -157,4 +125,19 @@ impl Recipe {
              # A line of [units] that is taken out stays in single precision, as does a node that is put into [kept].\n\n{text}"
         ))
     }
+}
+
+/// The largest magnitude of each row over all matrices that the input of `unit` meets and that are smoothed alike, so
+/// that one division serves all of them.
+fn shared_maxima(model: &Model, units: &[Unit], unit: &Unit, alike: impl Fn(&str) -> bool) -> Vec<f32> {
+    let shares =
+        |other: &&Unit| other.input() == unit.input() && other.rows == unit.rows && alike(&other.name);
+    let mut maxima = vec![0.0f32; unit.rows];
+    for other in units.iter().filter(shares) {
+        let values = model.initializer(&other.name).and_then(tensor::to_f32s).unwrap_or_default();
+        for (all, this) in maxima.iter_mut().zip(smooth::row_maxima(&values, other.columns)) {
+            *all = all.max(this);
+        }
+    }
+    maxima
 }

@@ -4,7 +4,7 @@
 //! measured before it is believed.
 
 use crate::error::{Error, Result};
-use crate::int8::{self, Form, Integers};
+use crate::int8::{self, Form, Settings};
 use crate::quality::{self, Errors, ratio_of};
 use crate::states::State;
 use crate::unit::Unit;
@@ -58,8 +58,8 @@ pub struct Search<'a> {
     pub states: &'a [State],
     /// How units are quantized.
     pub form: Form,
-    /// With which integers.
-    pub integers: Integers,
+    /// With which integers, divisors and ranges.
+    pub settings: &'a Settings,
     /// The signal-to-noise ratio that every stratum keeps, in decibels.
     pub budget_db: f64,
 }
@@ -72,7 +72,7 @@ impl Search<'_> {
     pub fn model_of(&self, names: &[String]) -> Result<Model> {
         let forms: BTreeMap<String, Form> = names.iter().map(|name| (name.clone(), self.form)).collect();
         let mut model = self.model.clone();
-        int8::rewrite(&mut model, &forms, self.integers)?;
+        int8::rewrite(&mut model, &forms, self.settings)?;
         Ok(model)
     }
 

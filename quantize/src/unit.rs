@@ -1,27 +1,47 @@
-//! What can be quantized: products of activations with a matrix of weights.
+//! What can be quantized: products of activations with a matrix of weights, and of activations with each other.
 
 use crate::error::{Error, Result};
-use avdit_onnx::proto::{GraphProto, NodeProto};
+use avdit_onnx::proto::{GraphProto, NodeProto, TensorProto};
 use avdit_onnx::{DataType, Model, attribute, tensor};
 use std::collections::{BTreeMap, HashMap};
 
-/// A matrix of weights and the nodes that multiply by it: they are quantized together or not at all.
+/// What a unit multiplies by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A matrix of weights.
+    Weights,
+    /// Other activations, as attention does.
+    Activations,
+}
+
+/// A matrix of weights and the nodes that multiply by it: they are quantized together or not at all. Or one node that
+/// multiplies activations by each other.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unit {
-    /// The name of the matrix, which is the unit's.
+    /// The name of the matrix, or of the node where there is none.
     pub name: String,
-    /// Its rows: the width of what is multiplied by it.
+    /// What it multiplies by.
+    pub kind: Kind,
+    /// Rows of the matrix: the width of what is multiplied by it; 0 without one.
     pub rows: usize,
-    /// Its columns: the width of the product.
+    /// Its columns: the width of the product; 0 without one.
     pub columns: usize,
     /// Names of the nodes, in the graph's order.
     pub nodes: Vec<String>,
+    /// The values that are multiplied by the matrix, in that order.
+    pub inputs: Vec<String>,
 }
 
 impl Unit {
     /// Numbers in the matrix.
     pub fn len(&self) -> usize {
         self.rows * self.columns
+    }
+
+    /// The value that it takes, if all its nodes take the same.
+    pub fn input(&self) -> Option<&str> {
+        let first = self.inputs.first()?;
+        self.inputs.iter().all(|input| input == first).then_some(first.as_str())
     }
 
     /// Whether there are none.
@@ -43,38 +63,60 @@ pub(crate) fn weight_of(node: &NodeProto) -> Option<&str> {
     (is_onnx && fits).then(|| node.input.get(1).map(String::as_str)).flatten()
 }
 
+/// The name of the unit that a node belongs to, if it is one's.
+pub(crate) fn unit_of<'a>(node: &'a NodeProto, weights: &HashMap<&str, &TensorProto>) -> Option<&'a str> {
+    if weight_of(node).is_some_and(|name| weights.contains_key(name)) {
+        return weight_of(node);
+    }
+    let [a, b] = &node.input[..] else { return None };
+    let is_product = weight_of(node).is_some() && node.op_type() == "MatMul";
+    let computed = [a, b].into_iter().all(|name| !weights.contains_key(name.as_str()));
+    (is_product && computed).then(|| node.name())
+}
+
 /// The units of a model in the order of their first nodes. Every node gets a name if it has none.
 ///
 /// # Errors
-/// [`Error::NotFinite`] naming the weight that holds a number that is not finite; [`Error::Onnx`] if the dimensions of
-/// an initializer make no sense.
+/// [`Error::NotFinite`] naming the weight that holds a number that is not finite; [`Error::Onnx`] if the graph is not
+/// sound.
 pub fn units(model: &mut Model) -> Result<Vec<Unit>> {
     name_nodes(model.graph_mut());
+    let types = model.infer_shapes()?;
     let graph = model.graph();
-    let initializers: HashMap<&str, _> =
+    let weights: HashMap<&str, &TensorProto> =
         graph.initializer.iter().map(|tensor| (tensor.name(), tensor)).collect();
-    let mut order: Vec<String> = Vec::new();
+    let is_float = |name: &String| types.get(name).is_some_and(|value| value.data_type == DataType::Float);
+    let mut order: Vec<&str> = Vec::new();
     let mut found: BTreeMap<&str, Unit> = BTreeMap::new();
     for node in &graph.node {
-        let Some(weight) = weight_of(node).and_then(|name| initializers.get(name)) else { continue };
-        let [rows, columns] = tensor::dims(weight)?[..] else { continue };
-        if tensor::data_type(weight) != DataType::Float || rows == 0 || columns == 0 {
-            continue;
-        }
-        let unit = found.entry(weight.name()).or_insert_with(|| {
-            order.push(weight.name().to_owned());
-            Unit { name: weight.name().to_owned(), rows, columns, nodes: Vec::new() }
+        let Some(name) = unit_of(node, &weights) else { continue };
+        let (kind, rows, columns) = match weights.get(name) {
+            Some(weight) => {
+                let [rows, columns] = tensor::dims(weight)?[..] else { continue };
+                if tensor::data_type(weight) != DataType::Float || rows == 0 || columns == 0 {
+                    continue;
+                }
+                (Kind::Weights, rows, columns)
+            }
+            None if node.input.iter().all(is_float) => (Kind::Activations, 0, 0),
+            None => continue,
+        };
+        let unit = found.entry(name).or_insert_with(|| {
+            order.push(name);
+            let (name, nodes, inputs) = (name.to_owned(), Vec::new(), Vec::new());
+            Unit { name, kind, rows, columns, nodes, inputs }
         });
         unit.nodes.push(node.name().to_owned());
+        unit.inputs.push(node.input[0].clone());
     }
-    for name in found.keys() {
-        let values = tensor::to_f32s(initializers[name]).unwrap_or_default();
+    for (name, weight) in found.keys().filter_map(|name| Some((name, weights.get(name)?))) {
+        let values = tensor::to_f32s(weight).unwrap_or_default();
         if let Some(index) = values.iter().position(|x| !x.is_finite()) {
             let (what, got) = (format!("weight {name}"), values[index]);
             return Err(Error::NotFinite { what, index, got });
         }
     }
-    Ok(order.iter().filter_map(|name| found.remove(name.as_str())).collect())
+    Ok(order.iter().filter_map(|name| found.remove(name)).collect())
 }
 
 /// Gives a name to every node that has none, since recipes and reports speak of nodes by name.

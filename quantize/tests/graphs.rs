@@ -5,7 +5,7 @@
 use avdit_onnx::builder::ModelHeader;
 use avdit_onnx::{DataType, Dim, GraphBuilder, Model, attribute, tensor};
 use avdit_quantize::half_precision::{self, Half, Kept};
-use avdit_quantize::{Error, Form, Integers, Precision, Recipe, int8, units};
+use avdit_quantize::{Calibration, Error, Form, Integers, Precision, Ranges, Recipe, int8, units};
 use std::collections::BTreeMap;
 
 /// x (batch, 4, 6) times `a`, a norm, Gemm with `b` in front of a Reshape; levels (batch, 2) times `c`, added.
@@ -71,7 +71,7 @@ fn every_form_keeps_inputs_and_outputs_and_drops_the_matrices() {
         (Form::Int4Weight, "MatMulNBits"),
     ] {
         let (source, mut made) = (model(), model());
-        int8::rewrite(&mut made, &all(form), Integers::default()).unwrap();
+        int8::rewrite(&mut made, &all(form), &Integers::default().into()).unwrap();
         assert_eq!(count(&made, op), 3, "{form:?}");
         assert_eq!(made.inputs().unwrap(), source.inputs().unwrap());
         assert_eq!(made.outputs().unwrap(), source.outputs().unwrap());
@@ -83,18 +83,22 @@ fn every_form_keeps_inputs_and_outputs_and_drops_the_matrices() {
 #[test]
 fn units_that_are_not_named_stay_as_they_are() {
     let mut made = model();
-    int8::rewrite(&mut made, &[("b".to_owned(), Form::Int8Dynamic)].into(), Integers::default()).unwrap();
+    int8::rewrite(&mut made, &[("b".to_owned(), Form::Int8Dynamic)].into(), &Integers::default().into())
+        .unwrap();
     assert_eq!((count(&made, "MatMul"), count(&made, "Gemm"), count(&made, "MatMulInteger")), (2, 0, 1));
     assert!(made.initializer("a") == model().initializer("a") && made.initializer("b.bias").is_some());
 }
 
 #[test]
 fn a_unit_that_is_not_there_is_named() {
-    let error =
-        int8::rewrite(&mut model(), &[("d".to_owned(), Form::Int8Weight)].into(), Integers::default());
+    let error = int8::rewrite(
+        &mut model(),
+        &[("d".to_owned(), Form::Int8Weight)].into(),
+        &Integers::default().into(),
+    );
     assert!(error.unwrap_err().to_string().starts_with("unit d: expected a matrix"));
     let integers = Integers { weight_bits: 6, ..Integers::default() };
-    let error = int8::rewrite(&mut model(), &all(Form::Int8Dynamic), integers).unwrap_err();
+    let error = int8::rewrite(&mut model(), &all(Form::Int8Dynamic), &integers.into()).unwrap_err();
     assert_eq!(error.to_string(), "weight_bits: expected 7 or 8, got 6");
 }
 
@@ -178,7 +182,7 @@ fn an_operator_of_which_nothing_is_known_is_kept() {
             node.op_type = Some("Mystery".into());
         }
     }
-    let error = int8::rewrite(&mut made, &all(Form::Int8Weight), Integers::default()).unwrap_err();
+    let error = int8::rewrite(&mut made, &all(Form::Int8Weight), &Integers::default().into()).unwrap_err();
     assert!(error.to_string().contains("Mystery"), "{error}");
 }
 
@@ -191,16 +195,18 @@ fn a_recipe_makes_the_same_graph_again() {
         schema: Recipe::SCHEMA.into(),
         precision: Precision::Int8Dynamic,
         budget_snr_db: 20.0,
-        integers: Integers { weight_bits: 7, block: 32 },
+        integers: Integers { weight_bits: 7, ..Integers::default() },
         units: all(Form::Int8Dynamic),
+        ranges: Ranges::Percentile,
+        smoothing: BTreeMap::new(),
         kept: [("norm".to_owned(), "because".to_owned())].into(),
     };
     std::fs::write(&path, recipe.to_text().unwrap()).unwrap();
     let read = Recipe::read(&path).unwrap();
     assert_eq!(read, recipe);
     let (mut first, mut second) = (model(), model());
-    recipe.apply(&mut first).unwrap();
-    read.apply(&mut second).unwrap();
+    recipe.apply(&mut first, &Calibration::default()).unwrap();
+    read.apply(&mut second, &Calibration::default()).unwrap();
     assert_eq!(first, second);
     std::fs::write(&path, recipe.to_text().unwrap().replace("avdit-quant/1", "avdit-quant/9")).unwrap();
     assert!(matches!(Recipe::read(&path), Err(Error::Recipe { .. })));
