@@ -20,7 +20,7 @@ pub use experiment::{ExperimentCommand, MonlArgs};
 pub use export::{ExportArgs, ExternalChoice};
 pub use inspect::InspectArgs;
 pub use profile::ProfileArgs;
-pub use quantize::{QuantizeArgs, QuantizeWhat};
+pub use quantize::{Asked, QuantizeArgs, QuantizeWhat, Smooth};
 pub use ranks::{RankArgs, RanksBy};
 pub use report::ReportArgs;
 
@@ -86,8 +86,9 @@ pub enum Command {
     #[command(
         after_help = "Examples:\n  avdit quantize model/ -o small-int8/                          # search for the units that int8 does no harm to\n  \
         avdit quantize model/ --precision fp16 -o half/\n  avdit quantize model/ --precision int8 --budget-snr 30dB --calibrate data/ -o int8/\n  \
-        avdit quantize model/ --recipe int8/quant.toml -o again/\n  avdit quantize report int8/\n\nBeside the graph: quant.toml (the recipe, to edit and \
-        give again), quality.json, quality.md with samples of both models. A model that does not keep the budget is not written; the \
+        avdit quantize model/ --curve -o curve/                     # and what sets between none and all would do\n  \
+        avdit quantize model/ --precision int8 --target ort-tensorrt -o trt/\n  avdit quantize model/ --recipe int8/quant.toml -o again/\n  avdit quantize report int8/\n\nBeside the graph: quant.toml (the recipe, to edit and \
+        give again; calibration.json where it needs one), quality.json, quality.html with samples of both models. A model that does not keep the budget is not written; the \
         exit code is then 6. Stopped by ctrl-C, the search goes on where it was when the same command is run again."
     )]
     Quantize(Box<QuantizeArgs>),

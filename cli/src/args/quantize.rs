@@ -2,7 +2,7 @@
 
 use avdit_core::Task;
 use avdit_core::sampler::SamplerKind;
-use avdit_quantize::Precision;
+use avdit_quantize::{Precision, Ranges};
 use avdit_runtime::EngineKind;
 use clap::{Args as ClapArgs, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -36,9 +36,13 @@ pub struct QuantizeArgs {
     /// Folder of the quantized model
     #[arg(short, long, required = true)]
     pub out: Option<PathBuf>,
-    /// fp16, bf16, int8-dynamic (int8 is the same), int8-weight or int4-weight
-    #[arg(long, default_value = "int8-dynamic")]
-    pub precision: Precision,
+    /// fp16, bf16, int8 (int8-static for TensorRT, else int8-dynamic), int8-dynamic, int8-static, int8-weight or
+    /// int4-weight
+    #[arg(long, default_value = "int8")]
+    pub precision: Asked,
+    /// The engine that will run it: tract, ort-cpu, ort-cuda or ort-tensorrt; the one that measures if not given
+    #[arg(long, value_name = "ENGINE")]
+    pub target: Option<EngineKind>,
     /// Make it by this recipe, such as the quant.toml of an earlier result, in place of a search
     #[arg(long, value_name = "FILE", conflicts_with_all = ["precision", "everything"])]
     pub recipe: Option<PathBuf>,
@@ -83,12 +87,47 @@ pub struct QuantizeArgs {
     /// Rows that share a scale in 4 bits
     #[arg(long, default_value_t = 32)]
     pub block: usize,
+    /// Whether channels of activations are smoothed into weights where that helps (SmoothQuant)
+    #[arg(long, value_enum, default_value_t = Smooth::Auto)]
+    pub smooth: Smooth,
+    /// How int8-static takes ranges from what it saw: min-max, percentile or mse
+    #[arg(long, default_value = "mse")]
+    pub ranges: Ranges,
+    /// Measure quality and time of sets between none and all of the units as well, for the page's curve
+    #[arg(long)]
+    pub curve: bool,
     /// Most memory for values of the graph that are looked at together
     #[arg(long, default_value = "512MiB")]
     pub memory: avdit_runtime::engine::ByteSize,
     /// The result as JSON on stdout
     #[arg(long)]
     pub json: bool,
+}
+
+/// A precision, or the choice of one left to the target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// 8 bits in the form that suits the target.
+    Int8,
+    /// This one.
+    Exactly(Precision),
+}
+
+impl std::str::FromStr for Asked {
+    type Err = avdit_quantize::Error;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == "int8" { Ok(Asked::Int8) } else { text.parse().map(Asked::Exactly) }
+    }
+}
+
+/// Whether activations are smoothed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Smooth {
+    /// Where it keeps products at least 1 dB better
+    Auto,
+    /// Nowhere
+    Off,
 }
 
 /// Bits of weights.

@@ -11,7 +11,7 @@ pub mod export;
 mod inspect;
 mod prepare;
 mod profile;
-mod quantize;
+pub(crate) mod quantize;
 mod report;
 mod sample;
 mod train;

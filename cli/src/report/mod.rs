@@ -7,6 +7,7 @@ pub(crate) mod data;
 #[cfg(test)]
 mod fixture;
 pub(crate) mod format;
+mod quality;
 mod run;
 mod svg;
 #[cfg(test)]
@@ -15,6 +16,7 @@ mod verdict;
 
 pub(crate) use audit::audit_page;
 pub(crate) use bench::bench_page;
+pub(crate) use quality::quality_page;
 pub(crate) use run::{comparison_page, examples_per_s, run_page};
 
 use avdit_media::atomic::write_bytes_atomically;
@@ -90,6 +92,7 @@ fn environment() -> Result<Environment<'static>, minijinja::Error> {
     env.add_template("page.md", include_str!("page.md"))?;
     env.add_template("audit.html", include_str!("audit.html"))?;
     env.add_template("bench.html", include_str!("bench.html"))?;
+    env.add_template("quality.html", include_str!("quality.html"))?;
     env.add_template("run.html", include_str!("run.html"))?;
     env.add_template("comparison.html", include_str!("comparison.html"))?;
     Ok(env)

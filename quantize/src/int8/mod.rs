@@ -84,7 +84,8 @@ impl Integers {
         Ok(())
     }
 
-    fn most(self) -> i8 {
+    /// The largest integer of weights that meet 8-bit activations.
+    pub fn most(self) -> i8 {
         if self.weight_bits == 7 { 63 } else { 127 }
     }
 }

@@ -54,6 +54,9 @@ impl OrtEngine {
                 got: format!("{}, which predicts", model.facts.path.display()),
             });
         }
+        if let Some(graph) = &model.proto.graph {
+            refusal::check_quantization(kind, graph)?;
+        }
         let library = library::load(options.onnx_runtime.as_deref())?;
         let prepared = match kind {
             EngineKind::OrtTensorRt => Some(engine_cache::prepare(&model, library, options)?),

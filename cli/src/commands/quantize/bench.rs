@@ -19,7 +19,8 @@ pub struct EngineBench<'a> {
 }
 
 impl EngineBench<'_> {
-    fn engine(&self, model: &Model) -> Result<Box<dyn Engine>, Failure> {
+    /// A graph on the engine.
+    pub fn engine(&self, model: &Model) -> Result<Box<dyn Engine>, Failure> {
         let folder = Folder::new(&self.room)?;
         model.write(folder.0.join("model.onnx"), &WriteOptions::default())?;
         std::fs::copy(self.source.join("config.json"), folder.0.join("config.json"))?;

@@ -1,8 +1,8 @@
-//! Sensitivities that were measured before: a search that was stopped goes on.
+//! What was seen and measured before: a search that was stopped goes on.
 
 use anyhow::{Context, Result};
 use avdit_media::atomic::write_bytes_atomically;
-use avdit_quantize::Sensitivity;
+use avdit_quantize::{Calibration, Sensitivity};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -19,6 +19,8 @@ struct Content {
     key: serde_json::Value,
     /// Noise over signal of each unit alone, by stratum.
     units: BTreeMap<String, Vec<[f64; 2]>>,
+    /// Values that were seen.
+    calibration: Calibration,
 }
 
 impl Cache {
@@ -30,13 +32,24 @@ impl Cache {
             std::fs::read(&path).ok().and_then(|bytes| serde_json::from_slice::<Content>(&bytes).ok());
         let content = found
             .filter(|content| content.key == key)
-            .unwrap_or_else(|| Content { key, units: BTreeMap::new() });
+            .unwrap_or_else(|| Content { key, ..Content::default() });
         Ok(Self { path, content })
     }
 
     /// What is known.
     pub fn known(&self) -> BTreeMap<String, Vec<[f64; 2]>> {
         self.content.units.clone()
+    }
+
+    /// What was seen.
+    pub fn calibration(&self) -> Calibration {
+        self.content.calibration.clone()
+    }
+
+    /// Puts what was seen by now in place of what was seen before.
+    pub fn saw(&mut self, calibration: &Calibration) -> Result<()> {
+        self.content.calibration = calibration.clone();
+        Ok(write_bytes_atomically(&self.path, &serde_json::to_vec(&self.content)?)?)
     }
 
     /// Adds a unit.

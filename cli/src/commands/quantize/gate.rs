@@ -1,14 +1,14 @@
 //! The gate: the finished graph against its source, in quality and in time.
 
-use super::Job;
 use super::quality::{Latency, Quality, Size, file_name};
+use super::recipe::Made;
+use super::{Job, curve};
 use crate::progress::Stage;
 use anyhow::Result;
 use avdit_core::Latents;
 use avdit_media::write_sheet;
 use avdit_media::{EncodeOptions, write_clip};
 use avdit_quantize::quality::{predictions, trajectory};
-use avdit_quantize::{Found, Precision, Recipe};
 use avdit_runtime::machine::cpu_seconds;
 use avdit_runtime::{Engine, Summary};
 use std::path::Path;
@@ -18,21 +18,13 @@ const ROUNDS: usize = 15;
 /// Pixels of sample files are this many squared.
 const SCALE: usize = 4;
 
-/// What was found, and the tasks that have samples.
-pub struct Judged {
-    pub quality: Quality,
-    pub samples: Vec<String>,
-}
-
 /// Judges the graph in `folder`, and puts samples of both models there.
-pub fn judge(
-    job: &Job<'_>,
-    folder: &Path,
-    recipe: &Recipe,
-    size: Size,
-    search: Option<Found>,
-) -> Result<Judged> {
-    let mut candidate = crate::engines::open(folder, job.args.engine, &job.options())?;
+pub fn judge(job: &Job<'_>, folder: &Path, made: &Made, size: Size) -> Result<Quality> {
+    let recipe = &made.recipe;
+    let mut candidate = match &made.simulated {
+        Some(model) => job.bench()?.engine(model).map_err(|error| anyhow::anyhow!(error))?,
+        None => crate::engines::open(folder, job.args.engine, &job.options())?,
+    };
     let mut stage = Stage::new("gate", job.runs.len() + 2, "checks");
     let strata = predictions(candidate.as_mut(), &job.states)?;
     let codec = folder.join("codec.safetensors");
@@ -54,40 +46,54 @@ pub fn judge(
         }
         tasks.push(quality);
     }
-    let source = crate::engines::open(job.source, job.args.engine, &job.options())?;
+    let mut source = crate::engines::open(job.source, job.args.engine, &job.options())?;
     stage.set(job.runs.len() + 2, "latency");
     let (engine, version) = (candidate.facts().engine, candidate.facts().version.clone());
-    let latency = latency(job, [source, candidate])?;
-    let threads = job.args.threads.into();
-    stage.finish(&format!("{:.2} × the time", latency.ratio()));
-    let weight_bits = (recipe.precision == Precision::Int8Dynamic).then_some(recipe.integers.weight_bits);
+    let latency = match &made.simulated {
+        Some(_) => None,
+        None => Some(latency(job, [source.as_mut(), candidate.as_mut()])?),
+    };
+    stage.finish(
+        &latency.map_or("not timed".to_owned(), |latency| format!("{:.2} × the time", latency.ratio())),
+    );
+    let curve = match (&made.found, job.args.curve) {
+        (Some(found), true) => curve::measure(job, made, found, source.as_mut())?,
+        _ => Vec::new(),
+    };
+    let weight_bits = (recipe.precision.form())
+        .filter(|form| form.quantizes_activations())
+        .map(|_| recipe.integers.weight_bits);
     let quantized = match recipe.precision.half() {
         Some(_) => job.model.graph().node.len() - recipe.kept.len(),
         None => recipe.units.len(),
     };
-    let quality = Quality {
+    Ok(Quality {
         schema: Quality::SCHEMA.to_owned(),
         source: job.source.display().to_string(),
         precision: recipe.precision.name().to_owned(),
+        target: job.target.name().to_owned(),
+        simulated: made.simulated.is_some(),
         budget_snr_db: recipe.budget_snr_db,
         engine: format!("{} {version}", engine.name()),
-        threads,
+        threads: job.args.threads.into(),
         sampler: job.plan.sampler.to_string(),
         steps: job.plan.steps,
         quantized,
         kept: recipe.kept.len(),
+        smoothed: recipe.units.keys().filter(|unit| recipe.smoothing.contains_key(*unit)).count(),
         weight_bits,
         strata,
         tasks,
         latency,
         size,
-        search,
-    };
-    Ok(Judged { quality, samples })
+        search: made.found.clone(),
+        curve,
+        samples,
+    })
 }
 
 /// Predictions of both, in turn, so that whatever else the machine does hits both.
-fn latency(job: &Job<'_>, mut engines: [Box<dyn Engine>; 2]) -> Result<Latency> {
+pub fn latency(job: &Job<'_>, mut engines: [&mut dyn Engine; 2]) -> Result<Latency> {
     let state = &job.states[job.states.len() / 2];
     let mut out = Latents::zeros(&job.config.spec.layout, 1);
     let mut times: [Vec<f64>; 2] = Default::default();

@@ -2,12 +2,17 @@
 
 mod bench;
 mod cache;
+mod curve;
 mod gate;
+mod integers;
 mod quality;
 mod recipe;
+mod target;
 
-use crate::args::{QuantizeArgs, QuantizeWhat};
-use crate::exit::{Coded, GateFailed, Usage};
+pub use quality::{Quality, file_name};
+
+use crate::args::{Asked, QuantizeArgs, QuantizeWhat};
+use crate::exit::{GateFailed, Usage};
 use crate::output::{say, say_json};
 use crate::place;
 use anyhow::{Context, Result, bail};
@@ -16,12 +21,14 @@ use avdit_export::{ExportRecord, FileRecord, ModelConfig, ModelFolder};
 use avdit_media::shard::Dataset;
 use avdit_onnx::{Model, WriteOptions};
 use avdit_quantize::states::{self, Run, State, Trajectories};
-use avdit_quantize::{Found, Precision, Recipe};
+use avdit_quantize::{Calibration, Precision, Recipe};
 use avdit_runtime::{EngineKind, EngineOptions};
 use bench::EngineBench;
-use quality::Quality;
+use recipe::Made;
 use std::path::{Path, PathBuf};
 
+/// Beside a recipe: what the inputs of units were seen to be.
+const CALIBRATION: &str = "calibration.json";
 /// Clips of a dataset that tasks are given parts of.
 const GIVEN: usize = 8;
 
@@ -30,6 +37,10 @@ struct Job<'a> {
     args: &'a QuantizeArgs,
     source: &'a Path,
     out: &'a Path,
+    precision: Precision,
+    target: EngineKind,
+    /// The recipe that was given, and what it was calibrated with.
+    recipe: Option<(Recipe, Calibration)>,
     model: Model,
     config: ModelConfig,
     record: ExportRecord,
@@ -54,21 +65,18 @@ pub fn run(args: &QuantizeArgs) -> Result<()> {
             args.engine
         )));
     }
-    if args.precision == Precision::Bf16 && args.recipe.is_none() {
-        return Err(Coded::no_provider(format!(
-            "{}: no engine on a CPU computes in bf16, so its quality cannot be judged here\n\nhint: --precision fp16",
-            source.display()
-        ))
-        .into());
-    }
     let mut job = Job::open(args, source, out)?;
     job.walk()?;
-    let (recipe, made, found) = recipe::make(&job)?;
-    write(&job, &recipe, &made, found)
+    let made = recipe::make(&job)?;
+    write(&job, &made)
 }
 
 impl<'a> Job<'a> {
     fn open(args: &'a QuantizeArgs, source: &'a Path, out: &'a Path) -> Result<Self> {
+        let recipe = args.recipe.as_deref().map(read_recipe).transpose()?;
+        let target = args.target.unwrap_or(args.engine);
+        let asked = recipe.as_ref().map_or(args.precision, |(recipe, _)| Asked::Exactly(recipe.precision));
+        let precision = target::precision(asked, target)?;
         let config = ModelConfig::read(source)?;
         let record = ExportRecord::read(source)?;
         let wrong =
@@ -95,7 +103,8 @@ impl<'a> Job<'a> {
             per_stratum: args.per_stratum.into(),
             grid: config.frozen.is_none(),
         };
-        Ok(Self { args, source, out, model, config, record, plan, states: Vec::new(), runs: Vec::new() })
+        let (states, runs) = (Vec::new(), Vec::new());
+        Ok(Self { args, source, out, precision, target, recipe, model, config, record, plan, states, runs })
     }
 
     fn options(&self) -> EngineOptions {
@@ -148,11 +157,22 @@ impl<'a> Job<'a> {
     }
 }
 
+/// A recipe and, where it needs one, the calibration beside it.
+fn read_recipe(path: &Path) -> Result<(Recipe, Calibration)> {
+    let recipe = Recipe::read(path)?;
+    let calibration = match recipe.needs_calibration() {
+        true => Calibration::read(&path.with_file_name(CALIBRATION))?,
+        false => Calibration::default(),
+    };
+    Ok((recipe, calibration))
+}
+
 /// Judges the graph, and writes the folder if it keeps the budget.
-fn write(job: &Job<'_>, recipe: &Recipe, made: &Model, found: Option<Found>) -> Result<()> {
+fn write(job: &Job<'_>, made: &Made) -> Result<()> {
+    let Made { recipe, .. } = made;
     let staged = ModelFolder::begin(job.out)?;
     let folder = staged.path();
-    let written = made.write(folder.join("model.onnx"), &WriteOptions::default())?;
+    let written = made.model.write(folder.join("model.onnx"), &WriteOptions::default())?;
     std::fs::copy(job.source.join("config.json"), folder.join("config.json"))?;
     let codec = job.source.join("codec.safetensors");
     if codec.is_file() {
@@ -162,8 +182,8 @@ fn write(job: &Job<'_>, recipe: &Recipe, made: &Model, found: Option<Found>) -> 
     let files: Vec<FileRecord> = files.map(|path| FileRecord::of(path)).collect::<Result<_, _>>()?;
     let bytes = |files: &[FileRecord]| files.iter().map(|file| file.bytes).sum();
     let size = quality::Size { source_bytes: bytes(&job.record.files), quantized_bytes: bytes(&files) };
-    let judged = gate::judge(job, folder, recipe, size, found)?;
-    let failures = judged.quality.failures();
+    let judged = gate::judge(job, folder, made, size)?;
+    let failures = judged.failures();
     if !failures.is_empty() {
         bail!(GateFailed(format!(
             "{} of {} does not keep {} dB, and nothing was written: {}\n\nhint: a lower --budget-snr, another --precision, or \
@@ -175,8 +195,11 @@ fn write(job: &Job<'_>, recipe: &Recipe, made: &Model, found: Option<Found>) -> 
         )));
     }
     std::fs::write(folder.join("quant.toml"), recipe.to_text()?)?;
-    std::fs::write(folder.join("quality.json"), serde_json::to_vec_pretty(&judged.quality)?)?;
-    std::fs::write(folder.join("quality.md"), judged.quality.page(&judged.samples))?;
+    if recipe.needs_calibration() {
+        std::fs::write(folder.join(CALIBRATION), serde_json::to_vec(&made.calibration)?)?;
+    }
+    std::fs::write(folder.join("quality.json"), serde_json::to_vec_pretty(&judged)?)?;
+    std::fs::write(folder.join("quality.html"), crate::report::quality_page(&judged)?)?;
     let record = ExportRecord {
         dtype: recipe.precision.name().to_owned(),
         files,
@@ -185,7 +208,7 @@ fn write(job: &Job<'_>, recipe: &Recipe, made: &Model, found: Option<Found>) -> 
         ..job.record.clone()
     };
     staged.commit(&record)?;
-    if job.args.json { say_json(&judged.quality) } else { tell(&judged.quality, job.out) }
+    if job.args.json { say_json(&judged) } else { tell(&judged, job.out) }
 }
 
 fn tell(quality: &Quality, folder: &Path) -> Result<()> {
@@ -203,7 +226,7 @@ fn tell(quality: &Quality, folder: &Path) -> Result<()> {
         };
         say(format!("  {:<12} picture {:>8}   sound {:>8}", task.task, show(task.video), show(task.audio)));
     }
-    let page: PathBuf = folder.join("quality.md");
+    let page: PathBuf = folder.join("quality.html");
     say(format!("  {}", page.display()));
     Ok(())
 }

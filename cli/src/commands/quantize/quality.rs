@@ -1,10 +1,9 @@
-//! `quality.json` and `quality.md` of a quantized model.
+//! `quality.json` of a quantized model.
 
 use anyhow::{Context, Result};
 use avdit_quantize::Found;
-use avdit_quantize::quality::{Fidelity, StratumQuality, TaskQuality};
+use avdit_quantize::quality::{StratumQuality, TaskQuality};
 use serde::{Deserialize, Serialize};
-use std::fmt::Write;
 use std::path::Path;
 
 /// What became of a model.
@@ -16,6 +15,10 @@ pub struct Quality {
     pub source: String,
     /// What was asked for.
     pub precision: String,
+    /// The engine that it is for.
+    pub target: String,
+    /// Whether the engine that measured only rounds as the target computes.
+    pub simulated: bool,
     /// In decibels.
     pub budget_snr_db: f64,
     /// What measured.
@@ -27,16 +30,36 @@ pub struct Quality {
     /// Units or nodes that were quantized and kept.
     pub quantized: usize,
     pub kept: usize,
+    /// Units whose inputs are smoothed.
+    pub smoothed: usize,
     /// Bits of weights that meet 8-bit activations, where there are such.
     pub weight_bits: Option<u8>,
     /// Predictions, by levels.
     pub strata: Vec<StratumQuality>,
     /// Trajectories.
     pub tasks: Vec<TaskQuality>,
-    pub latency: Latency,
+    /// None where no engine here computes in the precision.
+    pub latency: Option<Latency>,
     pub size: Size,
     /// The search, where there was one.
     pub search: Option<Found>,
+    /// Other sets of units, where they were asked for.
+    pub curve: Vec<Point>,
+    /// Tasks that have samples.
+    pub samples: Vec<String>,
+}
+
+/// A set of units, measured.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Point {
+    pub units: usize,
+    /// Whether it is the result.
+    pub chosen: bool,
+    /// The worst prediction, in decibels.
+    pub prediction_db: f64,
+    /// The worst trajectory, in decibels.
+    pub trajectory_db: f64,
+    pub latency: Latency,
 }
 
 /// A prediction of each model, in turn.
@@ -108,104 +131,22 @@ impl Quality {
 
     /// One sentence on what it costs.
     pub fn speed(&self) -> String {
-        let Latency { source_p50_ms, quantized_p50_ms, .. } = self.latency;
-        let word = if self.latency.ratio() > 1.0 { "SLOWER than" } else { "of" };
+        let Some(latency) = self.latency else {
+            return format!(
+                "not timed: {} does not compute in {}, it only rounds as {} would",
+                self.engine, self.precision, self.target
+            );
+        };
+        let word = if latency.ratio() > 1.0 { "SLOWER than" } else { "of" };
         format!(
-            "a prediction takes {quantized_p50_ms:.2} ms, {:.2} × {word} the source's {source_p50_ms:.2} ms ({}, {} thread{})",
-            self.latency.ratio(),
+            "a prediction takes {:.2} ms, {:.2} × {word} the source's {:.2} ms ({}, {} thread{})",
+            latency.quantized_p50_ms,
+            latency.ratio(),
+            latency.source_p50_ms,
             self.engine,
             self.threads,
             if self.threads == 1 { "" } else { "s" }
         )
-    }
-
-    /// The page.
-    pub fn page(&self, samples: &[String]) -> String {
-        let mut page = format!("# {} of {}\n\n", self.precision, self.source);
-        let mebibytes = |bytes: u64| bytes as f64 / 1_048_576.0;
-        let (predictions, trajectories) = self.worst_db();
-        let Size { source_bytes, quantized_bytes } = self.size;
-        let mut line = |text: String| {
-            page += &text;
-            page.push('\n');
-        };
-        line(format!(
-            "- Worst prediction {predictions:.1} dB, worst trajectory {trajectories:.1} dB; budget {} dB.",
-            self.budget_snr_db
-        ));
-        line(format!(
-            "- Speed: {}; processor time {:.2} against {:.2} ms; {} rounds in turn.",
-            self.speed(),
-            self.latency.quantized_cpu_ms,
-            self.latency.source_cpu_ms,
-            self.latency.rounds
-        ));
-        line(format!(
-            "- Size: {:.1} MiB, {:.3} × the source's {:.1} MiB.",
-            mebibytes(quantized_bytes),
-            quantized_bytes as f64 / source_bytes as f64,
-            mebibytes(source_bytes)
-        ));
-        line(format!(
-            "- Quantized: {}; kept in single precision: {} (`quant.toml` says which, and why).",
-            self.quantized, self.kept
-        ));
-        if let Some(bits) = self.weight_bits {
-            line(format!("- Weights that meet 8-bit activations have {bits} bits."));
-        }
-        line(format!(
-            "\n## Trajectories\n\n{} × {} steps, the same noise for both; cells that are made.\n",
-            self.sampler, self.steps
-        ));
-        line("| task | picture, dB | cosine | sound, dB | cosine | worst cell |\n| --- | ---: | ---: | ---: | ---: | --- |".into());
-        for task in &self.tasks {
-            let two = |fidelity: Option<Fidelity>| {
-                fidelity.map_or("given | ".to_owned(), |f| format!("{:.1} | {:.5}", f.snr_db, f.cosine))
-            };
-            line(format!(
-                "| {} | {} | {} | {}: {:.1} dB |",
-                task.task,
-                two(task.video),
-                two(task.audio),
-                task.worst_cell,
-                task.worst_cell_snr_db
-            ));
-        }
-        line("\n## Predictions\n".into());
-        line("| levels | states | picture, dB | cosine | sound, dB | cosine |\n| --- | ---: | ---: | ---: | ---: | ---: |".into());
-        for StratumQuality { stratum, states, video, audio } in &self.strata {
-            line(format!(
-                "| {stratum} | {states} | {:.1} | {:.5} | {:.1} | {:.5} |",
-                video.snr_db, video.cosine, audio.snr_db, audio.cosine
-            ));
-        }
-        if let Some(found) = &self.search {
-            line("\n## Search\n\nSets that were measured, from the units that cost least for what they save on:\n".into());
-            line("| units | share of multiply-adds | worst prediction, dB |\n| ---: | ---: | ---: |".into());
-            for candidate in &found.measured {
-                line(format!(
-                    "| {} | {:.3} | {:.1} |",
-                    candidate.units, candidate.share, candidate.worst_snr_db
-                ));
-            }
-            line(
-                "\nEach unit alone, in that order:\n\n| unit | worst prediction, dB |\n| --- | ---: |".into(),
-            );
-            for unit in &found.order {
-                line(format!("| `{}` | {:.1} |", unit.unit, unit.worst_snr_db));
-            }
-        }
-        if !samples.is_empty() {
-            line("\n## Samples\n\nThe source above, the quantized model below; frames over the spectrogram of the sound.".into());
-        }
-        for task in samples {
-            let _ = write!(
-                page,
-                "\n**{task}**\n\n![{task}, source](samples/{0}-source.png)\n![{task}, quantized](samples/{0}-quantized.png)\n",
-                file_name(task)
-            );
-        }
-        page
     }
 }
 

@@ -9,6 +9,7 @@ mod latency;
 mod lines;
 mod loss;
 mod outline;
+mod quality;
 
 pub(super) use agreement::agreement_chart;
 pub(super) use cells::{cells_chart, cells_in_words};
@@ -17,6 +18,7 @@ pub(super) use latency::latency_chart;
 pub(super) use lines::{Curve, Look, curves_chart};
 pub(super) use loss::loss_chart;
 pub(super) use outline::outline;
+pub(super) use quality::{Set, quality_chart};
 
 use super::format::{count, significant};
 use std::fmt::Write;

@@ -4,6 +4,7 @@ use super::library::OrtLibrary;
 use super::preload::is_gpu_build;
 use crate::engine::EngineKind;
 use crate::error::Error;
+use tract_onnx::pb;
 
 /// Why the provider of `kind` does not run here, from what ONNX Runtime said when it was asked for it.
 pub(super) fn provider_error(kind: EngineKind, library: &OrtLibrary, said: &str) -> Error {
@@ -83,9 +84,41 @@ pub(super) fn placement_error(kind: EngineKind, library: &OrtLibrary, reason: St
     Error::Provider { engine: kind.name(), reason, remedy }
 }
 
+/// Refuses a graph whose activations are quantized by fixed ranges where the provider would compute it in float: CUDA's
+/// runs `QuantizeLinear` and `DequantizeLinear` as they stand and has no product of bytes to join them with, so the
+/// graph would be slower than in single precision, and nothing would say so.
+pub(super) fn check_quantization(kind: EngineKind, graph: &pb::GraphProto) -> Result<(), Error> {
+    let fixed = graph.node.iter().find(|node| node.op_type == "QuantizeLinear");
+    match fixed {
+        Some(node) if kind == EngineKind::OrtCuda => Err(Error::Provider {
+            engine: kind.name(),
+            reason: format!(
+                "the graph is quantized statically (QuantizeLinear {}), and CUDAExecutionProvider has no 8-bit products",
+                node.name
+            ),
+            remedy: "`avdit quantize --precision fp16` or int8-weight makes graphs for it; statically quantized ones are for \
+                     --engine ort-tensorrt and ort-cpu"
+                .to_owned(),
+        }),
+        _ => Ok(()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_statically_quantized_graph_is_refused_by_cuda_alone() {
+        let node =
+            pb::NodeProto { op_type: "QuantizeLinear".into(), name: "x/input".into(), ..Default::default() };
+        let graph = pb::GraphProto { node: vec![node], ..Default::default() };
+        assert!(check_quantization(OrtTensorRt, &graph).is_ok());
+        assert!(check_quantization(EngineKind::OrtCpu, &graph).is_ok());
+        assert!(check_quantization(OrtCuda, &pb::GraphProto::default()).is_ok());
+        let refused = check_quantization(OrtCuda, &graph).unwrap_err().to_string();
+        assert!(refused.contains("QuantizeLinear x/input") && refused.contains("int8-weight"), "{refused}");
+    }
     use EngineKind::{OrtCuda, OrtTensorRt};
 
     #[test]
