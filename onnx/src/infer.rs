@@ -151,6 +151,10 @@ pub(crate) fn matmul_integer(site: &Site<'_>) -> Inferred {
     one(DataType::Int32, product(site.shape(0)?, site.shape(1)?)?)
 }
 
+pub(crate) fn matmul_to_float(site: &Site<'_>) -> Inferred {
+    one(DataType::Float, product(site.shape(0)?, site.shape(1)?)?)
+}
+
 pub(crate) fn product(a: &[Dim], b: &[Dim]) -> Result<Vec<Dim>, String> {
     match (a, b) {
         ([a_batch @ .., rows, inner], [b_batch @ .., inner_b, columns]) if inner == inner_b => {

@@ -64,6 +64,7 @@ const OPERATORS: &[Operator] = &[
     onnx("Transpose", 1, 1..=1, infer::transpose),
     onnx("Where", 9, 3..=3, infer::choose),
     Operator { domain: MICROSOFT, ..onnx("FastGelu", 1, 1..=2, infer::same) },
+    Operator { domain: MICROSOFT, ..onnx("MatMulIntegerToFloat", 1, 4..=7, infer::matmul_to_float) },
     Operator { domain: MICROSOFT, ..onnx("MatMulNBits", 1, 3..=3, infer::matmul_bits) },
     Operator { domain: MICROSOFT, ..onnx("MultiHeadAttention", 1, 3..=3, infer::multi_head_attention) },
 ];

@@ -23,7 +23,7 @@ mod workbench;
 pub use calibration::{Calibrated, Calibration, Ranges};
 pub use error::{Error, Result};
 pub use histogram::Histogram;
-pub use int8::{Form, Integers, Settings};
+pub use int8::{Dialect, Form, Integers, Settings};
 pub use precision::Precision;
 pub use recipe::Recipe;
 pub use search::{Candidate, Found, Search, Sensitivity};

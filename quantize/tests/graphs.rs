@@ -5,7 +5,9 @@
 use avdit_onnx::builder::ModelHeader;
 use avdit_onnx::{DataType, Dim, GraphBuilder, Model, attribute, tensor};
 use avdit_quantize::half_precision::{self, Half, Kept};
-use avdit_quantize::{Calibration, Error, Form, Integers, Precision, Ranges, Recipe, int8, units};
+use avdit_quantize::{
+    Calibration, Dialect, Error, Form, Integers, Kind, Precision, Ranges, Recipe, Settings, int8, units,
+};
 use std::collections::BTreeMap;
 
 /// x (batch, 4, 6) times `a`, a norm, Gemm with `b` in front of a Reshape; levels (batch, 2) times `c`, added.
@@ -36,15 +38,18 @@ fn model() -> Model {
     let level = graph.node("Reshape", "levels", &[&level, &shape], vec![]).unwrap();
     let y = graph.node("Add", "", &[&y, &level], vec![]).unwrap();
     graph.output(&y, "y").unwrap();
-    let header = ModelHeader {
+    graph.finish(header()).unwrap()
+}
+
+fn header() -> ModelHeader {
+    ModelHeader {
         opset: 20,
         ir_version: 8,
         producer: "test".into(),
         producer_version: String::new(),
         doc: String::new(),
         metadata: vec![],
-    };
-    graph.finish(header).unwrap()
+    }
 }
 
 fn count(model: &Model, op: &str) -> usize {
@@ -60,6 +65,7 @@ fn units_are_the_matrices_that_activations_are_multiplied_by() {
     let found = units(&mut model()).unwrap();
     let told: Vec<_> = found.iter().map(|unit| (unit.name.as_str(), unit.rows, unit.columns)).collect();
     assert_eq!(told, [("a", 600, 8), ("b", 8, 5), ("c", 2, 5)]);
+    assert_eq!(found[0].input(), Some("x"));
     assert_eq!(found[1].nodes, ["/second/Gemm"]);
 }
 
@@ -220,4 +226,109 @@ fn a_kept_node_that_is_not_there_is_refused() {
     let kept: Kept = [("/third/MatMul".to_owned(), "because".to_owned())].into();
     let error = half_precision::convert(&mut model(), Half::Fp16, &kept).unwrap_err();
     assert_eq!(error.to_string(), "kept node /third/MatMul: expected a node of the graph, got no such one");
+}
+
+/// q and k (batch, 4, 6), multiplied as attention does.
+fn scores() -> Model {
+    let mut graph = GraphBuilder::new("scores");
+    let shape = || vec![Dim::Symbol("batch".into()), 4.into(), 6.into()];
+    let q = graph.input("q", DataType::Float, shape()).unwrap();
+    let k = graph.input("k", DataType::Float, shape()).unwrap();
+    let order = vec![attribute::ints("perm", vec![0, 2, 1])];
+    let k = graph.node("Transpose", "k", &[&k], order).unwrap();
+    let y = graph.node("MatMul", "scores", &[&q, &k], vec![]).unwrap();
+    graph.output(&y, "y").unwrap();
+    graph.finish(header()).unwrap()
+}
+
+#[test]
+fn a_product_of_two_activations_is_a_unit_that_is_quantized_as_it_arises() {
+    let mut made = scores();
+    let found = units(&mut made).unwrap();
+    assert_eq!(
+        (found.len(), found[0].kind, found[0].name.as_str()),
+        (1, Kind::Activations, "/scores/MatMul")
+    );
+    let forms = |form| [(found[0].name.clone(), form)].into();
+    int8::rewrite(&mut made, &forms(Form::Int8Dynamic), &Settings::default()).unwrap();
+    assert_eq!((count(&made, "DynamicQuantizeLinear"), count(&made, "MatMulInteger")), (2, 1));
+    assert_eq!(made.outputs().unwrap(), scores().outputs().unwrap());
+    let error = int8::rewrite(&mut scores(), &forms(Form::Int8Weight), &Settings::default()).unwrap_err();
+    assert!(error.to_string().contains("expected int8-dynamic, got int8-weight"), "{error}");
+}
+
+#[test]
+fn known_ranges_are_said_in_the_words_of_the_target() {
+    let ranges = ["a", "b", "c"].map(|name| (name.to_owned(), [-1.0, 3.0])).into();
+    for (dialect, op, n) in [
+        (Dialect::Portable, "MatMulInteger", 3),
+        (Dialect::OrtCpu, "MatMulIntegerToFloat", 3),
+        (Dialect::TensorRt, "DequantizeLinear", 6),
+    ] {
+        let settings = Settings {
+            integers: Integers { dialect, ..Integers::default() },
+            ranges: BTreeMap::clone(&ranges),
+            ..Settings::default()
+        };
+        let mut made = model();
+        int8::rewrite(&mut made, &all(Form::Int8Static), &settings).unwrap();
+        assert_eq!((count(&made, op), count(&made, "QuantizeLinear")), (n, 3), "{dialect:?}");
+        let zero =
+            made.graph().initializer.iter().find(|tensor| tensor.name().ends_with("input_zero")).unwrap();
+        let signed = dialect == Dialect::TensorRt;
+        assert_eq!(tensor::data_type(zero), if signed { DataType::Int8 } else { DataType::Uint8 });
+        assert_eq!(zero.raw_data.as_ref().unwrap()[..], [if signed { 0 } else { 64 }]);
+        assert_eq!(made.outputs().unwrap(), model().outputs().unwrap());
+    }
+    let error = int8::rewrite(&mut model(), &all(Form::Int8Static), &Settings::default()).unwrap_err();
+    assert!(
+        error.to_string().starts_with("range of the input of unit a: expected one from calibration"),
+        "{error}"
+    );
+}
+
+#[test]
+fn what_inputs_are_divided_by_weights_are_multiplied_by() {
+    let divisors: Vec<f32> = (0..600).map(|i| if i % 2 == 0 { 4.0 } else { 1.0 }).collect();
+    let smoothing = [("a".to_owned(), divisors)].into();
+    let mut made = model();
+    let settings = Settings { smoothing, ..Settings::default() };
+    int8::rewrite(&mut made, &all(Form::Int8Dynamic), &settings).unwrap();
+    let factors = made.initializer("/first/MatMul/smoothing").unwrap();
+    assert_eq!(tensor::to_f32s(factors).unwrap()[..2], [0.25, 1.0]);
+    // The scale of a column follows its largest row, which is now one that is multiplied.
+    let scales = |model: &Model| tensor::to_f32s(model.initializer("a.scale").unwrap()).unwrap();
+    let mut plain = model();
+    int8::rewrite(&mut plain, &all(Form::Int8Dynamic), &Settings::default()).unwrap();
+    for (smoothed, plain) in scales(&made).iter().zip(scales(&plain)) {
+        assert!((smoothed / plain - 4.0).abs() < 0.1, "{smoothed} {plain}");
+    }
+    let settings = Settings { smoothing: [("a".to_owned(), vec![1.0; 3])].into(), ..Settings::default() };
+    let error = int8::rewrite(&mut model(), &all(Form::Int8Dynamic), &settings).unwrap_err();
+    assert_eq!(error.to_string(), "channels that the input of unit a is smoothed in: expected 600, got 3");
+}
+
+#[test]
+fn a_simulation_rounds_what_a_graph_in_half_would_hold_and_nothing_else() {
+    let kept = half_precision::kept(&model(), Half::Bf16, &BTreeMap::new(), 4.0).unwrap();
+    let mut made = model();
+    half_precision::simulate(&mut made, Half::Bf16, &kept).unwrap();
+    assert_eq!(made.outputs().unwrap(), model().outputs().unwrap());
+    let types = made.infer_shapes().unwrap();
+    for node in &made.graph().node {
+        if node.op_type() != "Cast" {
+            for value in node.input.iter().chain(&node.output) {
+                let found = types[value].data_type;
+                assert!(
+                    matches!(found, DataType::Float | DataType::Int64),
+                    "{} {value}: {found:?}",
+                    node.name()
+                );
+            }
+        }
+    }
+    // Down and up: the inputs of the product, the Gemm and the sum (two), and the outputs of these three.
+    assert_eq!(count(&made, "Cast"), 2 * (4 + 3));
+    let rounded = tensor::to_f32s(made.initializer("a").unwrap()).unwrap();
+    assert!(rounded.iter().all(|x| x.to_bits() & 0xffff == 0));
 }

@@ -3,7 +3,7 @@
 //!
 //! The forms are those that engines fuse: `DynamicQuantizeLinear`, `MatMulInteger`, `Cast`, `Mul`, `Add` for
 //! ONNX Runtime on the CPU; `QuantizeLinear` and `DequantizeLinear` around the product for ranges that are known, as
-//! TensorRT wants it; `DequantizeLinear` in front of the product; `MatMulNBits`.
+//! TensorRT wants it, or the product of integers itself; `DequantizeLinear` in front of the product; `MatMulNBits`.
 
 mod rewriter;
 
@@ -52,6 +52,20 @@ impl Form {
     }
 }
 
+/// In which operators known ranges are said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Dialect {
+    /// ONNX's own products of integers.
+    #[default]
+    Portable,
+    /// The one operator of ONNX Runtime that multiplies bytes, scales the product and adds the bias.
+    OrtCpu,
+    /// `QuantizeLinear` and `DequantizeLinear` around a product in float, ranges around 0: TensorRT's builder joins them.
+    #[serde(rename = "tensorrt")]
+    TensorRt,
+}
+
 /// How integers are chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -61,13 +75,13 @@ pub struct Integers {
     pub weight_bits: u8,
     /// Rows that share a scale in 4 bits.
     pub block: usize,
-    /// Whether ranges of activations that are written into the graph lie around 0, as TensorRT asks.
-    pub symmetric: bool,
+    /// In which operators known ranges are said.
+    pub dialect: Dialect,
 }
 
 impl Default for Integers {
     fn default() -> Self {
-        Self { weight_bits: 8, block: 32, symmetric: false }
+        Self { weight_bits: 8, block: 32, dialect: Dialect::Portable }
     }
 }
 
@@ -142,8 +156,11 @@ pub fn rewrite(model: &mut Model, forms: &BTreeMap<String, Form>, settings: &Set
             None => rewriter.edit.nodes.push(node.clone()),
         }
     }
-    let domains: &[&str] =
-        if forms.values().any(|form| *form == Form::Int4Weight) { &["com.microsoft"] } else { &[] };
+    let is_microsofts = |form: &Form| {
+        *form == Form::Int4Weight
+            || (*form == Form::Int8Static && settings.integers.dialect == Dialect::OrtCpu)
+    };
+    let domains: &[&str] = if forms.values().any(is_microsofts) { &["com.microsoft"] } else { &[] };
     let edit = rewriter.edit;
     edit.finish(model, domains)?;
     Ok(model.check()?)

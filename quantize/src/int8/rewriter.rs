@@ -1,6 +1,6 @@
 //! One node after another: what stands in place of a product.
 
-use super::{Form, Integers, Settings};
+use super::{Dialect, Form, Integers, Settings};
 use crate::edit::Edit;
 use crate::error::Result;
 use crate::numbers::{Affine, Blocks, Columns, symmetric_scale};
@@ -22,8 +22,8 @@ pub(super) struct Rewriter<'a> {
     smoothed: HashMap<InputKey, String>,
     /// Activations quantized where they arise: integers, scale and zero point.
     dynamic: HashMap<String, Vec<String>>,
-    /// Activations that went through integers of a known range.
-    fixed: HashMap<InputKey, String>,
+    /// Activations quantized by a known range: integers, scale and zero point.
+    fixed: HashMap<InputKey, [String; 3]>,
 }
 
 impl<'a> Rewriter<'a> {
@@ -67,8 +67,12 @@ impl<'a> Rewriter<'a> {
                 self.edit.op("Mul", &format!("{path}/product"), &[&sum, &scale], vec![]);
             }
             Form::Int8Static => {
-                let x = self.fixed(&x, self.settings.ranges[&unit.name], path)?;
-                self.dequantized(path, &x, [q, scales]);
+                let input = self.fixed(&x, self.settings.ranges[&unit.name], path)?;
+                let bias = node.input.get(2).map(String::as_str);
+                if self.fixed_product(path, &input, [q, scales], bias) {
+                    self.edit.rename_last(&node.output[0]);
+                    return Ok(());
+                }
             }
             Form::Int8Weight => self.dequantized(path, &x, [q, scales]),
             Form::Int4Weight => {
@@ -121,8 +125,40 @@ impl<'a> Rewriter<'a> {
         made
     }
 
-    /// Activations through 8 bits of a known range and back, once for all products that take them.
-    fn fixed(&mut self, x: &str, range: [f32; 2], path: &str) -> Result<String> {
+    /// The product of activations of a known range; whether the bias is in it.
+    fn fixed_product(
+        &mut self,
+        path: &str,
+        [x, x_scale, x_zero]: &[String; 3],
+        [q, scales]: [&str; 2],
+        bias: Option<&str>,
+    ) -> bool {
+        match self.settings.integers.dialect {
+            Dialect::TensorRt => {
+                let inputs = [x, x_scale, x_zero].map(String::as_str);
+                let x = self.edit.op("DequantizeLinear", &format!("{path}/back"), &inputs, vec![]);
+                self.dequantized(path, &x, [q, scales]);
+                false
+            }
+            Dialect::OrtCpu => {
+                let mut inputs = vec![x.as_str(), q, x_scale, scales, x_zero];
+                inputs.extend(bias.map(|bias| ["", bias]).into_iter().flatten());
+                let op = ("com.microsoft", "MatMulIntegerToFloat");
+                self.edit.node(op, &format!("{path}/product"), &inputs, 1, vec![]);
+                true
+            }
+            Dialect::Portable => {
+                let sum = self.edit.op("MatMulInteger", &format!("{path}/int"), &[x, q, x_zero], vec![]);
+                let sum = self.edit.cast(&sum, DataType::Float);
+                let scale = self.edit.op("Mul", &format!("{path}/scale"), &[x_scale, scales], vec![]);
+                self.edit.op("Mul", &format!("{path}/product"), &[&sum, &scale], vec![]);
+                false
+            }
+        }
+    }
+
+    /// Activations in 8 bits of a known range, once for all products that take them.
+    fn fixed(&mut self, x: &str, range: [f32; 2], path: &str) -> Result<[String; 3]> {
         let key = (x.to_owned(), range.map(f32::to_bits).to_vec());
         if let Some(made) = self.fixed.get(&key) {
             return Ok(made.clone());
@@ -130,7 +166,7 @@ impl<'a> Rewriter<'a> {
         let (scale, zero) = affine(range, self.settings.integers, path)?;
         let (scale, zero) = (self.edit.constant(scale), self.edit.constant(zero));
         let q = self.edit.op("QuantizeLinear", &format!("{path}/input"), &[x, &scale, &zero], vec![]);
-        let made = self.edit.op("DequantizeLinear", &format!("{path}/back"), &[&q, &scale, &zero], vec![]);
+        let made = [q, scale, zero];
         self.fixed.insert(key, made.clone());
         Ok(made)
     }
@@ -171,7 +207,7 @@ impl<'a> Rewriter<'a> {
 /// Scale and zero point of a range.
 fn affine(range: [f32; 2], integers: Integers, path: &str) -> Result<(TensorProto, TensorProto)> {
     let [scale_name, zero_name] = [format!("{path}/input_scale"), format!("{path}/input_zero")];
-    if integers.symmetric {
+    if integers.dialect == Dialect::TensorRt {
         let scale = symmetric_scale(range[0].abs().max(range[1].abs()), i8::MAX);
         let zero = tensor::raw(&zero_name, DataType::Int8, &[], vec![0].into())?;
         return Ok((tensor::f32s(&scale_name, &[], &[scale])?, zero));

@@ -6,7 +6,7 @@ use crate::progress::Stage;
 use anyhow::Result;
 use avdit_onnx::Model;
 use avdit_quantize::half_precision::{self, Half, Kept};
-use avdit_quantize::{Calibration, Found, Integers, Recipe, probe, units};
+use avdit_quantize::{Calibration, Dialect, Found, Integers, Recipe, probe, units};
 use avdit_runtime::EngineKind;
 use std::collections::BTreeMap;
 
@@ -53,7 +53,11 @@ pub fn empty(job: &Job<'_>) -> Recipe {
         integers: Integers {
             weight_bits: job.args.weight_bits.bits(),
             block: job.args.block,
-            symmetric: job.target == EngineKind::OrtTensorRt,
+            dialect: match job.target {
+                EngineKind::OrtTensorRt => Dialect::TensorRt,
+                EngineKind::OrtCpu => Dialect::OrtCpu,
+                _ => Dialect::Portable,
+            },
         },
         units: BTreeMap::new(),
         ranges: job.args.ranges,
