@@ -74,7 +74,6 @@ impl From<Sums> for Fidelity {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StratumQuality {
     /// Where.
-    #[serde(flatten)]
     pub stratum: Stratum,
     /// States that it was taken from.
     pub states: usize,

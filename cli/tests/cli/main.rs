@@ -20,6 +20,7 @@ mod gpu;
 mod interrupted;
 mod pipeline;
 mod prepare;
+mod quantize;
 mod random;
 #[cfg(not(feature = "mpi"))]
 mod ranks;
