@@ -4,6 +4,8 @@ use crate::error::{Error, Result};
 use crate::proto::tensor_proto::DataLocation;
 use crate::proto::{StringStringEntryProto, TensorProto};
 use crate::tensor;
+use bytes::Bytes;
+use std::io::{Read, Seek, SeekFrom};
 use std::path::{Component, Path, PathBuf};
 
 /// Where the bytes of a tensor lie.
@@ -15,8 +17,6 @@ pub(crate) struct Place {
 
 /// Replaces a tensor's data by a reference to a file in the model's folder.
 pub(crate) fn refer(tensor: &mut TensorProto, location: &str, offset: u64, length: u64) {
-    let entry =
-        |key: &str, value: String| StringStringEntryProto { key: Some(key.to_owned()), value: Some(value) };
     tensor.raw_data = None;
     tensor.data_location = Some(DataLocation::External as i32);
     tensor.external_data = vec![
@@ -24,6 +24,23 @@ pub(crate) fn refer(tensor: &mut TensorProto, location: &str, offset: u64, lengt
         entry("offset", offset.to_string()),
         entry("length", length.to_string()),
     ];
+}
+
+/// A key and its value, as external data is told by.
+pub(crate) fn entry(key: &str, value: String) -> StringStringEntryProto {
+    StringStringEntryProto { key: Some(key.to_owned()), value: Some(value) }
+}
+
+/// Reads the bytes of a place.
+pub(crate) fn read(place: &Place) -> Result<Bytes> {
+    let read = || -> std::io::Result<Vec<u8>> {
+        let mut file = std::fs::File::open(&place.file)?;
+        file.seek(SeekFrom::Start(place.offset))?;
+        let mut bytes = vec![0; place.length as usize];
+        file.read_exact(&mut bytes)?;
+        Ok(bytes)
+    };
+    Ok(read().map_err(Error::io("read", &place.file))?.into())
 }
 
 /// Finds the bytes of a tensor of the model at `model`: a file that exists, inside the model's folder, long enough.

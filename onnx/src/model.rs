@@ -1,14 +1,21 @@
 //! A model as a whole.
 
 use crate::error::{Error, Result};
-use crate::proto::{GraphProto, ModelProto, TensorProto, ValueInfoProto};
+use crate::external;
+use crate::proto::tensor_proto::DataType;
+use crate::proto::{GraphProto, ModelProto, OperatorSetIdProto, TensorProto, ValueInfoProto};
 use crate::tensor;
 use crate::types::ValueType;
+use bytes::Bytes;
+use std::path::{Path, PathBuf};
 
-/// A `ModelProto` that has a graph, with the data of every initializer in `raw_data`.
+/// A `ModelProto` that has a graph, with the data of every initializer in `raw_data`, or in files beside the model that it
+/// was read from.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Model {
     proto: ModelProto,
+    /// The file that external data lies beside.
+    pub(crate) origin: Option<PathBuf>,
 }
 
 impl Model {
@@ -19,7 +26,7 @@ impl Model {
     pub fn from_proto(mut proto: ModelProto) -> Result<Self> {
         let graph = proto.graph.as_mut().ok_or_else(|| Error::model("it has no graph"))?;
         graph.initializer.iter_mut().for_each(tensor::normalise);
-        Ok(Self { proto })
+        Ok(Self { proto, origin: None })
     }
 
     /// Its message.
@@ -53,6 +60,14 @@ impl Model {
         Some(import.version())
     }
 
+    /// Declares a version of an operator set, unless one is declared.
+    pub fn import(&mut self, domain: &str, version: i64) {
+        if self.opset(domain).is_none() {
+            let import = OperatorSetIdProto { domain: Some(domain.to_owned()), version: Some(version) };
+            self.proto.opset_import.push(import);
+        }
+    }
+
     /// The initializer of a name.
     pub fn initializer(&self, name: &str) -> Option<&TensorProto> {
         self.graph().initializer.iter().find(|tensor| tensor.name() == name)
@@ -62,6 +77,33 @@ impl Model {
     pub fn data_bytes(&self) -> u64 {
         let len = |tensor: &TensorProto| tensor.raw_data.as_ref().map_or(0, |data| data.len() as u64);
         self.graph().initializer.iter().map(len).sum()
+    }
+
+    /// The bytes of an initializer, from memory or from the file that they lie in.
+    ///
+    /// # Errors
+    /// [`Error::ExternalData`] if they lie elsewhere and cannot be found, [`Error::Io`] if they cannot be read.
+    pub fn data(&self, tensor: &TensorProto) -> Result<Bytes> {
+        if !tensor::is_external(tensor) {
+            return Ok(tensor.raw_data.clone().unwrap_or_default());
+        }
+        let origin = self.origin.as_deref().unwrap_or(Path::new(""));
+        external::read(&external::locate(origin, tensor)?)
+    }
+
+    /// The values of a `Float` initializer, wherever they lie; `None` for another type.
+    ///
+    /// # Errors
+    /// As [`Model::data`].
+    pub fn floats(&self, tensor: &TensorProto) -> Result<Option<Vec<f32>>> {
+        if !tensor::is_external(tensor) {
+            return Ok(tensor::to_f32s(tensor));
+        }
+        if tensor::data_type(tensor) != DataType::Float {
+            return Ok(None);
+        }
+        let data = self.data(tensor)?;
+        Ok(Some(data.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()))
     }
 
     /// The model's metadata under a key.

@@ -37,15 +37,15 @@ impl Model {
         Ok(model)
     }
 
-    /// Reads a model and leaves its external data where it is: the tensors that lie there have types and shapes, and no
-    /// values.
+    /// Reads a model and leaves its external data where it is: [`Model::data`] reads it tensor by tensor.
     ///
     /// # Errors
     /// [`Error::Io`] if the file cannot be read, [`Error::NotAModel`] if it is no ONNX model,
     /// [`Error::ExternalData`] as [`Model::read`].
     pub fn read_graph(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let model = read_message(path)?;
+        let mut model = read_message(path)?;
+        model.origin = Some(path.to_owned());
         for tensor in model.graph().initializer.iter().filter(|tensor| tensor::is_external(tensor)) {
             external::locate(path, tensor)?;
         }

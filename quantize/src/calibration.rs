@@ -8,9 +8,9 @@ use crate::smooth::{self, Rows, Strength};
 use crate::states::State;
 use crate::unit::{Kind, Unit};
 use crate::workbench::Workbench;
-use avdit_onnx::{Model, tensor};
+use avdit_onnx::Model;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::str::FromStr;
 
@@ -146,7 +146,7 @@ impl Calibration {
                 return Err(error);
             }
             for (name, seen) in seen {
-                let matrices = matrices(model, &takers[name.as_str()]);
+                let matrices = matrices(model, &takers[name.as_str()])?;
                 self.values.insert(name, seen.calibrated(&matrices, most));
             }
             on_group(self, (done + 1) as f64 / n as f64)?;
@@ -167,11 +167,14 @@ fn takers(units: &[Unit]) -> BTreeMap<&str, Vec<&Unit>> {
     takers
 }
 
-fn matrices(model: &Model, units: &[&Unit]) -> Vec<(Vec<f32>, usize)> {
-    let weights: HashMap<&str, _> =
-        model.graph().initializer.iter().map(|tensor| (tensor.name(), tensor)).collect();
-    let matrix = |unit: &&Unit| Some((tensor::to_f32s(weights.get(unit.name.as_str())?)?, unit.columns));
-    units.iter().filter_map(matrix).collect()
+fn matrices(model: &Model, units: &[&Unit]) -> Result<Vec<(Vec<f32>, usize)>> {
+    let mut matrices = Vec::new();
+    for unit in units {
+        if let Some(weight) = model.initializer(&unit.name) {
+            matrices.push((model.floats(weight)?.unwrap_or_default(), unit.columns));
+        }
+    }
+    Ok(matrices)
 }
 
 /// One value while it is seen.

@@ -1,7 +1,6 @@
 //! A graph being rewritten node by node: new names, new constants, new nodes in order.
 
-use crate::error::Result;
-use avdit_onnx::proto::{AttributeProto, GraphProto, NodeProto, OperatorSetIdProto, TensorProto};
+use avdit_onnx::proto::{AttributeProto, GraphProto, NodeProto, TensorProto};
 use avdit_onnx::{DataType, Model, attribute};
 use std::collections::{HashMap, HashSet};
 
@@ -90,10 +89,7 @@ impl Edit {
     }
 
     /// Puts the nodes and constants into the model, and drops the initializers that nothing takes.
-    ///
-    /// # Errors
-    /// As [`Model::check`].
-    pub(crate) fn finish(self, model: &mut Model, domains: &[&str]) -> Result<()> {
+    pub(crate) fn finish(self, model: &mut Model, domains: &[&str]) {
         let graph = model.graph_mut();
         graph.node = self.nodes;
         graph.initializer.extend(self.constants);
@@ -102,24 +98,8 @@ impl Edit {
             graph.node.iter().flat_map(|node| &node.input).map(String::as_str).collect();
         let public: HashSet<&str> = graph.output.iter().map(|output| output.name()).collect();
         graph.initializer.retain(|tensor| used.contains(tensor.name()) || public.contains(tensor.name()));
-        declare(model, domains)?;
-        Ok(())
+        domains.iter().for_each(|domain| model.import(domain, 1));
     }
-}
-
-/// Declares operator domains, and checks the model.
-fn declare(model: &mut Model, domains: &[&str]) -> Result<()> {
-    let missing: Vec<&str> = domains.iter().copied().filter(|domain| model.opset(domain).is_none()).collect();
-    if !missing.is_empty() {
-        let mut proto = model.clone().into_proto();
-        proto.opset_import.extend(
-            missing
-                .into_iter()
-                .map(|domain| OperatorSetIdProto { domain: Some(domain.to_owned()), version: Some(1) }),
-        );
-        *model = Model::from_proto(proto)?;
-    }
-    Ok(())
 }
 
 /// The value of a cast that was made before, or a new one.

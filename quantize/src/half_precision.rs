@@ -73,8 +73,12 @@ pub fn kept(model: &Model, half: Half, largest: &BTreeMap<String, f32>, headroom
     let graph = model.graph();
     let mut kept = Kept::new();
     let conditioning = class::conditioning(model)?;
-    let weights: HashMap<&str, f32> =
-        graph.initializer.iter().filter_map(|tensor| Some((tensor.name(), magnitude(tensor)?))).collect();
+    let mut weights: HashMap<&str, f32> = HashMap::new();
+    for tensor in &graph.initializer {
+        if let Some(values) = model.floats(tensor)? {
+            weights.insert(tensor.name(), magnitude(&values));
+        }
+    }
     for node in &graph.node {
         let class = Class::of(node);
         let reason = if class == Class::Single {
@@ -101,9 +105,10 @@ pub fn kept(model: &Model, half: Half, largest: &BTreeMap<String, f32>, headroom
     Ok(kept)
 }
 
-fn magnitude(tensor: &TensorProto) -> Option<f32> {
-    let values = tensor::to_f32s(tensor)?;
-    Some(values.iter().fold(0.0, |most: f32, x| if x.is_nan() { f32::NAN } else { most.max(x.abs()) }))
+fn magnitude(values: &[f32]) -> f32 {
+    values
+        .iter()
+        .fold(0.0, |most: f32, x| if x.is_nan() || most.is_nan() { f32::NAN } else { most.max(x.abs()) })
 }
 
 /// Rewrites a model so that every node computes in `half`, but for those in `kept`. Weights of kept nodes are stored in
@@ -114,11 +119,13 @@ fn magnitude(tensor: &TensorProto) -> Option<f32> {
 pub fn convert(model: &mut Model, half: Half, kept: &Kept) -> Result<()> {
     check_kept(model, kept)?;
     let types = model.infer_shapes()?;
-    let graph = model.graph();
+    let source = model.clone();
+    let graph = source.graph();
     let tensors: HashMap<&str, &TensorProto> =
         graph.initializer.iter().map(|tensor| (tensor.name(), tensor)).collect();
     let public: BTreeSet<&str> = graph.output.iter().map(|output| output.name()).collect();
     let mut converter = Converter {
+        model: &source,
         edit: Edit::of(graph),
         half,
         types: &types,
@@ -132,7 +139,7 @@ pub fn convert(model: &mut Model, half: Half, kept: &Kept) -> Result<()> {
         converter.node(node, kept.contains_key(node.name()), &public)?;
     }
     let edit = converter.edit;
-    edit.finish(model, &[])?;
+    edit.finish(model, &[]);
     Ok(model.check()?)
 }
 
@@ -145,6 +152,7 @@ fn check_kept(model: &Model, kept: &Kept) -> Result<()> {
 }
 
 struct Converter<'a> {
+    model: &'a Model,
     edit: Edit,
     half: Half,
     types: &'a BTreeMap<String, ValueType>,
@@ -218,7 +226,7 @@ impl Converter<'_> {
 
     fn weight(&mut self, tensor: &TensorProto, to: DataType) -> Result<String> {
         let name = tensor.name();
-        let Some(values) = tensor::to_f32s(tensor) else { return Ok(name.to_owned()) };
+        let Some(values) = self.model.floats(tensor)? else { return Ok(name.to_owned()) };
         let largest = values.iter().fold(0.0f32, |most, x| most.max(x.abs()));
         let single = to == DataType::Float;
         if single && (values.len() < SMALL || largest > self.half.largest()) {

@@ -119,7 +119,7 @@ fn showing(model: &Model, values: &Group) -> Result<(Model, BTreeMap<String, Str
         shown.graph_mut().output.push(declared.declare(&output));
         names.insert(output, name.clone());
     }
-    edit.finish(&mut shown, &[])?;
+    edit.finish(&mut shown, &[]);
     Ok((shown, names))
 }
 

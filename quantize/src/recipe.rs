@@ -7,7 +7,7 @@ use crate::int8::{self, Form, Integers, Settings};
 use crate::precision::Precision;
 use crate::smooth;
 use crate::unit::Unit;
-use avdit_onnx::{Model, tensor};
+use avdit_onnx::Model;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -81,7 +81,7 @@ impl Recipe {
             let mut range = seen.range(self.ranges);
             if let Some(alpha) = alpha {
                 let weights =
-                    shared_maxima(model, units, unit, |other| self.smoothing.get(other) == Some(&alpha));
+                    shared_maxima(model, units, unit, |other| self.smoothing.get(other) == Some(&alpha))?;
                 let divisors = smooth::divisors(&seen.channels, &weights, alpha);
                 range = smooth::smoothed_range(&seen.channels, &divisors);
                 settings.smoothing.insert(unit.name.clone(), divisors);
@@ -129,15 +129,21 @@ impl Recipe {
 
 /// The largest magnitude of each row over all matrices that the input of `unit` meets and that are smoothed alike, so
 /// that one division serves all of them.
-fn shared_maxima(model: &Model, units: &[Unit], unit: &Unit, alike: impl Fn(&str) -> bool) -> Vec<f32> {
+fn shared_maxima(
+    model: &Model,
+    units: &[Unit],
+    unit: &Unit,
+    alike: impl Fn(&str) -> bool,
+) -> Result<Vec<f32>> {
     let shares =
         |other: &&Unit| other.input() == unit.input() && other.rows == unit.rows && alike(&other.name);
     let mut maxima = vec![0.0f32; unit.rows];
     for other in units.iter().filter(shares) {
-        let values = model.initializer(&other.name).and_then(tensor::to_f32s).unwrap_or_default();
+        let Some(weight) = model.initializer(&other.name) else { continue };
+        let values = model.floats(weight)?.unwrap_or_default();
         for (all, this) in maxima.iter_mut().zip(smooth::row_maxima(&values, other.columns)) {
             *all = all.max(this);
         }
     }
-    maxima
+    Ok(maxima)
 }

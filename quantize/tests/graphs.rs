@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use avdit_onnx::builder::ModelHeader;
-use avdit_onnx::{DataType, Dim, GraphBuilder, Model, attribute, tensor};
+use avdit_onnx::{DataType, Dim, ExternalData, GraphBuilder, Model, WriteOptions, attribute, tensor};
 use avdit_quantize::half_precision::{self, Half, Kept};
 use avdit_quantize::{
     Calibration, Dialect, Error, Form, Integers, Kind, Precision, Ranges, Recipe, Settings, int8, units,
@@ -116,7 +116,7 @@ fn a_weight_that_is_not_finite_is_named() {
     let mut values = tensor::to_f32s(weight).unwrap();
     values[7] = f32::INFINITY;
     *weight = tensor::f32s("b", &[8, 5], &values).unwrap();
-    let error = units(&mut broken).unwrap_err();
+    let error = int8::rewrite(&mut broken, &all(Form::Int8Weight), &Settings::default()).unwrap_err();
     assert_eq!(error.to_string(), "weight b: value 7 is inf, not a finite number");
 }
 
@@ -331,4 +331,42 @@ fn a_simulation_rounds_what_a_graph_in_half_would_hold_and_nothing_else() {
     assert_eq!(count(&made, "Cast"), 2 * (4 + 3));
     let rounded = tensor::to_f32s(made.initializer("a").unwrap()).unwrap();
     assert!(rounded.iter().all(|x| x.to_bits() & 0xffff == 0));
+}
+
+#[test]
+fn weights_that_lie_in_a_file_give_the_same_graphs_and_are_linked_for_a_while() {
+    let folder = std::env::temp_dir().join(format!("avdit-quant-files-{}", std::process::id()));
+    std::fs::create_dir_all(folder.join("for-a-while")).unwrap();
+    let path = folder.join("model.onnx");
+    let options = WriteOptions { external_data: ExternalData::Always, ..WriteOptions::default() };
+    model().write(&path, &options).unwrap();
+    let outside = Model::read_graph(&path).unwrap();
+    assert!(outside.initializer("a").unwrap().raw_data.is_none());
+    for form in [Form::Int8Dynamic, Form::Int4Weight] {
+        let (mut inside, mut made) = (model(), outside.clone());
+        int8::rewrite(&mut inside, &all(form), &Integers::default().into()).unwrap();
+        int8::rewrite(&mut made, &all(form), &Integers::default().into()).unwrap();
+        assert_eq!(made.into_proto(), inside.into_proto(), "{form:?}");
+    }
+    let (mut inside, mut made) = (model(), outside.clone());
+    for model in [&mut inside, &mut made] {
+        let kept = half_precision::kept(model, Half::Fp16, &BTreeMap::new(), 4.0).unwrap();
+        half_precision::convert(model, Half::Fp16, &kept).unwrap();
+    }
+    assert_eq!(made.into_proto(), inside.into_proto());
+
+    // One unit is rewritten, the others' weights are the source's own file.
+    let mut made = outside.clone();
+    int8::rewrite(&mut made, &[("b".to_owned(), Form::Int8Weight)].into(), &Settings::default()).unwrap();
+    let linked = folder.join("for-a-while/model.onnx");
+    made.write_linked(&linked, &WriteOptions::default()).unwrap();
+    let names: Vec<_> =
+        std::fs::read_dir(folder.join("for-a-while")).unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert!(names.len() == 2 && names.iter().any(|name| name == "model.onnx_link0"), "{names:?}");
+    let copied = folder.join("copy.onnx");
+    made.write(&copied, &WriteOptions::default()).unwrap();
+    let [linked, copied] = [linked, copied].map(|path| Model::read(path).unwrap());
+    assert_eq!(linked, copied);
+    assert_eq!(linked.initializer("a"), model().initializer("a"));
+    std::fs::remove_dir_all(&folder).unwrap();
 }

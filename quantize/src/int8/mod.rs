@@ -10,8 +10,8 @@ mod rewriter;
 use crate::edit::Edit;
 use crate::error::{Error, Result};
 use crate::unit::{Kind, Unit, unit_of};
+use avdit_onnx::Model;
 use avdit_onnx::proto::TensorProto;
-use avdit_onnx::{Model, tensor};
 use rewriter::Rewriter;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
@@ -126,7 +126,8 @@ impl From<Integers> for Settings {
 ///
 /// # Errors
 /// [`Error::Mismatch`] for a name that is no unit of the model, a form that it cannot have, or a range that is missing;
-/// [`Error::Onnx`] if the graph is not sound.
+/// [`Error::NotFinite`] naming the weight that holds a number that is not finite; [`Error::Onnx`] if the graph is not
+/// sound.
 pub fn rewrite(model: &mut Model, forms: &BTreeMap<String, Form>, settings: &Settings) -> Result<()> {
     settings.integers.check()?;
     let units: HashMap<String, Unit> =
@@ -150,7 +151,7 @@ pub fn rewrite(model: &mut Model, forms: &BTreeMap<String, Form>, settings: &Set
         match name.map(|name| &units[name]) {
             Some(unit) if unit.kind == Kind::Activations => rewriter.activations(node),
             Some(unit) => {
-                let values = || tensor::to_f32s(weights[unit.name.as_str()]).unwrap_or_default();
+                let values = || finite(model, weights[unit.name.as_str()]);
                 rewriter.product(node, unit, &values)?;
             }
             None => rewriter.edit.nodes.push(node.clone()),
@@ -162,8 +163,20 @@ pub fn rewrite(model: &mut Model, forms: &BTreeMap<String, Form>, settings: &Set
     };
     let domains: &[&str] = if forms.values().any(is_microsofts) { &["com.microsoft"] } else { &[] };
     let edit = rewriter.edit;
-    edit.finish(model, domains)?;
+    edit.finish(model, domains);
     Ok(model.check()?)
+}
+
+/// The values of a weight, all of them numbers.
+fn finite(model: &Model, weight: &TensorProto) -> Result<Vec<f32>> {
+    let values = model.floats(weight)?.unwrap_or_default();
+    match values.iter().position(|x| !x.is_finite()) {
+        Some(index) => {
+            let (what, got) = (format!("weight {}", weight.name()), values[index]);
+            Err(Error::NotFinite { what, index, got })
+        }
+        None => Ok(values),
+    }
 }
 
 fn check(unit: &Unit, form: Form, settings: &Settings) -> Result<()> {

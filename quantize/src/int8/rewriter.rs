@@ -50,7 +50,7 @@ impl<'a> Rewriter<'a> {
         &mut self,
         node: &NodeProto,
         unit: &Unit,
-        values: &dyn Fn() -> Vec<f32>,
+        values: &dyn Fn() -> Result<Vec<f32>>,
     ) -> Result<()> {
         let path = node.name();
         let form = self.forms[&unit.name];
@@ -172,12 +172,17 @@ impl<'a> Rewriter<'a> {
     }
 
     /// The constants of a unit.
-    fn store(&mut self, unit: &Unit, form: Form, values: &dyn Fn() -> Vec<f32>) -> Result<[String; 2]> {
+    fn store(
+        &mut self,
+        unit: &Unit,
+        form: Form,
+        values: &dyn Fn() -> Result<Vec<f32>>,
+    ) -> Result<[String; 2]> {
         let Unit { name: weight, rows, columns, .. } = unit;
         if let Some(made) = self.stored.get(weight) {
             return Ok(made.clone());
         }
-        let mut values = values();
+        let mut values = values()?;
         if let Some(smoothing) = self.settings.smoothing.get(weight) {
             for (row, factor) in values.chunks_exact_mut(*columns).zip(smoothing) {
                 row.iter_mut().for_each(|w| *w *= factor);

@@ -22,7 +22,7 @@ impl EngineBench<'_> {
     /// A graph on the engine.
     pub fn engine(&self, model: &Model) -> Result<Box<dyn Engine>, Failure> {
         let folder = Folder::new(&self.room)?;
-        model.write(folder.0.join("model.onnx"), &WriteOptions::default())?;
+        model.write_linked(folder.0.join("model.onnx"), &WriteOptions::default())?;
         std::fs::copy(self.source.join("config.json"), folder.0.join("config.json"))?;
         Ok(avdit_runtime::open(&folder.0, self.kind, &self.options)?)
     }

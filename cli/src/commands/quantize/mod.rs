@@ -89,7 +89,8 @@ impl<'a> Job<'a> {
         if record.dtype != "float32" {
             return Err(wrong("is quantized already\n\nhint: give the model in single precision"));
         }
-        let model = Model::read(source.join("model.onnx"))?;
+        // Weights are read when they are needed: the engine holds them once already.
+        let model = Model::read_graph(source.join("model.onnx"))?;
         if config.frozen.as_ref().is_some_and(|frozen| frozen.levels.len() != args.steps + 1) {
             return Err(wrong(
                 "was exported with --freeze-schedule for another number of steps\n\nhint: give the same number as --steps",
