@@ -302,7 +302,7 @@ fn scale(model: &mut Model) {
         };
         let dims = tensor::dims(tensor).unwrap();
         let values: Vec<f32> = tensor::to_f32s(tensor).unwrap().iter().map(|x| x * factor).collect();
-        *tensor = tensor::f32s(&tensor.name().to_owned(), &dims, &values).unwrap();
+        *tensor = tensor::f32s(tensor.name(), &dims, &values).unwrap();
         scaled += 1;
     }
     assert!(scaled >= 2, "the names of the MLP's layers have changed");

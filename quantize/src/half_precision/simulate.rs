@@ -32,7 +32,7 @@ pub fn simulate(model: &mut Model, half: Half, kept: &Kept) -> Result<()> {
         if taken.contains(tensor.name()) || (fits && values.len() >= SMALL) {
             let values: Vec<f32> = values.into_iter().map(|x| half.round(x)).collect();
             let dims = tensor::dims(tensor)?;
-            *tensor = tensor::f32s(&tensor.name().to_owned(), &dims, &values)?;
+            *tensor = tensor::f32s(tensor.name(), &dims, &values)?;
         }
     }
     let constants: Vec<String> = graph.initializer.iter().map(|tensor| tensor.name().to_owned()).collect();
