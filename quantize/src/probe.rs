@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::states::State;
 use crate::workbench::{Failure, Workbench};
 use avdit_core::{Latents, Levels};
-use avdit_onnx::{DataType, Model, ValueType};
+use avdit_onnx::{DataType, Dim, Model, ValueType};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 /// The largest magnitude of every value that a node makes, over all states; NaN where one is no number, infinity where
@@ -79,17 +79,15 @@ pub(crate) fn groups(model: &Model, wanted: &BTreeSet<&str>, memory_bytes: u64) 
     let types = model.infer_shapes()?;
     let public: HashSet<&str> = model.graph().output.iter().map(|output| output.name()).collect();
     let (mut groups, mut held): (Vec<Group>, u64) = (vec![Vec::new()], 0);
-    let inputs: Vec<String> = model.inputs()?.into_iter().map(|(name, _)| name).collect();
-    for output in inputs.iter().chain(model.graph().node.iter().flat_map(|node| &node.output)) {
+    let inputs = model.inputs()?;
+    let batch: HashSet<&Dim> = inputs.iter().filter_map(|(_, value)| value.shape.first()).collect();
+    let inputs: Vec<&String> = inputs.iter().map(|(name, _)| name).collect();
+    for output in inputs.into_iter().chain(model.graph().node.iter().flat_map(|node| &node.output)) {
         let Some(value) = types.get(output).filter(|value| is_float(value.data_type)) else { continue };
         if public.contains(output.as_str()) || !wanted.contains(output.as_str()) {
             continue;
         }
-        let sizes = value.shape.iter().map(|dim| match dim {
-            avdit_onnx::Dim::Known(size) => *size as u64,
-            avdit_onnx::Dim::Symbol(_) => 1,
-        });
-        let bytes = 4 * sizes.product::<u64>();
+        let bytes = bytes(value, &batch);
         if held + bytes > memory_bytes && groups.last().is_some_and(|group| !group.is_empty()) {
             groups.push(Vec::new());
             held = 0;
@@ -101,6 +99,16 @@ pub(crate) fn groups(model: &Model, wanted: &BTreeSet<&str>, memory_bytes: u64) 
     }
     groups.retain(|group| !group.is_empty());
     Ok(groups)
+}
+
+/// Bytes of a value for one example; 1 MiB where a size is not known, as rows are that the batch was joined with.
+fn bytes(value: &ValueType, batch: &HashSet<&Dim>) -> u64 {
+    let size = |dim: &Dim| match dim {
+        Dim::Known(size) => Some(*size as u64),
+        symbol => batch.contains(symbol).then_some(1),
+    };
+    let known: Option<u64> = value.shape.iter().map(size).product();
+    known.map_or(1 << 20, |n| 4 * n)
 }
 
 fn is_float(data_type: DataType) -> bool {
