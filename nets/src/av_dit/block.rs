@@ -1,9 +1,9 @@
 //! One block of an AV-DiT: the frozen block on every frame and on sound, and the parts between.
 
 use super::config::{AvDitConfig, LoraForm};
+use super::frame_code;
 use crate::dit::block::{EPS, Site, grouped, mlp, self_attention};
 use crate::ops::Ops;
-use crate::positions::sincos;
 
 /// The tokens of a clip.
 pub(super) struct Streams<T> {
@@ -71,7 +71,7 @@ fn site_of(config: &AvDitConfig, name: &str, site: &str) -> Site {
 /// Attention of every place over the frames: modulated video tokens (M·L, D), and the same of what they see.
 fn temporal<O: Ops>(ops: &O, config: &AvDitConfig, name: &str, x: &O::Tensor) -> Result<O::Tensor, O::Error> {
     let (d, m, l) = (config.width, config.video.frames, config.frame_tokens());
-    let code: Vec<f32> = (0..m).flat_map(|frame| sincos(frame as f64, d)).map(|x| x as f32).collect();
+    let code = frame_code(config);
     let x = ops.add(&ops.reshape(x, &[m, l, d])?, &ops.constant("frame_positions", &[m, 1, d], code)?)?;
     let x = ops.reshape(&ops.permute(&x, &[1, 0, 2])?, &[l * m, d])?; // place by place
     let [q, k, v] = ["q", "k", "v"].map(|part| ops.linear(&x, &format!("{name}.{part}")));

@@ -17,6 +17,7 @@ use crate::network::Network;
 use crate::ops::Ops;
 use crate::parameters::Parameter;
 use crate::patches::grid_code;
+use crate::positions::sincos;
 use crate::timestep;
 use block::Streams;
 use parameters::TABLE;
@@ -113,8 +114,19 @@ fn embed_audio<O: Ops>(ops: &O, config: &AvDitConfig, x: &O::Tensor) -> Result<O
     let x = ops.permute(&x, &[0, 3, 2, 1, 4])?; // (rows, columns, Ca, p, p)
     let x = ops.reshape(&x, &[rows * columns, c * p * p])?;
     let x = ops.linear(&x, "audio_embedder.proj")?;
-    let code = grid_code(rows, columns, config.width);
-    ops.add(&x, &ops.constant("audio_positions", &[rows * columns, config.width], code)?)
+    let dims = [rows * columns, config.width];
+    ops.add(&x, &ops.constant("audio_positions", &dims, audio_code(config))?)
+}
+
+/// The position code of every audio token, (La, D), as that of a picture: columns are bins, rows time.
+pub fn audio_code(config: &AvDitConfig) -> Vec<f32> {
+    let [rows, columns] = config.audio_patches();
+    grid_code(rows, columns, config.width)
+}
+
+/// The code of every frame that the temporal attention is told, (M, D): `[sin | cos]` of its index.
+pub fn frame_code(config: &AvDitConfig) -> Vec<f32> {
+    (0..config.video.frames).flat_map(|i| sincos(i as f64, config.width)).map(|x| x as f32).collect()
 }
 
 /// Audio tokens (La, p²·2Ca), in each the channel fastest, to (A, 2Ca, F).

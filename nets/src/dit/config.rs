@@ -102,7 +102,7 @@ impl DitConfig {
     }
 
     /// Channels of the output.
-    pub fn outputs(&self) -> usize {
+    pub fn output_channels(&self) -> usize {
         self.channels * if self.learned_variance { 2 } else { 1 }
     }
 
@@ -131,7 +131,7 @@ impl DitConfig {
             linear(&mut list, &format!("{name}.mlp.fc2"), self.hidden(), d, Init::XavierUniform);
             linear(&mut list, &format!("{name}.adaLN_modulation.1"), d, 6 * d, Init::Zeros);
         }
-        linear(&mut list, "final_layer.linear", d, p * p * self.outputs(), Init::Zeros);
+        linear(&mut list, "final_layer.linear", d, p * p * self.output_channels(), Init::Zeros);
         linear(&mut list, "final_layer.adaLN_modulation.1", d, 2 * d, Init::Zeros);
         list
     }

@@ -89,9 +89,9 @@ pub fn from_features<O: Ops>(
     let chunks = block::per_token(ops, &block::chunks(ops, &rows, 2)?, &vec![0; config.tokens()])?;
     let y = ops.linear(&ops.modulate(&x, &chunks[0], &chunks[1], EPS)?, "final_layer.linear")?;
     ops.tap("final_tokens", &y); // (tokens, p²·outputs)
-    let y = config.patches().join(ops, &y, config.outputs())?; // (1, outputs, H, W)
+    let y = config.patches().join(ops, &y, config.output_channels())?; // (1, outputs, H, W)
     let (c, [height, width]) = (config.channels, config.size);
-    let y = ops.reshape(&y, &[config.outputs(), height, width])?;
+    let y = ops.reshape(&y, &[config.output_channels(), height, width])?;
     if !config.learned_variance {
         return Ok(Prediction { noise: y, variance: None });
     }
