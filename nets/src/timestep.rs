@@ -3,22 +3,26 @@
 
 use crate::ops::Ops;
 use crate::parameters::{Init, Parameter, linear};
-use crate::positions::timestep_frequencies;
 
 /// Cosines, and as many sines, of a timestep.
-const HALF: usize = 128;
+pub const HALF: usize = 128;
 
 /// Width of the features of a timestep.
 pub const FEATURES: usize = 2 * HALF;
 
-/// `[cos(t·ω) | sin(t·ω)]` with ω_k = 10000^(−k/128), k = 0…127: timesteps (n) → (n, 256).
+/// `[cos(t·ω) | sin(t·ω)]` with ω_k = 10000^(−k/128), k = 0…127, in the precision that `frequencies` come in: timesteps (n)
+/// → (n, 256).
 ///
 /// # Errors
 /// Whatever the interpreter reports.
-pub fn features<O: Ops>(ops: &O, timesteps: &O::Tensor) -> Result<O::Tensor, O::Error> {
+pub fn features<O: Ops>(
+    ops: &O,
+    timesteps: &O::Tensor,
+    frequencies: fn(usize) -> Vec<f32>,
+) -> Result<O::Tensor, O::Error> {
     let n = ops.dims(timesteps)[0];
     let timesteps = ops.reshape(timesteps, &[n, 1])?;
-    let frequencies = ops.constant("frequencies", &[1, HALF], timestep_frequencies(HALF))?;
+    let frequencies = ops.constant("frequencies", &[1, HALF], frequencies(HALF))?;
     let angles = ops.mul(&timesteps, &frequencies)?; // (n, 128)
     ops.concat(&[&ops.cos(&angles)?, &ops.sin(&angles)?], 1)
 }

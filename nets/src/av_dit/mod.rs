@@ -17,7 +17,7 @@ use crate::network::Network;
 use crate::ops::Ops;
 use crate::parameters::Parameter;
 use crate::patches::grid_code;
-use crate::positions::sincos;
+use crate::positions::{sincos, timestep_frequencies_in_single};
 use crate::timestep;
 use block::Streams;
 use parameters::TABLE;
@@ -90,7 +90,8 @@ fn condition<O: Ops>(
     ops.scope("t_embedder");
     let levels = ops.concat(&[video, audio], 0)?;
     let timesteps = ops.relu(&ops.add(&levels, &ops.constant("first_level", &[], vec![-1.0])?)?)?;
-    let embedded = timestep::embed(ops, &timestep::features(ops, &timesteps)?)?;
+    let features = timestep::features(ops, &timesteps, timestep_frequencies_in_single)?;
+    let embedded = timestep::embed(ops, &features)?;
     let null = ops.narrow(&ops.parameter(TABLE)?, 0, config.classes, 1)?; // (1, D)
     ops.add(&embedded, &null)
 }

@@ -3,6 +3,7 @@
 
 use super::AvditConfig;
 use crate::ops::Ops;
+use crate::positions::timestep_frequencies;
 use crate::timestep;
 
 /// A part of the network that is modulated.
@@ -114,7 +115,7 @@ fn condition<O: Ops>(ops: &O, video: &O::Tensor, audio: &O::Tensor) -> Result<O:
     ops.scope("t_embedder");
     let (n, m) = (ops.dims(video)[0], ops.dims(audio)[0]);
     let levels = ops.concat(&[video, audio], 0)?;
-    let features = timestep::features(ops, &levels)?; // (n + m, 256)
+    let features = timestep::features(ops, &levels, timestep_frequencies)?; // (n + m, 256)
     let embedded = timestep::embed(ops, &features)?; // (n + m, D)
     let modality: Vec<usize> = [vec![0; n], vec![1; m]].concat();
     ops.add(&embedded, &ops.gather_rows(&ops.parameter("modality_embed")?, &modality)?)

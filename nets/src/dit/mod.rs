@@ -11,6 +11,7 @@ use crate::network::Network;
 use crate::ops::Ops;
 use crate::parameters::Parameter;
 use crate::patches;
+use crate::positions::timestep_frequencies_in_single;
 use crate::timestep;
 use block::{EPS, Site};
 
@@ -44,7 +45,7 @@ pub fn dit<O: Ops>(
     inputs: &DitInputs<O::Tensor>,
 ) -> Result<Prediction<O::Tensor>, O::Error> {
     ops.scope("t_embedder");
-    let features = timestep::features(ops, &inputs.timestep)?; // (1, 256)
+    let features = timestep::features(ops, &inputs.timestep, timestep_frequencies_in_single)?; // (1, 256)
     ops.tap("t_freq", &features);
     from_features(ops, config, &inputs.latents, &features, &inputs.label)
 }

@@ -19,11 +19,16 @@ pub(super) fn of_largest(got: &[f32], expected: &Tensor) -> f64 {
 
 /// ‖a − b‖ / ‖b‖.
 pub(super) fn frobenius(got: &[f32], expected: &Tensor) -> f64 {
+    of_norm(got, expected, expected)
+}
+
+/// ‖a − b‖ / ‖c‖.
+pub(super) fn of_norm(got: &[f32], expected: &Tensor, unit: &Tensor) -> f64 {
     if got.len() != expected.data.len() {
         return f64::NAN;
     }
     let difference: f64 = got.iter().zip(&expected.data).map(|(&a, &b)| (f64::from(a) - b).powi(2)).sum();
-    let norm: f64 = expected.data.iter().map(|x| x * x).sum();
+    let norm: f64 = unit.data.iter().map(|x| x * x).sum();
     if difference == 0.0 { 0.0 } else { (difference / norm).sqrt() }
 }
 

@@ -102,8 +102,11 @@ fn agrees(network: &impl Network) {
     let ((got, grads), (expected, reference)) = (on_tape(network, |_| true, HERE), on_candle(network));
     assert!(distance(&got, &expected) < SAME_MATH, "{}: {}", network.name(), distance(&got, &expected));
     for ((parameter, got), expected) in network.parameters().iter().zip(&grads).zip(&reference) {
-        let far = distance(got.as_ref().unwrap(), expected.as_ref().unwrap());
-        assert!(far < 2.0 * SAME_MATH, "{} {}: {far}", network.name(), parameter.name);
+        let (got, expected) = (got.as_ref().unwrap(), expected.as_ref().unwrap());
+        // What is added to every key alike moves no softmax: such a gradient is rounding alone.
+        let rounding = parameter.name.ends_with("temporal.k.bias") && expected.iter().all(|x| x.abs() < 1e-4);
+        let far = distance(got, expected);
+        assert!(rounding || far < 2.0 * SAME_MATH, "{} {}: {far}", network.name(), parameter.name);
     }
 }
 
