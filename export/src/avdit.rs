@@ -3,11 +3,11 @@
 use crate::error::{Error, Result};
 use crate::frozen::Frozen;
 use crate::lowering::Lowering;
+use crate::network;
 use crate::recorder::{Recorder, Value};
 use crate::step::StepInputs;
 use crate::value_bias::ValueBiasMoved;
 use crate::weights::{self, WeightSource};
-use crate::{fold, reshape, split};
 use avdit_core::sampler::StepForm;
 use avdit_core::{DenoiserSpec, FrozenSchedule, Modality};
 use avdit_nets::avdit::{AvditConfig, AvditInputs, avdit, body, embed};
@@ -101,7 +101,7 @@ pub fn export_avdit(
     let outputs = match options.step {
         None => {
             let [video, audio] = Modality::ALL.map(|m| recorder.input(m.name(), &layout.shape(m, 1)[1..]));
-            let (video, audio) = network(&recorder, config, weights, spec, options, [video?, audio?])?;
+            let (video, audio) = predictions(&recorder, config, weights, spec, options, [video?, audio?])?;
             [(recorder.name_of(&video)?, "video_noise"), (recorder.name_of(&audio)?, "audio_noise")]
         }
         Some(form) => {
@@ -109,10 +109,10 @@ pub fn export_avdit(
             let [video, audio] = Modality::ALL.map(|m| StepInputs::declare(&recorder, form, &layout, m));
             let (video, audio) = (video?, audio?);
             let latents = [video.latents(&recorder)?, audio.latents(&recorder)?];
-            let predictions = network(&recorder, config, weights, spec, options, latents)?;
+            let predicted = predictions(&recorder, config, weights, spec, options, latents)?;
             [
-                (video.next(&recorder, &predictions.0)?, "next_video_state"),
-                (audio.next(&recorder, &predictions.1)?, "next_audio_state"),
+                (video.next(&recorder, &predicted.0)?, "next_video_state"),
+                (audio.next(&recorder, &predicted.1)?, "next_audio_state"),
             ]
         }
     };
@@ -123,17 +123,11 @@ pub fn export_avdit(
     for (name, value) in taps.iter().filter(|_| options.taps) {
         graph.output(value, name)?;
     }
-    let mut model = graph.finish(header(config, spec, options, ir_version))?;
-    split::merge_slices(&mut model)?;
-    split::split_before_gather(&mut model);
-    fold::fold_constants(&mut model)?;
-    reshape::merge_reshapes(&mut model)?;
-    model.check()?;
-    Ok(model)
+    network::finish(graph, header(config, spec, options, ir_version))
 }
 
 /// The predictions for some latents, at levels that become inputs.
-fn network<'w>(
+fn predictions<'w>(
     recorder: &Recorder<'w>,
     config: &AvditConfig,
     weights: &'w dyn WeightSource,

@@ -82,6 +82,9 @@ pub enum Error {
     /// The configuration of an autoencoder.
     #[error(transparent)]
     Autoencoder(#[from] avdit_nets::codec::ConfigError),
+    /// The configuration of a network of any other kind.
+    #[error("{0}")]
+    Network(String),
     /// A denoiser under validation.
     #[error(transparent)]
     Core(#[from] avdit_core::Error),

@@ -47,6 +47,26 @@ impl<'w> Evaluator<'w> {
         let (dims, data) = weights::load(self.weights, name)?;
         Ok(Numbers { dims, data: data.into_iter().map(f64::from).collect() })
     }
+
+    /// `x·Wᵀ + b` on the last dimension with the weight `name` (out, in…).
+    fn product(&self, x: &Numbers, name: &str, bias: Option<&Numbers>) -> Result<Numbers> {
+        let weight = self.load(name)?;
+        let inputs = x.width();
+        if weight.dims.len() < 2 || weight.dims[1..].iter().product::<usize>() != inputs || inputs == 0 {
+            let expected = format!("(out, {inputs})");
+            return Err(Error::mismatch(format!("parameter {name}"), expected, format!("{:?}", weight.dims)));
+        }
+        let outputs = weight.dims[0];
+        let mut y = vec![0.0; x.rows().len() * outputs];
+        for (o, weight) in weight.data.chunks_exact(inputs).enumerate() {
+            let bias = bias.map_or(0.0, |bias| bias.data[o]);
+            x.rows().enumerate().for_each(|(row, x)| y[row * outputs + o] = dot(x, weight) + bias);
+        }
+        let mut dims = x.dims.clone();
+        dims.pop();
+        dims.push(outputs);
+        Ok(Numbers::new(&dims, y))
+    }
 }
 
 fn dot(a: &[f64], b: &[f64]) -> f64 {
@@ -119,27 +139,24 @@ impl Ops for Evaluator<'_> {
     }
 
     fn linear(&self, x: &Numbers, name: &str) -> Result<Numbers> {
-        let weight = self.load(&format!("{name}.weight"))?;
-        let bias_name = format!("{name}.bias");
-        let bias = self.weights.shape(&bias_name).map(|_| self.load(&bias_name)).transpose()?;
-        if weight.dims.len() != 2 || weight.dims[1] != x.width() {
-            let expected = format!("(out, {})", x.width());
-            return Err(Error::mismatch(
-                format!("parameter {name}.weight"),
-                expected,
-                format!("{:?}", weight.dims),
-            ));
-        }
-        let outputs = weight.dims[0];
-        let mut y = vec![0.0; x.rows().len() * outputs];
-        for (o, weight) in weight.rows().enumerate() {
-            let bias = bias.as_ref().map_or(0.0, |bias| bias.data[o]);
-            x.rows().enumerate().for_each(|(row, x)| y[row * outputs + o] = dot(x, weight) + bias);
-        }
-        let mut dims = x.dims.clone();
-        dims.pop();
-        dims.push(outputs);
-        Ok(Numbers::new(&dims, y))
+        let bias = format!("{name}.bias");
+        let bias = self.weights.shape(&bias).map(|_| self.load(&bias)).transpose()?;
+        self.product(x, &format!("{name}.weight"), bias.as_ref())
+    }
+
+    fn matmul(&self, x: &Numbers, name: &str) -> Result<Numbers> {
+        self.product(x, name, None)
+    }
+
+    fn embedding(&self, labels: &Numbers, name: &str) -> Result<Numbers> {
+        let table = self.load(&format!("{name}.weight"))?;
+        let rows = table.rows().len();
+        let row = |&label: &f64| match label {
+            label if label.fract() == 0.0 && label >= 0.0 && label < rows as f64 => Ok(label as usize),
+            label => Err(Error::mismatch(format!("label of {name}"), format!("0 to {}", rows - 1), label)),
+        };
+        let picked = labels.data.iter().map(row).collect::<Result<Vec<_>>>()?;
+        self.gather_rows(&table, &picked)
     }
 
     fn linear_split(&self, x: &Numbers, name: &str, parts: usize) -> Result<Vec<Numbers>> {
@@ -215,12 +232,30 @@ impl Ops for Evaluator<'_> {
         binary("mul", a, b, |a, b| a * b)
     }
 
+    fn mean(&self, x: &Numbers, dim: usize) -> Result<Numbers> {
+        let Some(&n) = x.dims.get(dim).filter(|&&n| n > 0) else {
+            return Err(Error::mismatch("mean", format!("a dimension of {:?}", x.dims), dim));
+        };
+        let inner: usize = x.dims[dim + 1..].iter().product();
+        let mean = |x: &[f64]| -> Vec<f64> {
+            (0..inner).map(|i| (0..n).map(|k| x[k * inner + i]).sum::<f64>() / n as f64).collect()
+        };
+        let data = x.data.chunks_exact(n * inner).flat_map(mean).collect();
+        let mut dims = x.dims.clone();
+        dims.remove(dim);
+        Ok(Numbers { dims, data })
+    }
+
     fn cos(&self, x: &Numbers) -> Result<Numbers> {
         Ok(x.map(f64::cos))
     }
 
     fn sin(&self, x: &Numbers) -> Result<Numbers> {
         Ok(x.map(f64::sin))
+    }
+
+    fn relu(&self, x: &Numbers) -> Result<Numbers> {
+        Ok(x.map(|x| x.max(0.0)))
     }
 
     fn silu(&self, x: &Numbers) -> Result<Numbers> {
@@ -232,14 +267,18 @@ impl Ops for Evaluator<'_> {
         Ok(x.map(|x| 0.5 * x * (1.0 + (slope * (x + 0.044_715 * x.powi(3))).tanh())))
     }
 
-    fn modulate(&self, x: &Numbers, shift: &Numbers, scale: &Numbers, eps: f64) -> Result<Numbers> {
+    fn layer_norm(&self, x: &Numbers, eps: f64) -> Result<Numbers> {
         let n = x.width() as f64;
         let normal = |row: &[f64]| {
             let mean = row.iter().sum::<f64>() / n;
             let variance = row.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / n;
             row.iter().map(|x| (x - mean) / (variance + eps).sqrt()).collect::<Vec<_>>()
         };
-        let y = Numbers { dims: x.dims.clone(), data: x.rows().flat_map(normal).collect() };
+        Ok(Numbers { dims: x.dims.clone(), data: x.rows().flat_map(normal).collect() })
+    }
+
+    fn modulate(&self, x: &Numbers, shift: &Numbers, scale: &Numbers, eps: f64) -> Result<Numbers> {
+        let y = self.layer_norm(x, eps)?;
         self.add(&self.mul(&y, &scale.map(|scale| 1.0 + scale))?, shift)
     }
 
@@ -258,16 +297,28 @@ impl Ops for Evaluator<'_> {
     }
 
     fn attention(&self, q: &Numbers, k: &Numbers, v: &Numbers) -> Result<Numbers> {
-        let [tokens, heads, width] = q.dims[..] else {
-            return Err(Error::mismatch(
-                "q of an attention",
-                "(tokens, heads, width)",
-                format!("{:?}", q.dims),
-            ));
+        if let [groups, ..] = q.dims[..]
+            && q.dims.len() == 4
+        {
+            let group = |x: &Numbers, i: usize| {
+                let len = x.data.len() / groups;
+                Numbers::new(&x.dims[1..], x.data[i * len..(i + 1) * len].to_vec())
+            };
+            let each = (0..groups).map(|i| self.attention(&group(q, i), &group(k, i), &group(v, i)));
+            let each = each.collect::<Result<Vec<_>>>()?;
+            let dims = [groups, q.dims[1], v.dims[2] * v.dims[3]].to_vec();
+            return Ok(Numbers { dims, data: each.iter().flat_map(|y| y.data.iter().copied()).collect() });
+        }
+        let ([tokens, heads, width], [_, _, value_width]) = (&q.dims[..], &v.dims[..]) else {
+            let got = format!("{:?}", q.dims);
+            return Err(Error::mismatch("q of an attention", "(tokens, heads, width)", got));
         };
-        let row =
-            |token: usize, head: usize| (token * heads + head) * width..(token * heads + head + 1) * width;
-        let mut y = vec![0.0; tokens * heads * width];
+        let (tokens, heads, width, value_width) = (*tokens, *heads, *width, *value_width);
+        let of = |width: usize, token: usize, head: usize| {
+            (token * heads + head) * width..(token * heads + head + 1) * width
+        };
+        let row = |token, head| of(width, token, head);
+        let mut y = vec![0.0; tokens * heads * value_width];
         for (token, head) in (0..tokens).flat_map(|token| (0..heads).map(move |head| (token, head))) {
             let query = &q.data[row(token, head)];
             let scores =
@@ -277,11 +328,14 @@ impl Ops for Evaluator<'_> {
             let weights: Vec<f64> = scores.iter().map(|score| (score - most).exp()).collect();
             let sum: f64 = weights.iter().sum();
             for (other, weight) in weights.iter().enumerate() {
-                let value = &v.data[row(other, head)];
-                y[row(token, head)].iter_mut().zip(value).for_each(|(y, v)| *y += weight / sum * v);
+                let value = &v.data[of(value_width, other, head)];
+                y[of(value_width, token, head)]
+                    .iter_mut()
+                    .zip(value)
+                    .for_each(|(y, v)| *y += weight / sum * v);
             }
         }
-        Ok(Numbers::new(&[tokens, heads * width], y))
+        Ok(Numbers::new(&[tokens, heads * value_width], y))
     }
 
     fn scope(&self, _: &str) {}

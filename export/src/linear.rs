@@ -8,10 +8,12 @@ use avdit_onnx::{DataType, tensor};
 
 /// Some rows of a linear layer.
 struct Affine<'a> {
-    /// The layer's name in the checkpoint.
+    /// The weight's name in the checkpoint.
     source: &'a str,
-    /// The name of this part in the graph.
+    /// The path of this part in the graph.
     name: String,
+    /// The names of its tensors in the graph.
+    tensors: [String; 2],
     inputs: usize,
     rows: std::ops::Range<usize>,
     weight: &'a [f32],
@@ -33,12 +35,9 @@ impl Recorder<'_> {
     /// A linear layer whose output is cut into `parts`, as so many layers.
     pub(crate) fn affine_parts(&self, x: &Value, name: &str, parts: usize) -> Result<Vec<Value>> {
         let input = self.batched(x, name)?;
-        let (shape, weight) = weights::load(self.weights, &format!("{name}.weight"))?;
-        let inputs = x.dims.last().copied().unwrap_or(1);
-        if shape.len() != 2 || shape[1] != inputs || parts == 0 || !shape[0].is_multiple_of(parts) {
-            let expected = format!("a multiple of {parts} rows of {inputs}");
-            return Err(Error::mismatch(format!("parameter {name}.weight"), expected, format!("{shape:?}")));
-        }
+        let source = format!("{name}.weight");
+        let (shape, weight) = self.matrix(x, &source, parts)?;
+        let inputs = weight.len() / shape[0];
         let bias_name = format!("{name}.bias");
         let bias = match self.weights.shape(&bias_name) {
             None => None,
@@ -53,36 +52,59 @@ impl Recorder<'_> {
             // A part of a layer may have no bias where the layer has one.
             let none = |bias: &&[f32]| parts > 1 && bias[rows.clone()].iter().all(|x| *x == 0.0);
             let bias = bias.as_deref().filter(|bias| !none(bias));
+            let tensors = ["weight", "bias"].map(|tensor| format!("{part_name}.{tensor}"));
+            let weight = &weight;
             self.affine(
                 &input,
-                &Affine { source: name, name: part_name, inputs, rows, weight: &weight, bias },
+                &Affine { source: &source, name: part_name, tensors, inputs, rows, weight, bias },
             )
         };
         part_names(name, parts).into_iter().enumerate().map(part).collect()
     }
 
-    /// `x·Wᵀ + b` with rows `rows` of W and b, whose names in the graph begin with `name`.
+    /// `x·Wᵀ` with the whole matrix `name`.
+    pub(crate) fn product(&self, x: &Value, name: &str) -> Result<Value> {
+        let input = self.batched(x, name)?;
+        let (shape, weight) = self.matrix(x, name, 1)?;
+        let (tensors, inputs) = ([name.to_owned(), String::new()], weight.len() / shape[0]);
+        let (rows, name) = (0..shape[0], name.to_owned());
+        let source = &tensors[0].clone();
+        self.affine(&input, &Affine { source, name, tensors, inputs, rows, weight: &weight, bias: None })
+    }
+
+    /// Shape and values of a weight (out, in…) for x, whose outputs can be cut into `parts`.
+    fn matrix(&self, x: &Value, name: &str, parts: usize) -> Result<(Vec<usize>, Vec<f32>)> {
+        let (shape, weight) = weights::load(self.weights, name)?;
+        let inputs = x.dims.last().copied().unwrap_or(1);
+        let fits = |outputs: usize| outputs > 0 && parts > 0 && outputs.is_multiple_of(parts);
+        if shape.len() < 2 || shape[1..].iter().product::<usize>() != inputs || !fits(shape[0]) {
+            let expected = format!("a multiple of {parts} rows of {inputs}");
+            return Err(Error::mismatch(format!("parameter {name}"), expected, format!("{shape:?}")));
+        }
+        Ok((shape, weight))
+    }
+
+    /// `x·Wᵀ + b` with rows `rows` of W and b.
     fn affine(&self, x: &str, part: &Affine<'_>) -> Result<Value> {
-        let Affine { source, name, inputs, rows, weight, bias } = part;
+        let Affine { source, name, tensors: [weight_name, bias_name], inputs, rows, weight, bias } = part;
         let (n, path) = (rows.len(), self.path(name));
         let range = format!("rows {}..{} of {source}", rows.start, rows.end);
-        let (weight_name, bias_name) = (format!("{name}.weight"), format!("{name}.bias"));
         let mut graph = self.graph();
         // A layer that the network uses again is in the graph already.
-        if graph.value_type(&weight_name).is_none() {
+        if graph.value_type(weight_name).is_none() {
             let rows = &weight[rows.start * inputs..rows.end * inputs];
             let transposed = transpose(rows, *inputs).into();
-            let mut weight = tensor::raw(&weight_name, DataType::Float, &[*inputs, n], transposed)?;
-            weight.doc_string = Some(format!("{range}.weight, transposed"));
+            let mut weight = tensor::raw(weight_name, DataType::Float, &[*inputs, n], transposed)?;
+            weight.doc_string = Some(format!("{range}, transposed"));
             graph.initializer(weight)?;
         }
-        if let Some(bias) = bias.filter(|_| graph.value_type(&bias_name).is_none()) {
-            let mut bias = tensor::f32s(&bias_name, &[n], &bias[rows.clone()])?;
-            bias.doc_string = Some(format!("{range}.bias"));
+        if let Some(bias) = bias.filter(|_| graph.value_type(bias_name).is_none()) {
+            let mut bias = tensor::f32s(bias_name, &[n], &bias[rows.clone()])?;
+            bias.doc_string = Some(range.replace(".weight", ".bias"));
             graph.initializer(bias)?;
         }
         let bias = bias.map(|_| bias_name.as_str());
-        let y = self.lowering.affine(&mut graph, &Layer { path: &path, x, weight: &weight_name, bias })?;
+        let y = self.lowering.affine(&mut graph, &Layer { path: &path, x, weight: weight_name, bias })?;
         drop(graph);
         Ok(self.made(y))
     }

@@ -5,10 +5,33 @@ use crate::lowering::Heads;
 use crate::recorder::{Place, Recorder, Value};
 use crate::weights;
 use avdit_nets::{Ops, Window};
-use avdit_onnx::{attribute, tensor};
+use avdit_onnx::{DataType, attribute, tensor};
 
 fn ints(values: &[usize]) -> Vec<i64> {
     values.iter().map(|&value| value as i64).collect()
+}
+
+impl Recorder<'_> {
+    /// Groups that do not see each other join the batch for as long as they are attended to.
+    fn attention_in_groups(&self, qkv: [&Value; 3]) -> Result<Value> {
+        let (groups, tokens) = (qkv[0].dims[0], qkv[0].dims[1]);
+        let join = |x: &Value| {
+            let name = self.batched(x, "attention")?;
+            let mut graph = self.graph();
+            let shape = graph.integers(&[vec![-1], ints(&x.dims[1..])].concat())?;
+            let joined = graph.node("Reshape", "attn", &[&name, &shape], vec![])?;
+            drop(graph);
+            Ok::<_, Error>(self.made(joined))
+        };
+        let [q, k, v] = qkv.map(join);
+        let y = self.attention(&q?, &k?, &v?)?;
+        let name = self.batched(&y, "attention")?;
+        let mut graph = self.graph();
+        let shape = graph.integers(&[vec![-1], ints(&[groups, tokens, y.dims[1]])].concat())?;
+        let y = graph.node("Reshape", "attn", &[&name, &shape], vec![])?;
+        drop(graph);
+        Ok(self.made(y))
+    }
 }
 
 impl Ops for Recorder<'_> {
@@ -37,6 +60,26 @@ impl Ops for Recorder<'_> {
 
     fn linear_split(&self, x: &Value, name: &str, parts: usize) -> Result<Vec<Value>> {
         self.affine_parts(x, name, parts)
+    }
+
+    fn matmul(&self, x: &Value, name: &str) -> Result<Value> {
+        self.product(x, name)
+    }
+
+    fn embedding(&self, labels: &Value, name: &str) -> Result<Value> {
+        let weight = format!("{name}.weight");
+        let labels = self.batched(labels, name)?;
+        let (dims, table) = weights::load(self.weights, &weight)?;
+        let path = self.path(name);
+        let mut graph = self.graph();
+        if graph.value_type(&weight).is_none() {
+            graph.initializer(tensor::f32s(&weight, &dims, &table)?)?;
+        }
+        let to_integers = vec![attribute::int("to", DataType::Int64 as i64)];
+        let labels = graph.node("Cast", &path, &[&labels], to_integers)?;
+        let y = graph.node("Gather", &path, &[&weight, &labels], vec![attribute::int("axis", 0)])?;
+        drop(graph);
+        Ok(self.made(y))
     }
 
     fn conv(&self, x: &Value, name: &str, window: &Window) -> Result<Value> {
@@ -122,12 +165,28 @@ impl Ops for Recorder<'_> {
         self.binary("Mul", "", a, b)
     }
 
+    fn mean(&self, x: &Value, dim: usize) -> Result<Value> {
+        if dim >= x.dims.len() {
+            return Err(Error::mismatch("mean", format!("a dimension of {:?}", x.dims), dim));
+        }
+        let name = self.batched(x, "mean")?;
+        let mut graph = self.graph();
+        let axes = graph.integers(&[dim as i64 + 1])?;
+        let y = graph.node("ReduceMean", "", &[&name, &axes], vec![attribute::int("keepdims", 0)])?;
+        drop(graph);
+        Ok(self.made(y))
+    }
+
     fn cos(&self, x: &Value) -> Result<Value> {
         self.unary("Cos", x)
     }
 
     fn sin(&self, x: &Value) -> Result<Value> {
         self.unary("Sin", x)
+    }
+
+    fn relu(&self, x: &Value) -> Result<Value> {
+        self.unary("Relu", x)
     }
 
     fn silu(&self, x: &Value) -> Result<Value> {
@@ -137,6 +196,13 @@ impl Ops for Recorder<'_> {
 
     fn gelu(&self, x: &Value) -> Result<Value> {
         let y = self.lowering.gelu(&mut self.graph(), &self.batched(x, "gelu")?)?;
+        Ok(self.made(y))
+    }
+
+    fn layer_norm(&self, x: &Value, eps: f64) -> Result<Value> {
+        let width = x.dims.last().copied().unwrap_or(1);
+        let name = self.batched(x, "layer_norm")?;
+        let y = self.lowering.layer_norm(&mut self.graph(), &name, width, eps)?;
         Ok(self.made(y))
     }
 
@@ -172,15 +238,19 @@ impl Ops for Recorder<'_> {
     }
 
     fn attention(&self, q: &Value, k: &Value, v: &Value) -> Result<Value> {
-        let [tokens, heads, head_width] = q.dims[..] else {
+        if q.dims.len() == 4 {
+            return self.attention_in_groups([q, k, v]);
+        }
+        let ([tokens, heads, head_width], [_, _, value_width]) = (&q.dims[..], &v.dims[..]) else {
             return Err(Error::mismatch(
                 "q of an attention",
-                "(tokens, heads, width)",
+                "(tokens, heads, width), or (groups, tokens, heads, width)",
                 format!("{:?}", q.dims),
             ));
         };
+        let (tokens, heads, head_width, value_width) = (*tokens, *heads, *head_width, *value_width);
         let [q, k, v] = [self.batched(q, "q")?, self.batched(k, "k")?, self.batched(v, "v")?];
-        let heads = Heads { q: &q, k: &k, v: &v, tokens, heads, head_width };
+        let heads = Heads { q: &q, k: &k, v: &v, tokens, heads, head_width, value_width };
         let y = self.lowering.attention(&mut self.graph(), &heads)?;
         Ok(self.made(y))
     }

@@ -4,15 +4,24 @@
 //! handles. Candle's interpreter (crate `trainer`) runs and differentiates it; the ONNX interpreter (crate
 //! `export`) records it. There is no other copy of an architecture.
 
+pub mod av_dit;
 pub mod avdit;
 pub mod codec;
+pub mod dit;
+pub mod lora;
+pub mod network;
 pub mod ops;
 pub mod parameters;
+mod patches;
 pub mod positions;
+pub mod timestep;
 pub mod window;
 
+pub use av_dit::{AvDitConfig, av_dit};
 pub use avdit::{AvditConfig, avdit};
 pub use codec::AutoencoderConfig;
+pub use dit::{DitConfig, dit};
+pub use network::Network;
 pub use ops::Ops;
 pub use parameters::{Init, Parameter};
 pub use window::Window;

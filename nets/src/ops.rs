@@ -26,7 +26,8 @@ pub trait Ops {
     /// A learned tensor by its full name, as a constant of its own shape.
     fn parameter(&self, name: &str) -> Result<Self::Tensor, Self::Error>;
 
-    /// `y = x·Wᵀ + b` on the last dimension, with `{name}.weight` (out, in) and, where it exists, `{name}.bias` (out).
+    /// `y = x·Wᵀ + b` on the last dimension, with `{name}.weight` (out, in) and, where it exists, `{name}.bias` (out). A
+    /// weight of more dimensions, such as that of a convolution over patches, is seen as (out, all the others).
     fn linear(&self, x: &Self::Tensor, name: &str) -> Result<Self::Tensor, Self::Error>;
 
     /// [`Ops::linear`] whose output is cut into `parts` equal pieces along the last dimension.
@@ -36,6 +37,13 @@ pub trait Ops {
         name: &str,
         parts: usize,
     ) -> Result<Vec<Self::Tensor>, Self::Error>;
+
+    /// `y = x·Wᵀ` on the last dimension, with the learned matrix `name` (out, in) itself: a factor of a low rank.
+    fn matmul(&self, x: &Self::Tensor, name: &str) -> Result<Self::Tensor, Self::Error>;
+
+    /// The rows of `{name}.weight` (R, D) that `labels` (n) name, whole numbers from 0 below R that differ from example to
+    /// example: (n, D).
+    fn embedding(&self, labels: &Self::Tensor, name: &str) -> Result<Self::Tensor, Self::Error>;
 
     /// A convolution of x (in, …) with `{name}.weight` (out, in / groups, kernel…) and, where it exists, `{name}.bias`
     /// (out): (out, …). One to three dimensions follow the channels; over time, first.
@@ -62,11 +70,14 @@ pub trait Ops {
     /// Row `indices[i]` of `x` (R, D) as row i: (len, D). Every index is below R.
     fn gather_rows(&self, x: &Self::Tensor, indices: &[usize]) -> Result<Self::Tensor, Self::Error>;
 
-    /// `a + b`; one side may be a constant or parameter that broadcasts.
+    /// `a + b`; sizes of 1 are repeated, and a constant or parameter may lack the first dimensions of the other side.
     fn add(&self, a: &Self::Tensor, b: &Self::Tensor) -> Result<Self::Tensor, Self::Error>;
 
     /// `a · b`, element by element, broadcast as [`Ops::add`].
     fn mul(&self, a: &Self::Tensor, b: &Self::Tensor) -> Result<Self::Tensor, Self::Error>;
+
+    /// The mean along dimension `dim` (counted after the batch), which is then no more.
+    fn mean(&self, x: &Self::Tensor, dim: usize) -> Result<Self::Tensor, Self::Error>;
 
     /// Cosine.
     fn cos(&self, x: &Self::Tensor) -> Result<Self::Tensor, Self::Error>;
@@ -74,11 +85,17 @@ pub trait Ops {
     /// Sine.
     fn sin(&self, x: &Self::Tensor) -> Result<Self::Tensor, Self::Error>;
 
+    /// `max(x, 0)`.
+    fn relu(&self, x: &Self::Tensor) -> Result<Self::Tensor, Self::Error>;
+
     /// `x · sigmoid(x)`.
     fn silu(&self, x: &Self::Tensor) -> Result<Self::Tensor, Self::Error>;
 
     /// GELU in its tanh form.
     fn gelu(&self, x: &Self::Tensor) -> Result<Self::Tensor, Self::Error>;
+
+    /// `(x − mean(x)) / √(mean((x − mean(x))²) + eps)` over the last dimension of x (tokens, D), without affine parameters.
+    fn layer_norm(&self, x: &Self::Tensor, eps: f64) -> Result<Self::Tensor, Self::Error>;
 
     /// `layer_norm(x)·(1 + scale) + shift` over the last dimension, without affine parameters of its own;
     /// all three (tokens, D).
@@ -101,7 +118,8 @@ pub trait Ops {
     /// `x / √(mean(x²) + eps) · {name}.weight` over the last dimension.
     fn rms_norm(&self, x: &Self::Tensor, name: &str, eps: f64) -> Result<Self::Tensor, Self::Error>;
 
-    /// `softmax(q·kᵀ/√d)·v` of every head; q, k, v (tokens, heads, d) → (tokens, heads·d).
+    /// `softmax(q·kᵀ/√d)·v` of every head; q, k (tokens, heads, d), v (tokens, heads, e) → (tokens, heads·e). A dimension
+    /// before the tokens has groups that do not see each other: (groups, tokens, heads, d) → (groups, tokens, heads·e).
     fn attention(
         &self,
         q: &Self::Tensor,

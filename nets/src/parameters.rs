@@ -11,7 +11,8 @@ pub enum Init {
     Ones,
     /// Normal with this standard deviation.
     Normal(f64),
-    /// Uniform in ±√(6/(in + out)) of an (out, in) matrix (Glorot & Bengio 2010).
+    /// Uniform in ±√(6/(in + out)) of an (out, in) matrix (Glorot & Bengio 2010); more dimensions are seen as (out, all the
+    /// others).
     XavierUniform,
 }
 
@@ -72,7 +73,9 @@ impl Parameter {
                 values
             }
             Init::XavierUniform => {
-                let bound = (6.0 / self.shape.iter().sum::<usize>() as f64).sqrt();
+                let (outputs, inputs) = self.shape.split_at(self.shape.len().min(1));
+                let sides = outputs.iter().sum::<usize>() + inputs.iter().product::<usize>();
+                let bound = (6.0 / sides as f64).sqrt();
                 (0..self.len() as u32)
                     .map(|i| ((noise.uniform(stream, i) * 2.0 - 1.0) * bound) as f32)
                     .collect()

@@ -20,6 +20,13 @@ pub fn timestep_frequencies(half: usize) -> Vec<f32> {
     (0..half).map(|k| (-(10_000f64.ln()) * k as f64 / half as f64).exp() as f32).collect()
 }
 
+/// [`timestep_frequencies`] with every step rounded to single precision, as the networks of DiT's public checkpoints had
+/// them: a last digit that a timestep near 1000 makes 4e-5 of a cosine.
+pub fn timestep_frequencies_in_single(half: usize) -> Vec<f32> {
+    let slope = -(10_000f64.ln()) as f32;
+    (0..half).map(|k| f64::from(slope * k as f32 / half as f32).exp() as f32).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

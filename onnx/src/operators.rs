@@ -52,6 +52,7 @@ const OPERATORS: &[Operator] = &[
     onnx("QuantizeLinear", 10, 3..=3, infer::quantize),
     onnx("ReduceMean", 18, 1..=2, infer::reduce),
     onnx("ReduceSum", 13, 1..=2, infer::reduce),
+    onnx("Relu", 6, 1..=1, infer::same),
     onnx("Reshape", 5, 2..=2, infer::reshape),
     onnx("Sigmoid", 6, 1..=1, infer::same),
     onnx("Sin", 7, 1..=1, infer::same),

@@ -1,23 +1,24 @@
-//! Graphs of one input and one output that are no denoisers: the parts of a codec.
+//! Graphs that are no denoisers: the parts of a codec, and networks under test.
 
 use crate::engine::onnx_runtime::{library, session};
 use crate::engine::{EngineKind, EngineOptions};
 use crate::error::{Error, Result};
-use ort::session::Session;
+use ort::session::{Session, SessionInputValue};
 use ort::value::TensorRef;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use tract_onnx::prelude::*;
 
-/// A graph that turns one tensor into another, for a batch of one, ready to run on a CPU engine. It may be asked by many
-/// threads at once; ONNX Runtime answers one after another.
+/// A graph that turns tensors into others, ready to run on a CPU engine. It may be asked by many threads at once; ONNX
+/// Runtime answers one after another.
 pub struct Function {
     /// Where it comes from, for errors.
     path: PathBuf,
     kind: EngineKind,
-    input: Vec<usize>,
-    output: Vec<usize>,
+    /// Whole shapes, in the order of the graph.
+    inputs: Vec<Vec<usize>>,
+    outputs: Vec<Vec<usize>>,
     runner: Runner,
 }
 
@@ -27,25 +28,38 @@ enum Runner {
 }
 
 impl Function {
-    /// Opens the bytes of an ONNX file, which holds its weights. `path` says in errors where they come from; `input` and
-    /// `output` are the shapes of one example, without the batch. Of `options`, ONNX Runtime's library and the threads
+    /// Opens a graph of one input and one output for a batch of one, whose shapes are those of one example, without the batch;
+    /// the rest as [`Function::with_shapes`].
+    ///
+    /// # Errors
+    /// As [`Function::with_shapes`].
+    pub fn open(
+        bytes: &[u8],
+        path: &Path,
+        shapes: [&[usize]; 2],
+        kind: EngineKind,
+        options: &EngineOptions,
+    ) -> Result<Self> {
+        Self::with_shapes(bytes, path, shapes.map(|dims| vec![[&[1], dims].concat()]), kind, options)
+    }
+
+    /// Opens the bytes of an ONNX file, which holds its weights. `path` says in errors where they come from; `inputs` and
+    /// `outputs` are whole shapes in the order of the graph, which may have a batch of any size. Of `options`, ONNX Runtime's library and the threads
     /// inside an operation count; tract uses one thread.
     ///
     /// # Errors
     /// [`Error::NoOnnxRuntime`] if that is asked for and not there; [`Error::Engine`] if the engine refuses the graph or
     /// finds other shapes in it; [`Error::Value`] for an engine that does not run graphs on the CPU.
-    pub fn open(
+    pub fn with_shapes(
         bytes: &[u8],
         path: &Path,
-        [input, output]: [&[usize]; 2],
+        [inputs, outputs]: [Vec<Vec<usize>>; 2],
         kind: EngineKind,
         options: &EngineOptions,
     ) -> Result<Self> {
-        let with_batch = |dims: &[usize]| [&[1], dims].concat();
-        let (input, output) = (with_batch(input), with_batch(output));
         let failed = |reason| engine_error(kind, "open", path, reason);
         let runner = match kind {
-            EngineKind::Tract => Runner::Tract(plan(bytes, &input, &output).map_err(failed)?),
+            EngineKind::Tract => Runner::Tract(plan(bytes, &inputs, &outputs).map_err(failed)?),
             EngineKind::OrtCpu => {
                 let library = library::load(options.onnx_runtime.as_deref())?;
                 let session = session::from_memory(library, options, bytes).map_err(failed)?;
@@ -59,7 +73,7 @@ impl Function {
                 });
             }
         };
-        Ok(Self { path: path.to_owned(), kind, input, output, runner })
+        Ok(Self { path: path.to_owned(), kind, inputs, outputs, runner })
     }
 
     /// The engine that runs it.
@@ -67,24 +81,37 @@ impl Function {
         self.kind
     }
 
-    /// What the graph makes of the values of one example.
+    /// What a graph of one input and one output makes of some values.
     ///
     /// # Errors
-    /// [`Error::Core`] if there are more or fewer values than the input has; [`Error::Engine`] if the engine fails.
+    /// As [`Function::run_all`].
     pub fn run(&self, x: &[f32]) -> Result<Vec<f32>> {
-        let what = format!("values of the input of {}", self.path.display());
-        avdit_core::Error::check_count(&what, self.input.iter().product(), x.len())?;
+        Ok(self.run_all(&[x])?.into_iter().next().unwrap_or_default())
+    }
+
+    /// What the graph makes of the values of all its inputs, in its order.
+    ///
+    /// # Errors
+    /// [`Error::Core`] if there are more or fewer inputs, or values of one; [`Error::Engine`] if the engine fails.
+    pub fn run_all(&self, xs: &[&[f32]]) -> Result<Vec<Vec<f32>>> {
+        let what = |what: &str| format!("{what} of {}", self.path.display());
+        avdit_core::Error::check_count(&what("inputs"), self.inputs.len(), xs.len())?;
+        for (shape, x) in self.inputs.iter().zip(xs) {
+            avdit_core::Error::check_count(&what("values of an input"), shape.iter().product(), x.len())?;
+        }
+        let fed: Vec<_> = self.inputs.iter().map(Vec::as_slice).zip(xs.iter().copied()).collect();
         let made = match &self.runner {
-            Runner::Tract(plan) => run_tract(plan, &self.input, x),
+            Runner::Tract(plan) => run_tract(plan, &fed),
             Runner::OnnxRuntime(session) => {
                 let mut session = session.lock().unwrap_or_else(PoisonError::into_inner);
-                run_ort(&mut session, &self.input, x).map_err(|error| error.to_string())
+                run_ort(&mut session, &fed).map_err(|error| error.to_string())
             }
         };
         let made = made.map_err(|reason| engine_error(self.kind, "run", &self.path, reason))?;
-        let expected: usize = self.output.iter().product();
-        if made.len() != expected {
-            let reason = format!("makes {} values, expected {:?}", made.len(), self.output);
+        let expected: Vec<usize> = self.outputs.iter().map(|shape| shape.iter().product()).collect();
+        let got: Vec<usize> = made.iter().map(Vec::len).collect();
+        if got != expected {
+            let reason = format!("makes {got:?} values, expected {:?}", self.outputs);
             return Err(engine_error(self.kind, "run", &self.path, reason));
         }
         Ok(made)
@@ -95,29 +122,43 @@ fn engine_error(kind: EngineKind, action: &'static str, path: &Path, reason: Str
     Error::Engine { engine: kind.name(), action, path: path.to_owned(), reason }
 }
 
-fn plan(bytes: &[u8], input: &[usize], output: &[usize]) -> Result<Arc<TypedRunnableModel>, String> {
+fn plan(
+    bytes: &[u8],
+    inputs: &[Vec<usize>],
+    outputs: &[Vec<usize>],
+) -> Result<Arc<TypedRunnableModel>, String> {
     guarded(|| {
         let mut model = tract_onnx::onnx().with_ignore_value_info(true).model_for_read(&mut &*bytes)?;
-        model.set_input_fact(0, InferenceFact::dt_shape(f32::datum_type(), input))?;
+        for (i, input) in inputs.iter().enumerate() {
+            model.set_input_fact(i, InferenceFact::dt_shape(f32::datum_type(), input))?;
+        }
         let plan = model.into_optimized()?.into_runnable()?;
-        let fact = plan.model().output_fact(0)?;
-        if fact.shape.as_concrete() != Some(output) || fact.datum_type != f32::datum_type() {
-            return Err(TractError::msg(format!("the output is {fact:?}, expected F32 {output:?}")));
+        for (i, output) in outputs.iter().enumerate() {
+            let fact = plan.model().output_fact(i)?;
+            if fact.shape.as_concrete() != Some(output) || fact.datum_type != f32::datum_type() {
+                return Err(TractError::msg(format!("output {i} is {fact:?}, expected F32 {output:?}")));
+            }
         }
         Ok(plan)
     })
 }
 
-fn run_tract(plan: &Arc<TypedRunnableModel>, shape: &[usize], x: &[f32]) -> Result<Vec<f32>, String> {
+/// Shapes and values.
+type Fed<'a> = [(&'a [usize], &'a [f32])];
+
+fn run_tract(plan: &Arc<TypedRunnableModel>, fed: &Fed<'_>) -> Result<Vec<Vec<f32>>, String> {
     guarded(|| {
-        let made = plan.run(tvec!(Tensor::from_shape(shape, x)?.into_tvalue()))?;
-        Ok(made[0].try_as_plain_ram()?.as_slice::<f32>()?.to_vec())
+        let fed = fed.iter().map(|(shape, x)| Ok(Tensor::from_shape(shape, x)?.into_tvalue()));
+        let made = plan.run(fed.collect::<TractResult<_>>()?)?;
+        made.iter().map(|y| Ok(y.try_as_plain_ram()?.as_slice::<f32>()?.to_vec())).collect()
     })
 }
 
-fn run_ort(session: &mut Session, shape: &[usize], x: &[f32]) -> ort::Result<Vec<f32>> {
-    let made = session.run(ort::inputs![TensorRef::from_array_view((shape.to_vec(), x))?])?;
-    Ok(made[0].try_extract_tensor::<f32>()?.1.to_vec())
+fn run_ort(session: &mut Session, fed: &Fed<'_>) -> ort::Result<Vec<Vec<f32>>> {
+    let view = |(shape, x): &(&[usize], _)| TensorRef::from_array_view((shape.to_vec(), *x)).map(Into::into);
+    let fed = fed.iter().map(view).collect::<ort::Result<Vec<SessionInputValue<'_>>>>()?;
+    let made = session.run(fed.as_slice())?;
+    (0..made.len()).map(|i| Ok(made[i].try_extract_tensor::<f32>()?.1.to_vec())).collect()
 }
 
 /// Runs code of tract, which may panic on graphs it was not made for, so that it can only fail.

@@ -67,7 +67,7 @@ impl Model {
         let storages: Vec<_> = self.vars.iter().map(|var| var.as_tensor().storage_and_layout()).collect();
         let mut list = Vec::new();
         for ((name, var), (storage, layout)) in self.parameters().zip(&storages) {
-            list.push((name, var.dims(), values(name, storage, layout)?));
+            list.push((name, var.dims(), values(name, storage, layout)?, true));
         }
         let parameters = Parameters::new(list);
         let threads = rayon::current_num_threads();

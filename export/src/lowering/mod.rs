@@ -64,7 +64,7 @@ impl FromStr for Lowering {
     }
 }
 
-/// q, k, v `(batch, tokens, heads, head_width)` of an attention.
+/// q, k `(batch, tokens, heads, head_width)` and v `(batch, tokens, heads, value_width)` of an attention.
 pub(crate) struct Heads<'a> {
     pub(crate) q: &'a str,
     pub(crate) k: &'a str,
@@ -72,6 +72,7 @@ pub(crate) struct Heads<'a> {
     pub(crate) tokens: usize,
     pub(crate) heads: usize,
     pub(crate) head_width: usize,
+    pub(crate) value_width: usize,
 }
 
 /// A linear layer of x `(batch, rows, inputs)`, whose weight is (inputs, outputs).
@@ -92,12 +93,23 @@ impl Lowering {
         }
     }
 
-    /// `softmax(q·kᵀ/√d)·v`, heads side by side: `(batch, tokens, heads·head_width)`.
+    /// `softmax(q·kᵀ/√d)·v`, heads side by side: `(batch, tokens, heads·value_width)`.
     pub(crate) fn attention(self, graph: &mut GraphBuilder, heads: &Heads<'_>) -> Result<String> {
         match self {
             Lowering::OrtCpu | Lowering::OrtCuda => ort_cpu::attention(graph, heads),
             Lowering::Portable | Lowering::TensorRt => portable::attention(graph, heads),
         }
+    }
+
+    /// `layer_norm(x)` over the last dimension, of `width`.
+    pub(crate) fn layer_norm(
+        self,
+        graph: &mut GraphBuilder,
+        x: &str,
+        width: usize,
+        eps: f64,
+    ) -> Result<String> {
+        portable::layer_norm(graph, x, width, eps)
     }
 
     /// `layer_norm(x)·(1 + scale) + shift` over the last dimension, of `width`.

@@ -27,7 +27,7 @@ pub(super) fn attention(graph: &mut GraphBuilder, heads: &Heads<'_>) -> Result<S
     let weights = graph.node("Softmax", "attn", &[&weights], vec![attribute::int("axis", -1)])?;
     let y = graph.node("MatMul", "attn/mix", &[&weights, &v], vec![])?;
     let y = transpose(graph, "attn/mix", &y, [0, 2, 1, 3])?;
-    let shape = graph.integers(&[0, heads.tokens as i64, (heads.heads * heads.head_width) as i64])?;
+    let shape = graph.integers(&[0, heads.tokens as i64, (heads.heads * heads.value_width) as i64])?;
     Ok(graph.node("Reshape", "attn/mix", &[&y, &shape], vec![])?)
 }
 
@@ -37,13 +37,17 @@ pub(super) fn modulate(
     width: usize,
     eps: f64,
 ) -> Result<String> {
-    let ones = graph.constant(tensor::f32s(&format!("ones_{width}"), &[width], &vec![1.0; width])?)?;
-    let attributes = vec![attribute::int("axis", -1), attribute::float("epsilon", eps as f32)];
-    let y = graph.node("LayerNormalization", "", &[x, &ones], attributes)?;
+    let y = layer_norm(graph, x, width, eps)?;
     let one = scalar(graph, "one", 1.0)?;
     let scale = graph.node("Add", "scale", &[scale, &one], vec![])?;
     let y = graph.node("Mul", "modulate", &[&y, &scale], vec![])?;
     Ok(graph.node("Add", "modulate", &[&y, shift], vec![])?)
+}
+
+pub(super) fn layer_norm(graph: &mut GraphBuilder, x: &str, width: usize, eps: f64) -> Result<String> {
+    let ones = graph.constant(tensor::f32s(&format!("ones_{width}"), &[width], &vec![1.0; width])?)?;
+    let attributes = vec![attribute::int("axis", -1), attribute::float("epsilon", eps as f32)];
+    Ok(graph.node("LayerNormalization", "", &[x, &ones], attributes)?)
 }
 
 /// Square, mean, root, division: the pattern that ONNX Runtime fuses into one kernel.

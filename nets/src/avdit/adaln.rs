@@ -1,9 +1,10 @@
 //! Where an AVDiT's shifts, scales and gates come from: the level and the modality of each cell alone (adaLN-Zero,
 //! Peebles & Xie 2023).
 
-use super::{AvditConfig, HALF_FEATURES};
+use super::AvditConfig;
 use crate::ops::Ops;
 use crate::positions::timestep_frequencies;
+use crate::timestep;
 
 /// A part of the network that is modulated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,13 +115,8 @@ fn condition<O: Ops>(ops: &O, video: &O::Tensor, audio: &O::Tensor) -> Result<O:
     ops.scope("t_embedder");
     let (n, m) = (ops.dims(video)[0], ops.dims(audio)[0]);
     let levels = ops.concat(&[video, audio], 0)?;
-    let levels = ops.reshape(&levels, &[n + m, 1])?;
-    let frequencies =
-        ops.constant("frequencies", &[1, HALF_FEATURES], timestep_frequencies(HALF_FEATURES))?;
-    let angles = ops.mul(&levels, &frequencies)?; // (n + m, 128)
-    let features = ops.concat(&[&ops.cos(&angles)?, &ops.sin(&angles)?], 1)?; // (n + m, 256)
-    let hidden = ops.silu(&ops.linear(&features, "t_embedder.mlp.0")?)?;
-    let embedded = ops.linear(&hidden, "t_embedder.mlp.2")?; // (n + m, D)
+    let features = timestep::features(ops, &levels, timestep_frequencies)?; // (n + m, 256)
+    let embedded = timestep::embed(ops, &features)?; // (n + m, D)
     let modality: Vec<usize> = [vec![0; n], vec![1; m]].concat();
     ops.add(&embedded, &ops.gather_rows(&ops.parameter("modality_embed")?, &modality)?)
 }

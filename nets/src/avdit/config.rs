@@ -1,8 +1,8 @@
 //! The configuration of an AVDiT, its presets, and everything that follows from it: layout, tokens, parameters.
 
-use super::HALF_FEATURES;
 use crate::parameters::{Init, Parameter, linear};
 use crate::positions::{segment_times, sincos};
+use crate::timestep;
 use avdit_core::{AudioLayout, Layout, VideoLayout};
 use serde::{Deserialize, Serialize};
 
@@ -194,8 +194,7 @@ impl AvditConfig {
         linear(&mut list, "video_embed", self.patch_len(), d, Init::XavierUniform);
         linear(&mut list, "audio_embed", self.audio.channels, d, Init::XavierUniform);
         list.push(Parameter { name: "modality_embed".into(), shape: vec![2, d], init: Init::Normal(0.02) });
-        linear(&mut list, "t_embedder.mlp.0", 2 * HALF_FEATURES, d, Init::Normal(0.02));
-        linear(&mut list, "t_embedder.mlp.2", d, d, Init::Normal(0.02));
+        timestep::parameters(&mut list, d);
         if self.adaln_rank.is_some() {
             linear(&mut list, "adaLN_shared", d, 6 * d, Init::Zeros);
         }

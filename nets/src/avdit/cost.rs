@@ -1,6 +1,7 @@
 //! What a forward pass of an AVDiT costs.
 
-use super::{AvditConfig, HALF_FEATURES};
+use super::AvditConfig;
+use crate::timestep::FEATURES;
 
 impl AvditConfig {
     /// Multiply-adds of all matrix products of one forward pass on one example: linear layers, q·kᵀ and weights·v. A
@@ -9,7 +10,7 @@ impl AvditConfig {
         let (d, n, hidden) = (self.width, self.tokens(), self.hidden());
         let cells = 2 * self.video.segments.len();
         let embed = self.video_tokens() * self.patch_len() * d + self.audio.frames * self.audio.channels * d;
-        let levels = cells * (2 * HALF_FEATURES * d + d * d);
+        let levels = cells * (FEATURES * d + d * d);
         let (shared, modulation) = match self.adaln_rank {
             None => (0, cells * d * 6 * d),
             Some(rank) => (cells * d * 6 * d, cells * (d * rank + rank * 6 * d)),

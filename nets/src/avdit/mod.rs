@@ -17,8 +17,6 @@ use crate::ops::Ops;
 
 /// Epsilon of every norm.
 const EPS: f64 = 1e-6;
-/// Cosines, and as many sines, of a level.
-const HALF_FEATURES: usize = 128;
 
 /// Handles of the inputs of an AVDiT.
 pub struct AvditInputs<T> {

@@ -1,6 +1,8 @@
 //! AVDiT: forward and taps on every engine, gradients and ten optimizer steps on Candle.
 
-use super::golden::{Golden, Tensor};
+use super::golden::Golden;
+use super::measure::{frobenius, of_largest, single};
+use super::network::{engine_name, targets};
 use super::row::Row;
 use anyhow::{Context, Result, anyhow};
 use avdit_core::{DenoiserSpec, Latents, Levels, ScheduleKind, Target};
@@ -15,18 +17,6 @@ use serde::Deserialize;
 
 /// Relative error of ᾱ in f64: a product of up to a thousand factors in another order; 5e-16 was measured.
 const SAME_TABLE: f64 = 1e-11;
-
-/// The graphs that an engine is given: its own, the portable one, and, on the CPU, those for engines that are not
-/// here, which compute the same.
-fn targets(engine: EngineKind) -> &'static [Lowering] {
-    use Lowering::{OrtCpu, OrtCuda, Portable, TensorRt};
-    match engine {
-        EngineKind::Tract => &[Portable, TensorRt],
-        EngineKind::OrtCuda => &[Portable, OrtCuda],
-        EngineKind::OrtTensorRt => &[TensorRt],
-        _ => &[Portable, OrtCpu, OrtCuda, TensorRt],
-    }
-}
 
 /// One row per quantity and engine.
 pub(super) fn cases(golden: &Golden, engines: &[EngineKind]) -> Vec<Row> {
@@ -55,11 +45,7 @@ pub(super) fn cases(golden: &Golden, engines: &[EngineKind]) -> Vec<Row> {
             continue;
         }
         for &target in targets(kind) {
-            // The portable graph is what an engine is given unless told otherwise.
-            let engine = match target {
-                Lowering::Portable => kind.name().to_owned(),
-                target => format!("{kind}, for {target}"),
-            };
+            let engine = engine_name(kind, target);
             match case.engine(&engine, kind, target) {
                 Ok(found) => rows.extend(found),
                 Err(error) => rows.push(Row::failed(&golden.name, "all", &engine, &error)),
@@ -96,30 +82,6 @@ struct Case<'a> {
     weights: Weights,
     batch: usize,
     tolerances: Tolerances,
-}
-
-fn single(tensor: &Tensor) -> Vec<f32> {
-    tensor.data.iter().map(|&x| x as f32).collect()
-}
-
-/// The largest |a − b| over the largest |b|.
-fn of_largest(got: &[f32], expected: &Tensor) -> f64 {
-    if got.len() != expected.data.len() {
-        return f64::NAN;
-    }
-    let largest = expected.data.iter().fold(0.0f64, |max, x| max.max(x.abs()));
-    let errors = got.iter().zip(&expected.data).map(|(&a, &b)| (f64::from(a) - b).abs() / largest);
-    errors.fold(0.0, |worst: f64, e| if e.is_nan() || worst.is_nan() { f64::NAN } else { worst.max(e) })
-}
-
-/// ‖a − b‖ / ‖b‖.
-fn frobenius(got: &[f32], expected: &Tensor) -> f64 {
-    if got.len() != expected.data.len() {
-        return f64::NAN;
-    }
-    let difference: f64 = got.iter().zip(&expected.data).map(|(&a, &b)| (f64::from(a) - b).powi(2)).sum();
-    let norm: f64 = expected.data.iter().map(|x| x * x).sum();
-    if difference == 0.0 { 0.0 } else { (difference / norm).sqrt() }
 }
 
 impl<'a> Case<'a> {

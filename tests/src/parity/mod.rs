@@ -3,10 +3,15 @@
 //! A kind of file is recognised by how its name begins, and is one module with a function from a [`Golden`] to
 //! [`Row`]s. To add a kind, add its module and its line in [`KINDS`].
 
+mod av_dit;
 mod avdit;
+mod dit;
 mod golden;
 mod int8;
+mod lora_adapter;
+mod measure;
 mod metrics;
+mod network;
 mod report;
 mod respaced;
 mod row;
@@ -40,6 +45,9 @@ pub const KINDS: &[Kind] = &[
     Kind { prefix: "int8", cases: |golden, _| int8::cases(golden) },
     Kind { prefix: "metrics", cases: |golden, _| metrics::cases(golden) },
     Kind { prefix: "avdit_", cases: avdit::cases },
+    Kind { prefix: "dit_", cases: dit::cases },
+    Kind { prefix: "av_dit_", cases: av_dit::cases },
+    Kind { prefix: "lora_adapter", cases: lora_adapter::cases },
 ];
 
 /// The engines that need no GPU.

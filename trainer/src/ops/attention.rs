@@ -4,9 +4,9 @@ use super::kernel::{exp, values};
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, D, DType, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
-/// q, k, v (B, tokens, heads, d) → (B, tokens, heads·d).
+/// q, k (B, tokens, heads, d), v (B, tokens, heads, e) → (B, tokens, heads·e).
 pub(super) fn attention(q: &Tensor, k: &Tensor, v: &Tensor, fused: bool) -> Result<Tensor> {
-    let (batch, tokens, heads, d) = q.dims4()?;
+    let ((batch, tokens, heads, d), (_, _, _, e)) = (q.dims4()?, v.dims4()?);
     let by_head = |x: &Tensor| x.transpose(1, 2)?.contiguous(); // (B, heads, tokens, d)
     let (q, k, v) = (by_head(q)?, by_head(k)?, by_head(v)?);
     let scale = (d as f64).powf(-0.5);
@@ -18,7 +18,7 @@ pub(super) fn attention(q: &Tensor, k: &Tensor, v: &Tensor, fused: bool) -> Resu
         let shifted = scores.broadcast_sub(&scores.max_keepdim(D::Minus1)?.detach())?.exp()?;
         shifted.broadcast_div(&shifted.sum_keepdim(D::Minus1)?)?.to_dtype(v.dtype())?
     };
-    weights.matmul(&v)?.transpose(1, 2)?.reshape((batch, tokens, heads * d))
+    weights.matmul(&v)?.transpose(1, 2)?.reshape((batch, tokens, heads * e))
 }
 
 /// softmax(scale·x) over the last dimension.

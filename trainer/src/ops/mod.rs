@@ -94,6 +94,22 @@ impl<'a> CandleOps<'a> {
         self.parameters.get(name).ok_or_else(|| candle_core::Error::Msg(format!("no parameter named {name}")))
     }
 
+    /// `x·Wᵀ` on the last dimension; a weight (out, in…) is seen as a matrix.
+    fn product(&self, x: &CandleTensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<CandleTensor> {
+        let weight = if weight.rank() > 2 { weight.flatten_from(1)? } else { weight.clone() };
+        let x = x.dense()?;
+        let mut dims = x.dims().to_vec();
+        let width = dims.pop().unwrap_or(0);
+        let flat = x.to_dtype(self.dtype)?.contiguous()?.reshape(((), width))?;
+        let mut y = flat.matmul(&weight.to_dtype(self.dtype)?.t()?)?;
+        if let Some(bias) = bias {
+            let bias = &bias.to_dtype(self.dtype)?;
+            y = if self.fused { y.apply_op2(bias, bias::BiasAdd)? } else { y.broadcast_add(bias)? };
+        }
+        dims.push(weight.dim(0)?);
+        Ok(CandleTensor::new(y.reshape(dims)?))
+    }
+
     fn binary(
         &self,
         a: &CandleTensor,
@@ -141,24 +157,34 @@ impl Ops for CandleOps<'_> {
     }
 
     fn linear(&self, x: &CandleTensor, name: &str) -> Result<CandleTensor> {
-        let weight = self.get(&format!("{name}.weight"))?; // (out, in)
-        let x = x.dense()?;
-        let mut dims = x.dims().to_vec();
-        let width = dims.pop().unwrap_or(0);
-        let flat = x.to_dtype(self.dtype)?.contiguous()?.reshape(((), width))?;
-        let mut y = flat.matmul(&weight.to_dtype(self.dtype)?.t()?)?;
-        if let Some(bias) = self.parameters.get(&format!("{name}.bias")) {
-            let bias = &bias.to_dtype(self.dtype)?;
-            y = if self.fused { y.apply_op2(bias, bias::BiasAdd)? } else { y.broadcast_add(bias)? };
-        }
-        dims.push(weight.dim(0)?);
-        Ok(CandleTensor::new(y.reshape(dims)?))
+        let weight = self.get(&format!("{name}.weight"))?;
+        self.product(x, weight, self.parameters.get(&format!("{name}.bias")))
     }
 
     fn linear_split(&self, x: &CandleTensor, name: &str, parts: usize) -> Result<Vec<CandleTensor>> {
         let y = self.linear(x, name)?.tensor;
         let (last, width) = (y.rank() - 1, y.dim(y.rank() - 1)? / parts);
         (0..parts).map(|i| Ok(CandleTensor::new(y.narrow(last, i * width, width)?))).collect()
+    }
+
+    fn matmul(&self, x: &CandleTensor, name: &str) -> Result<CandleTensor> {
+        self.product(x, self.get(name)?, None)
+    }
+
+    fn embedding(&self, labels: &CandleTensor, name: &str) -> Result<CandleTensor> {
+        let table = self.get(&format!("{name}.weight"))?;
+        let (batch, n) = labels.dense()?.dims2()?;
+        let (rows, width) = table.dims2()?;
+        let label = |x: f32| match x {
+            x if x.fract() == 0.0 && x >= 0.0 && x < rows as f32 => Ok(x as u32),
+            x => {
+                Err(candle_core::Error::Msg(format!("{name} has rows 0 to {}, got the label {x}", rows - 1)))
+            }
+        };
+        let labels: Vec<f32> = labels.dense()?.flatten_all()?.to_vec1()?;
+        let labels = labels.into_iter().map(label).collect::<Result<Vec<u32>>>()?;
+        let rows = table.index_select(&Tensor::new(labels, &self.device)?, 0)?;
+        Ok(CandleTensor::new(rows.reshape((batch, n, width))?))
     }
 
     fn conv(&self, x: &CandleTensor, name: &str, window: &Window) -> Result<CandleTensor> {
@@ -203,12 +229,20 @@ impl Ops for CandleOps<'_> {
         self.binary(a, b, Tensor::broadcast_mul)
     }
 
+    fn mean(&self, x: &CandleTensor, dim: usize) -> Result<CandleTensor> {
+        Ok(CandleTensor::new(wide(&x.dense()?)?.mean(dim + 1)?))
+    }
+
     fn cos(&self, x: &CandleTensor) -> Result<CandleTensor> {
         Ok(CandleTensor::new(x.dense()?.cos()?))
     }
 
     fn sin(&self, x: &CandleTensor) -> Result<CandleTensor> {
         Ok(CandleTensor::new(x.dense()?.sin()?))
+    }
+
+    fn relu(&self, x: &CandleTensor) -> Result<CandleTensor> {
+        Ok(CandleTensor::new(x.dense()?.relu()?))
     }
 
     fn silu(&self, x: &CandleTensor) -> Result<CandleTensor> {
@@ -221,6 +255,13 @@ impl Ops for CandleOps<'_> {
         let x = x.dense()?;
         let y = if self.fused { x.contiguous()?.apply_op1(activation::Gelu)? } else { x.gelu()? };
         Ok(CandleTensor::new(y))
+    }
+
+    fn layer_norm(&self, x: &CandleTensor, eps: f64) -> Result<CandleTensor> {
+        let (batch, tokens, d) = x.dense()?.dims3()?;
+        let tensor = Tensor::zeros((batch, 1, d), DType::F32, &self.device)?;
+        let nothing = CandleTensor { tensor, rows: Some(vec![0; tokens].into()) };
+        self.modulate(x, &nothing, &nothing, eps)
     }
 
     fn modulate(
@@ -268,9 +309,23 @@ impl Ops for CandleOps<'_> {
     }
 
     fn attention(&self, q: &CandleTensor, k: &CandleTensor, v: &CandleTensor) -> Result<CandleTensor> {
-        let cast = |x: &CandleTensor| x.dense()?.to_dtype(self.dtype);
+        let groups = match q.tensor.dims()[1..] {
+            [groups, _, _, _] => Some(groups),
+            _ => None,
+        };
+        // Groups that do not see each other are examples of their own.
+        let cast = |x: &CandleTensor| -> Result<Tensor> {
+            let x = x.dense()?.to_dtype(self.dtype)?;
+            if groups.is_some() { x.flatten(0, 1) } else { Ok(x) }
+        };
         let y = attention::attention(&cast(q)?, &cast(k)?, &cast(v)?, self.fused)?;
-        Ok(CandleTensor::new(y))
+        Ok(CandleTensor::new(match groups {
+            Some(groups) => {
+                let (batch, tokens, width) = y.dims3()?;
+                y.reshape((batch / groups, groups, tokens, width))?
+            }
+            None => y,
+        }))
     }
 
     fn scope(&self, _name: &str) {}

@@ -10,6 +10,7 @@ mod buffer;
 mod gradients;
 mod kernels;
 mod ops;
+mod rows;
 mod shape;
 mod tensor;
 
@@ -26,18 +27,22 @@ use std::rc::Rc;
 /// The learned values that a tape reads.
 pub(crate) struct Parameters<'a> {
     list: Vec<(&'a [usize], &'a [f32])>,
+    /// Which of them are trained: nothing is differentiated by the others.
+    trained: Vec<bool>,
     index: HashMap<&'a str, usize>,
 }
 
 impl<'a> Parameters<'a> {
-    /// By name, shape and values, in the order in which their gradients are asked for.
-    pub(crate) fn new(list: impl IntoIterator<Item = (&'a str, &'a [usize], &'a [f32])>) -> Self {
-        let (mut values, mut index) = (Vec::new(), HashMap::new());
-        for (name, shape, data) in list {
+    /// By name, shape, values and whether it is trained, in the order in which their gradients are asked for. Of one that is
+    /// not trained no gradient is computed, nor what only that would need.
+    pub(crate) fn new(list: impl IntoIterator<Item = (&'a str, &'a [usize], &'a [f32], bool)>) -> Self {
+        let (mut values, mut trained, mut index) = (Vec::new(), Vec::new(), HashMap::new());
+        for (name, shape, data, trains) in list {
             index.insert(name, values.len());
             values.push((shape, data));
+            trained.push(trains);
         }
-        Self { list: values, index }
+        Self { list: values, trained, index }
     }
 
     fn find(&self, name: &str) -> Option<usize> {

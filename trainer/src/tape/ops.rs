@@ -22,25 +22,67 @@ impl<'a> Tape<'a> {
         }))
     }
 
-    /// Three matrices of the same sizes as heads.
+    /// Three matrices as heads; those of v may have a width of their own.
     fn heads(q: &T, k: &T, v: &T) -> Result<attention::Dims> {
-        let fits = |x: &T| x.dims == q.dims && x.batch == q.batch && x.gather.is_none();
-        let [tokens, heads, width] = q.dims[..] else {
+        let ([tokens, heads, width] | [_, tokens, heads, width], [.., value]) = (&q.dims[..], &v.dims[..])
+        else {
             return Err(shape_error(format!("attention of {:?}, expected (tokens, heads, d)", q.dims)));
         };
-        if !fits(k) || !fits(v) {
+        let last = q.dims.len() - 1;
+        let alike = |x: &T| x.dims[..last] == q.dims[..last] && x.batch == q.batch && x.gather.is_none();
+        if k.dims != q.dims || v.dims.len() != q.dims.len() || ![q, k, v].into_iter().all(alike) {
             return Err(shape_error(format!("attention of {:?}, {:?} and {:?}", q.dims, k.dims, v.dims)));
         }
-        Ok(attention::Dims { tokens, heads, width })
+        Ok(attention::Dims { tokens: *tokens, heads: *heads, width: *width, value: *value })
     }
 
-    /// A tensor (tokens, heads, d) as rows of all heads, without a copy where its columns admit it.
-    fn rows_of_heads(&self, x: &T, dims: attention::Dims) -> Result<T> {
-        let width = dims.heads * dims.width;
+    /// A tensor (…, heads, d) as rows of all heads, without a copy where its columns admit it.
+    fn rows_of_heads(&self, x: &T, heads: usize) -> Result<T> {
+        let width = heads * x.dims.last().copied().unwrap_or(1);
         if x.columns.width == width {
             return Ok(x.clone());
         }
-        self.reshaped(x, &[dims.tokens, width])
+        self.reshaped(x, &[x.len() / width.max(1), width])
+    }
+
+    /// `x·Wᵀ + b` by the numbers of W and b; a weight (out, in…) is seen as a matrix.
+    fn product(&self, x: &TapeTensor, name: &str, node: usize, bias: Option<usize>) -> Result<TapeTensor> {
+        let (shape, weight) = self.parameters.list[node];
+        let mut dims = x.dims.clone();
+        let inputs = dims.pop().unwrap_or(0);
+        if shape.len() < 2 || shape[1..].iter().product::<usize>() != inputs || inputs == 0 {
+            return Err(shape_error(format!("{name}: weight {shape:?} on {:?}", x.dims)));
+        }
+        dims.push(shape[0]);
+        let x = if x.gather.is_none() && x.columns.width == inputs { x.clone() } else { self.dense(x)? };
+        let matrix = x.matrix();
+        let mut y = self.pool.take(matrix.rows * shape[0]);
+        linear::forward(&mut y, matrix, weight, bias.map(|i| self.parameters.list[i].1), self.min);
+        let trains = self.parameters.trained[node];
+        let bias = bias.filter(|&bias| self.parameters.trained[bias]);
+        let depends = trains || bias.is_some() || x.node.is_some();
+        Ok(self.made(y, x.batch, dims, depends, move |tape, grad| {
+            if trains {
+                tape.write(node, weight.len(), |dw, fresh| {
+                    linear::weight(dw, fresh, &grad, x.matrix(), tape.min)
+                });
+            }
+            if let Some(bias) = bias {
+                tape.write(bias, shape[0], |db, fresh| linear::bias(db, fresh, &grad, tape.min));
+            }
+            match x.node {
+                None => {}
+                Some(node) if x.is_dense() => tape.write(node, x.values.len(), |dx, fresh| {
+                    linear::input(dx, fresh, &grad, weight, inputs, tape.min);
+                }),
+                Some(_) => {
+                    let mut dx = tape.pool.take(x.matrix().rows * inputs);
+                    linear::input(&mut dx, true, &grad, weight, inputs, tape.min);
+                    tape.give(&x, dx);
+                }
+            }
+            Ok(())
+        }))
     }
 }
 
@@ -65,38 +107,15 @@ impl Ops for Tape<'_> {
 
     fn linear(&self, x: &T, name: &str) -> Result<T> {
         let node = self.parameters.get(&format!("{name}.weight"))?;
-        let (shape, weight) = self.parameters.list[node];
-        let bias = self.parameters.find(&format!("{name}.bias"));
-        let mut dims = x.dims.clone();
-        let inputs = dims.pop().unwrap_or(0);
-        if shape.len() != 2 || shape[1] != inputs || inputs == 0 {
-            return Err(shape_error(format!("{name}: weight {shape:?} on {:?}", x.dims)));
-        }
-        dims.push(shape[0]);
-        let x = if x.gather.is_none() && x.columns.width == inputs { x.clone() } else { self.dense(x)? };
-        let matrix = x.matrix();
-        let mut y = self.pool.take(matrix.rows * shape[0]);
-        linear::forward(&mut y, matrix, weight, bias.map(|i| self.parameters.list[i].1), self.min);
-        Ok(self.made(y, x.batch, dims, true, move |tape, grad| {
-            tape.write(node, weight.len(), |dw, fresh| {
-                linear::weight(dw, fresh, &grad, x.matrix(), tape.min)
-            });
-            if let Some(bias) = bias {
-                tape.write(bias, shape[0], |db, fresh| linear::bias(db, fresh, &grad, tape.min));
-            }
-            match x.node {
-                None => {}
-                Some(node) if x.is_dense() => tape.write(node, x.values.len(), |dx, fresh| {
-                    linear::input(dx, fresh, &grad, weight, inputs, tape.min);
-                }),
-                Some(_) => {
-                    let mut dx = tape.pool.take(x.matrix().rows * inputs);
-                    linear::input(&mut dx, true, &grad, weight, inputs, tape.min);
-                    tape.give(&x, dx);
-                }
-            }
-            Ok(())
-        }))
+        self.product(x, name, node, self.parameters.find(&format!("{name}.bias")))
+    }
+
+    fn matmul(&self, x: &T, name: &str) -> Result<T> {
+        self.product(x, name, self.parameters.get(name)?, None)
+    }
+
+    fn embedding(&self, labels: &T, name: &str) -> Result<T> {
+        self.rows_of_table(labels, name)
     }
 
     fn conv(&self, _x: &T, name: &str, _window: &Window) -> Result<T> {
@@ -146,6 +165,10 @@ impl Ops for Tape<'_> {
         self.broadcast(a, b, true)
     }
 
+    fn mean(&self, x: &T, dim: usize) -> Result<T> {
+        self.mean_along(x, dim)
+    }
+
     fn cos(&self, x: &T) -> Result<T> {
         self.activation(x, Activation::Cos)
     }
@@ -154,12 +177,25 @@ impl Ops for Tape<'_> {
         self.activation(x, Activation::Sin)
     }
 
+    fn relu(&self, x: &T) -> Result<T> {
+        self.activation(x, Activation::Relu)
+    }
+
     fn silu(&self, x: &T) -> Result<T> {
         self.activation(x, Activation::Silu)
     }
 
     fn gelu(&self, x: &T) -> Result<T> {
         self.activation(x, Activation::Gelu)
+    }
+
+    fn layer_norm(&self, x: &T, eps: f64) -> Result<T> {
+        let [tokens, d] = x.dims[..] else {
+            return Err(shape_error(format!("layer_norm of {:?}, expected (tokens, D)", x.dims)));
+        };
+        let zeros = T::new(Rc::new(self.pool.zeros(x.batch * d)), None, x.batch, vec![1, d]);
+        let nothing = self.gather_rows(&zeros, &vec![0; tokens])?;
+        self.modulate(x, &nothing, &nothing, eps)
     }
 
     fn modulate(&self, x: &T, shift: &T, scale: &T, eps: f64) -> Result<T> {
@@ -240,10 +276,16 @@ impl Ops for Tape<'_> {
         let eps = eps as f32;
         let mut y = self.pool.take(x.batch * x.len());
         rms::forward(&mut y, x.matrix(), weight, eps, self.min);
-        Ok(self.made(y, x.batch, x.dims.clone(), true, move |tape, mut grad| {
-            tape.write(node, weight.len(), |dw, fresh| {
+        let trains = self.parameters.trained[node];
+        let depends = trains || x.node.is_some();
+        Ok(self.made(y, x.batch, x.dims.clone(), depends, move |tape, mut grad| {
+            let mut run = |dw: &mut [f32], fresh| {
                 rms::backward(&mut grad, dw, fresh, x.matrix(), weight, eps, tape.min);
-            });
+            };
+            match trains {
+                true => tape.write(node, weight.len(), run),
+                false => run(&mut tape.pool.take(weight.len()), true),
+            }
             tape.give(&x, grad);
             Ok(())
         }))
@@ -251,20 +293,23 @@ impl Ops for Tape<'_> {
 
     fn attention(&self, q: &T, k: &T, v: &T) -> Result<T> {
         let dims = Self::heads(q, k, v)?;
-        let q = self.rows_of_heads(q, dims)?;
-        let (k, v) = (self.rows_of_heads(k, dims)?, self.rows_of_heads(v, dims)?);
-        let (batch, width) = (q.batch, dims.heads * dims.width);
-        let mut y = self.pool.take(batch * dims.tokens * width);
-        let mut logs = self.pool.take(batch * dims.heads * dims.tokens);
+        let mut made_dims = v.dims[..v.dims.len() - 2].to_vec();
+        made_dims.push(dims.heads * dims.value);
+        let q = self.rows_of_heads(q, dims.heads)?;
+        let (k, v) = (self.rows_of_heads(k, dims.heads)?, self.rows_of_heads(v, dims.heads)?);
+        let (batch, rows) = (q.batch, q.matrix().rows);
+        let mut y = self.pool.take(rows * dims.heads * dims.value);
+        let mut logs = self.pool.take(rows * dims.heads);
         attention::forward(&mut y, &mut logs, [q.matrix(), k.matrix(), v.matrix()], dims, self.min);
         let depends = [&q, &k, &v].iter().any(|x| x.node.is_some());
-        let made = self.made(y, batch, vec![dims.tokens, width], false, |_, _| Ok(()));
+        let made = self.made(y, batch, made_dims, false, |_, _| Ok(()));
         if !(depends && self.recording.get()) {
             return Ok(made);
         }
         let y = made.values.clone();
         let node = self.enter(Box::new(move |tape, grad| {
-            let [mut dq, mut dk, mut dv] = [(); 3].map(|()| tape.pool.take(y.len()));
+            let [mut dq, mut dk, mut dv] =
+                [dims.width, dims.width, dims.value].map(|width| tape.pool.take(rows * dims.heads * width));
             let saved = attention::Saved { qkv: [q.matrix(), k.matrix(), v.matrix()], y: &y, logs: &logs };
             attention::backward([&mut dq, &mut dk, &mut dv], &saved, &grad, dims, tape.min);
             tape.give(&q, dq);

@@ -187,7 +187,10 @@ impl<'a> Tape<'a> {
     /// `a + b` or `a·b`, where either may be broadcast.
     pub(super) fn broadcast(&self, a: &TapeTensor, b: &TapeTensor, multiply: bool) -> Result<TapeTensor> {
         let (a, b) = (self.dense(a)?, self.dense(b)?);
-        let shape = |x: &TapeTensor| [&[x.batch], x.dims.as_slice()].concat();
+        let rank = a.dims.len().max(b.dims.len());
+        // What is the same for every example may lack dimensions behind the batch.
+        let missing = |x: &TapeTensor| if x.batch == 1 { rank - x.dims.len() } else { 0 };
+        let shape = |x: &TapeTensor| [&[x.batch], &vec![1; missing(x)][..], &x.dims].concat();
         let (left, right) = (shape(&a), shape(&b));
         let fits = |(&a, &b): (&usize, &usize)| a == b || a == 1 || b == 1;
         if left.len() != right.len() || left.len() < 2 || !left.iter().zip(&right).all(fits) {
@@ -242,7 +245,7 @@ impl<'a> Tape<'a> {
     pub(super) fn parameter_tensor(&self, name: &str) -> Result<TapeTensor> {
         let node = self.parameters.get(name)?;
         let (shape, values) = self.parameters.list[node];
-        let node = self.recording.get().then_some(node);
+        let node = (self.recording.get() && self.parameters.trained[node]).then_some(node);
         Ok(TapeTensor::new(Rc::new(self.pool.copy(values)), node, 1, shape.to_vec()))
     }
 }

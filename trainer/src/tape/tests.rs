@@ -7,6 +7,8 @@ use avdit_nets::Ops;
 use candle_core::{Device, Tensor, Var};
 use std::collections::HashMap;
 
+mod networks;
+
 /// Largest relative difference (Frobenius) between two float32 computations of the same mathematics; 9e-7 measured.
 const SAME_MATH: f64 = 5e-6;
 const HEADS: usize = 2;
@@ -18,7 +20,11 @@ enum Case {
     Linear,
     LinearWithoutBias,
     LinearOfColumns,
+    LinearOfKernel,
+    LowRank,
     Activations,
+    Relu,
+    LayerNorm,
     ModulateByCells,
     ModulateByTokens,
     ModulateByBoth,
@@ -28,21 +34,29 @@ enum Case {
     RmsNormOfColumns,
     Attention,
     AttentionOfColumns,
+    AttentionInGroups,
     Permute,
     Narrow,
     ColumnsTwoWays,
     Concat,
     Broadcast,
+    BroadcastOfFewer,
     Gather,
+    Embedding,
+    Mean,
     Block,
 }
 
 impl Case {
-    const ALL: [Self; 20] = [
+    const ALL: [Self; 28] = [
         Self::Linear,
         Self::LinearWithoutBias,
         Self::LinearOfColumns,
+        Self::LinearOfKernel,
+        Self::LowRank,
         Self::Activations,
+        Self::Relu,
+        Self::LayerNorm,
         Self::ModulateByCells,
         Self::ModulateByTokens,
         Self::ModulateByBoth,
@@ -52,12 +66,16 @@ impl Case {
         Self::RmsNormOfColumns,
         Self::Attention,
         Self::AttentionOfColumns,
+        Self::AttentionInGroups,
         Self::Permute,
         Self::Narrow,
         Self::ColumnsTwoWays,
         Self::Concat,
         Self::Broadcast,
+        Self::BroadcastOfFewer,
         Self::Gather,
+        Self::Embedding,
+        Self::Mean,
         Self::Block,
     ];
 
@@ -71,6 +89,13 @@ impl Case {
             Self::Linear => ops.linear(x, "wide"),
             Self::LinearWithoutBias => ops.linear(x, "plain"),
             Self::LinearOfColumns => ops.linear(&columns()?[1], "wide"),
+            Self::LinearOfKernel => ops.linear(x, "kernel"),
+            Self::LowRank => ops.mul(
+                &ops.matmul(&ops.matmul(x, "plain.weight")?, "up")?,
+                &ops.constant("half", &[], vec![0.5])?,
+            ),
+            Self::Relu => ops.add(x, &ops.relu(x)?),
+            Self::LayerNorm => ops.layer_norm(x, 1e-6),
             Self::Activations => {
                 let y = ops.add(&ops.gelu(x)?, &ops.silu(x)?)?;
                 ops.add(&y, &ops.mul(&ops.sin(x)?, &ops.cos(x)?)?)
@@ -98,6 +123,12 @@ impl Case {
                 let [q, k, v] = [0, 1, 2].map(|i| ops.reshape(&parts[i], &heads));
                 ops.attention(&q?, &k?, &v?)
             }
+            Self::AttentionInGroups => {
+                let both = ops.concat(&[x, &ops.gelu(x)?], 0)?;
+                let value = ops.reshape(&ops.linear(&both, "wide")?, &[2, tokens, HEADS, 3 * d / HEADS])?;
+                let both = ops.reshape(&both, &[2, tokens, HEADS, d / HEADS])?;
+                ops.attention(&ops.rms_norm(&both, "norm", 1e-6)?, &both, &value)
+            }
             Self::Permute => {
                 let x = ops.permute(&ops.reshape(x, &heads)?, &[1, 0, 2])?;
                 let x = ops.reshape(&x, &[HEADS, tokens, d / HEADS])?;
@@ -123,7 +154,20 @@ impl Case {
                 let column = ops.narrow(x, 1, 0, 1)?;
                 ops.mul(&ops.add(x, &row)?, &ops.mul(&column, &ops.parameter("row")?)?)
             }
+            Self::BroadcastOfFewer => {
+                let x = ops.reshape(x, &[1, tokens, d])?;
+                ops.add(&ops.mul(&x, &ops.parameter("square.bias")?)?, &ops.parameter("row")?)
+            }
             Self::Gather => ops.silu(&per_cell(1)?),
+            Self::Embedding => {
+                let labels = (0..tokens).map(|i| (i * 5 % CELLS) as f32).collect();
+                let rows = ops.embedding(&ops.constant("labels", &[tokens], labels)?, "table")?;
+                ops.mul(x, &rows)
+            }
+            Self::Mean => {
+                let x = ops.reshape(x, &[tokens, HEADS, d / HEADS])?;
+                ops.concat(&[&ops.mean(&x, 1)?, &ops.mean(&ops.gelu(&x)?, 2)?], 1)
+            }
             Self::Block => ops.block(
                 &[x, &per_cell(0)?],
                 Box::new(|ops, inputs| {
@@ -162,6 +206,9 @@ impl Sizes {
             ("square.bias", vec![d]),
             ("norm.weight", vec![d / HEADS]),
             ("row", vec![1, d]),
+            ("kernel.weight", vec![4, d / 2, 2]),
+            ("up", vec![3, 5]),
+            ("table.weight", vec![CELLS, d]),
         ]
     }
 
@@ -192,7 +239,7 @@ fn weights(len: usize) -> (Vec<f32>, Vec<f32>) {
 fn on_tape(case: Case, sizes: Sizes, options: TapeOptions) -> Outcome {
     let (list, values) = (sizes.parameters(), sizes.values());
     let parameters =
-        Parameters::new(list.iter().zip(&values).map(|((n, s), v)| (*n, s.as_slice(), v.as_slice())));
+        Parameters::new(list.iter().zip(&values).map(|((n, s), v)| (*n, s.as_slice(), v.as_slice(), true)));
     let tape = Tape::new(&parameters, options, Stock::default());
     let [x, cells] = sizes.inputs().map(|(data, dims)| tape.input(&data, sizes.batch, &dims));
     let x = tape.add(&x, &tape.parameter("x").unwrap()).unwrap();
@@ -290,7 +337,7 @@ fn a_block_that_is_run_again_and_threads_that_share_the_work_change_no_bit() {
 #[test]
 fn what_does_not_fit_together_is_refused_with_both_shapes() {
     let values = vec![0f32; 6];
-    let parameters = Parameters::new([("a.weight", [3usize, 2].as_slice(), values.as_slice())]);
+    let parameters = Parameters::new([("a.weight", [3usize, 2].as_slice(), values.as_slice(), true)]);
     let tape = Tape::new(&parameters, HERE, Stock::default());
     let x = tape.input(&values, 1, &[2, 3]);
     let said = |result: crate::Result<super::TapeTensor>| result.err().unwrap().to_string();
@@ -306,4 +353,7 @@ fn what_does_not_fit_together_is_refused_with_both_shapes() {
         said(tape.narrow(&x, 1, 2, 2)),
         "a network's operation: entries 2..4 of dimension 1 of [2, 3]"
     );
+    let label = tape.input(&[3.0], 1, &[1]);
+    assert_eq!(said(tape.embedding(&label, "a")), "parameter a.weight: it has rows 0 to 2, got the label 3");
+    assert_eq!(said(tape.mean(&x, 2)), "a network's operation: the mean along dimension 2 of [2, 3]");
 }

@@ -1,4 +1,4 @@
-//! GELU in its tanh form and SiLU, with their derivatives.
+//! Functions of each element, with their derivatives.
 
 use super::{CHUNK, exp};
 use rayon::prelude::*;
@@ -14,6 +14,8 @@ pub(in crate::tape) enum Activation {
     Gelu,
     /// x·sigmoid(x).
     Silu,
+    /// max(x, 0), whose slope at 0 is taken as 0.
+    Relu,
     /// Sine.
     Sin,
     /// Cosine.
@@ -74,6 +76,7 @@ impl Activation {
         match self {
             Self::Gelu => parts(y, x, min, gelu_all),
             Self::Silu => parts(y, x, min, silu_all),
+            Self::Relu => each(y, x, |y, x| *y = x.max(0.0)),
             Self::Sin => each(y, x, |y, x| *y = x.sin()),
             Self::Cos => each(y, x, |y, x| *y = x.cos()),
         }
@@ -84,6 +87,7 @@ impl Activation {
         match self {
             Self::Gelu => parts(grad, x, min, gelu_back),
             Self::Silu => parts(grad, x, min, silu_back),
+            Self::Relu => each(grad, x, |grad, x| *grad = if x > 0.0 { *grad } else { 0.0 }),
             Self::Sin => each(grad, x, |grad, x| *grad *= x.cos()),
             Self::Cos => each(grad, x, |grad, x| *grad *= -x.sin()),
         }

@@ -17,8 +17,10 @@ const TILE: usize = 128;
 pub(in crate::tape) struct Dims {
     pub(in crate::tape) tokens: usize,
     pub(in crate::tape) heads: usize,
-    /// Width of a head.
+    /// Width of a head of q and k.
     pub(in crate::tape) width: usize,
+    /// Width of a head of v and of the output.
+    pub(in crate::tape) value: usize,
 }
 
 impl Dims {
@@ -28,19 +30,18 @@ impl Dims {
 
     /// One head of one example: of matrices (B·tokens, heads·width), number `i` of (B, heads).
     fn head<'a>(self, x: &Matrix<'a>, i: usize) -> MatRef<'a, f32> {
-        let (example, head) = (i / self.heads, i % self.heads);
-        let columns = Columns { start: x.columns.start + head * self.width, width: self.width, ..x.columns };
+        let (example, head, width) = (i / self.heads, i % self.heads, x.columns.width / self.heads);
+        let columns = Columns { start: x.columns.start + head * width, width, ..x.columns };
         view(&Matrix { columns, ..*x }, example * self.tokens..(example + 1) * self.tokens)
     }
 
     /// Every head of every example, to be written side by side.
-    fn heads_mut(self, x: &mut [f32]) -> Vec<MatMut<'_, f32>> {
-        let width = self.heads * self.width;
+    fn heads_mut(self, x: &mut [f32], width: usize) -> Vec<MatMut<'_, f32>> {
         let mut heads = Vec::new();
-        for example in x.chunks_exact_mut(self.tokens * width) {
-            let mut rest = super::view_mut(example, width);
+        for example in x.chunks_exact_mut(self.tokens * self.heads * width) {
+            let mut rest = super::view_mut(example, self.heads * width);
             for _ in 0..self.heads {
-                let (head, others) = rest.split_at_col_mut(self.width);
+                let (head, others) = rest.split_at_col_mut(width);
                 heads.push(head);
                 rest = others;
             }
@@ -49,7 +50,7 @@ impl Dims {
     }
 }
 
-/// q, k, v (B·tokens, heads·width) → y, the same; `logs` (B, heads, tokens).
+/// q, k (B·tokens, heads·width), v (B·tokens, heads·value) → y as v; `logs` (B, heads, tokens).
 pub(in crate::tape) fn forward(
     y: &mut [f32],
     logs: &mut [f32],
@@ -58,7 +59,7 @@ pub(in crate::tape) fn forward(
     min: usize,
 ) {
     let n = dims.tokens;
-    let heads = dims.heads_mut(y).into_par_iter().zip(logs.par_chunks_mut(n)).enumerate();
+    let heads = dims.heads_mut(y, dims.value).into_par_iter().zip(logs.par_chunks_mut(n)).enumerate();
     heads.with_min_len(min).for_each_init(
         || vec![0f32; TILE.min(n) * n],
         |tile, (i, (mut y, logs))| {
@@ -125,18 +126,18 @@ pub(in crate::tape) fn backward(
     dims: Dims,
     min: usize,
 ) {
-    let (n, width) = (dims.tokens, dims.heads * dims.width);
+    let (n, width) = (dims.tokens, dims.heads * dims.value);
     let (y, grad) = (Matrix::dense(saved.y, width), Matrix::dense(grad, width));
     let [q, k, v] = saved.qkv;
-    let parts =
-        dims.heads_mut(dq).into_par_iter().zip(dims.heads_mut(dk)).zip(dims.heads_mut(dv)).enumerate();
+    let (dq, dk) = (dims.heads_mut(dq, dims.width), dims.heads_mut(dk, dims.width));
+    let parts = dq.into_par_iter().zip(dk).zip(dims.heads_mut(dv, dims.value)).enumerate();
     parts.with_min_len(min).for_each_init(
         || (vec![0f32; TILE.min(n) * n], vec![0f32; TILE.min(n) * n]),
         |(weights, slopes), (i, ((mut dq, mut dk), mut dv))| {
             let (q, k, v) = (dims.head(&q, i), dims.head(&k, i), dims.head(&v, i));
             let heads = dims.head(&grad, i);
             let (example, head) = (i / dims.heads, i % dims.heads);
-            let columns = Columns { of: width, start: head * dims.width, width: dims.width };
+            let columns = Columns { of: width, start: head * dims.value, width: dims.value };
             let [y, grad_head] = [y, grad].map(|x| Matrix { columns, ..x });
             for start in (0..n).step_by(TILE) {
                 let rows = TILE.min(n - start);

@@ -1,0 +1,94 @@
+//! Any network as an ONNX model, and in double precision.
+
+use crate::avdit::ExportOptions;
+use crate::error::{Error, Result};
+use crate::evaluator::{Evaluator, Numbers};
+use crate::recorder::Recorder;
+use crate::weights::{self, WeightSource};
+use crate::{fold, reshape, split};
+use avdit_nets::Network;
+use avdit_onnx::builder::ModelHeader;
+use avdit_onnx::{GraphBuilder, Model};
+
+/// The graph of a network with its weights, inputs and outputs named by [`Network::inputs`] and [`Network::outputs`], all of
+/// them single-precision numbers behind a batch; with `options.taps` what the network taps follows as outputs.
+///
+/// `options` may not freeze a schedule nor fuse a step, which a network by itself does not know.
+///
+/// # Errors
+/// [`Error::MissingParameter`], [`Error::ParameterShape`], [`Error::UnusedWeights`] or [`Error::NotFinite`] if the
+/// weights are not those of the network, [`Error::Network`] if it cannot be built, [`Error::Mismatch`] if an option is
+/// not for it.
+pub fn export_network(
+    network: &impl Network,
+    weights: &dyn WeightSource,
+    options: &ExportOptions,
+) -> Result<Model> {
+    network.check().map_err(Error::Network)?;
+    if options.freeze.is_some() || options.step.is_some() {
+        let what = format!("export of {} as a network", network.name());
+        return Err(Error::mismatch(what, "no schedule and no step", "one of them"));
+    }
+    let ir_version = options.ir_version()?;
+    weights::check(weights, &network.parameters())?;
+    let recorder = Recorder::new(network.name(), weights, options.lowering, options.batch);
+    let declared = network.inputs().into_iter().map(|(name, dims)| recorder.input(name, &dims));
+    let outputs = network.run(&recorder, &declared.collect::<Result<Vec<_>>>()?)?;
+    let values = outputs.iter().map(|y| recorder.name_of(y)).collect::<Result<Vec<_>>>()?;
+    let (mut graph, taps) = recorder.finish();
+    for (value, name) in values.iter().zip(network.outputs()) {
+        graph.output(value, name)?;
+    }
+    for (name, value) in taps.iter().filter(|_| options.taps) {
+        graph.output(value, name)?;
+    }
+    let header = ModelHeader {
+        opset: options.opset,
+        ir_version,
+        producer: env!("CARGO_PKG_NAME").to_owned(),
+        producer_version: env!("CARGO_PKG_VERSION").to_owned(),
+        doc: format!("{}: {}", network.name(), network.outputs().join(", ")),
+        metadata: vec![("avdit.lowering".to_owned(), options.lowering.to_string())],
+    };
+    finish(graph, header)
+}
+
+/// What a network makes of one example, in double precision: what every engine can be held against. `inputs` are in the
+/// order of [`Network::inputs`], without a batch.
+///
+/// # Errors
+/// As [`export_network`]; [`Error::Mismatch`] if an input is missing or of another size.
+pub fn evaluate_network(
+    network: &impl Network,
+    weights: &dyn WeightSource,
+    inputs: &[&[f32]],
+) -> Result<Vec<Vec<f64>>> {
+    network.check().map_err(Error::Network)?;
+    weights::check(weights, &network.parameters())?;
+    let declared = network.inputs();
+    if declared.len() != inputs.len() {
+        let what = format!("inputs of {}", network.name());
+        return Err(Error::mismatch(what, declared.len().to_string(), inputs.len()));
+    }
+    let number = |((name, dims), x): (&(&str, Vec<usize>), &&[f32])| {
+        if x.len() != dims.iter().product::<usize>() {
+            let what = format!("values of {name} for {}", network.name());
+            return Err(Error::mismatch(what, format!("the elements of {dims:?}"), x.len()));
+        }
+        Ok(Numbers::new(dims, x.iter().copied().map(f64::from).collect()))
+    };
+    let inputs = declared.iter().zip(inputs).map(number).collect::<Result<Vec<_>>>()?;
+    let outputs = network.run(&Evaluator::new(weights), &inputs)?;
+    Ok(outputs.into_iter().map(|y| y.data.to_vec()).collect())
+}
+
+/// A recorded graph as a model, with what holds for every target rewritten.
+pub(crate) fn finish(graph: GraphBuilder, header: ModelHeader) -> Result<Model> {
+    let mut model = graph.finish(header)?;
+    split::merge_slices(&mut model)?;
+    split::split_before_gather(&mut model);
+    fold::fold_constants(&mut model)?;
+    reshape::merge_reshapes(&mut model)?;
+    model.check()?;
+    Ok(model)
+}
