@@ -6,13 +6,21 @@
 
 pub mod avdit;
 pub mod codec;
+pub mod conv_ops;
+pub mod encodec;
+pub mod hifigan;
+pub mod network;
 pub mod ops;
 pub mod parameters;
 pub mod positions;
+pub mod vae;
+pub mod weight_norm;
 pub mod window;
 
 pub use avdit::{AvditConfig, avdit};
 pub use codec::AutoencoderConfig;
+pub use conv_ops::ConvOps;
+pub use network::{Network, NetworkError};
 pub use ops::Ops;
 pub use parameters::{Init, Parameter};
 pub use window::Window;
