@@ -3,7 +3,9 @@
 //! A kind of file is recognised by how its name begins, and is one module with a function from a [`Golden`] to
 //! [`Row`]s. To add a kind, add its module and its line in [`KINDS`].
 
+mod audio_frontend;
 mod avdit;
+mod codecs;
 mod golden;
 mod int8;
 mod metrics;
@@ -40,6 +42,11 @@ pub const KINDS: &[Kind] = &[
     Kind { prefix: "int8", cases: |golden, _| int8::cases(golden) },
     Kind { prefix: "metrics", cases: |golden, _| metrics::cases(golden) },
     Kind { prefix: "avdit_", cases: avdit::cases },
+    Kind { prefix: "vae_sd", cases: codecs::vae },
+    Kind { prefix: "vae_audioldm", cases: codecs::vae },
+    Kind { prefix: "hifigan", cases: codecs::hifigan },
+    Kind { prefix: "encodec", cases: codecs::encodec },
+    Kind { prefix: "audio_frontend", cases: |golden, _| audio_frontend::cases(golden) },
 ];
 
 /// The engines that need no GPU.
