@@ -73,8 +73,8 @@ fn quantized(case: &Case<'_>, config: &EncodecConfig, weights: &Tensors) -> Resu
             };
             let mut rest: Vec<f64> = x.iter().skip(frame).step_by(frames).map(|&x| x.into()).collect();
             let entry = |book: usize, code: usize| entries[book].chunks_exact(config.hidden_size).nth(code);
-            for book in 0..first {
-                let entry = entry(book, own[book][frame]).context("a code without an entry")?;
+            for (book, codes) in own.iter().enumerate().take(first) {
+                let entry = entry(book, codes[frame]).context("a code without an entry")?;
                 rest.iter_mut().zip(entry).for_each(|(x, entry)| *x -= f64::from(*entry));
             }
             let distance = |code: usize| -> Option<f64> {
