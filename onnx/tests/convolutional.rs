@@ -69,7 +69,7 @@ fn places_are_added_and_mirrored_only_where_there_are_enough() {
     let x = || Numbers(&["b", "3", "5"]);
     let mirror = attribute::string("mode", "reflect");
     let pads = |pads: &'static [i64]| [x(), Integers(pads)];
-    assert!(shape("Pad", &pads(&[0, 0, 4, 0, 0, 2]), &[mirror.clone()]).contains("(b, 3, 11)"));
+    assert!(shape("Pad", &pads(&[0, 0, 4, 0, 0, 2]), std::slice::from_ref(&mirror)).contains("(b, 3, 11)"));
     assert!(shape_of("Pad", &pads(&[0, 0, 5, 0, 0, 0]), &[mirror]).unwrap_err().contains("pads 5 and 0"));
     assert!(shape("Pad", &pads(&[0, 0, 5, 0, 0, 0]), &[]).contains("(b, 3, 10)"));
     assert!(shape("Pad", &[x(), Integers(&[1, 2]), Input::None, Integers(&[-2])], &[]).contains("(b, 6, 5)"));
