@@ -95,7 +95,7 @@ fn operations_are_those_counted_by_hand() {
         (
             "LSTM",
             "",
-            vec![],
+            vec![attribute::int("hidden_size", 4)],
             vec![&[7, 2, 3], &[1, 16, 3], &[1, 16, 4], &[1, 32]],
             vec![7, 1, 2, 4],
             1568,
