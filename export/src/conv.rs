@@ -91,7 +91,7 @@ fn product(dims: &[usize]) -> usize {
 }
 
 /// The places of the output that read inside the input under a tap, and what they read.
-fn pairs(
+pub(crate) fn pairs(
     window: &Window,
     kernel: &[usize],
     input: &[usize],

@@ -83,8 +83,8 @@ pub enum Error {
     #[error(transparent)]
     Autoencoder(#[from] avdit_nets::codec::ConfigError),
     /// The configuration of a network of any other kind.
-    #[error("{0}")]
-    Network(String),
+    #[error(transparent)]
+    Network(#[from] avdit_nets::NetworkError),
     /// A denoiser under validation.
     #[error(transparent)]
     Core(#[from] avdit_core::Error),

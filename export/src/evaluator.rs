@@ -19,7 +19,7 @@ impl Numbers {
         Self { dims: dims.to_vec(), data: data.into() }
     }
 
-    fn map(&self, f: impl Fn(f64) -> f64) -> Self {
+    pub(crate) fn map(&self, f: impl Fn(f64) -> f64) -> Self {
         Self { dims: self.dims.clone(), data: self.data.iter().map(|&x| f(x)).collect() }
     }
 
@@ -43,9 +43,13 @@ impl<'w> Evaluator<'w> {
         Self { weights }
     }
 
-    fn load(&self, name: &str) -> Result<Numbers> {
+    pub(crate) fn load(&self, name: &str) -> Result<Numbers> {
         let (dims, data) = weights::load(self.weights, name)?;
         Ok(Numbers { dims, data: data.into_iter().map(f64::from).collect() })
+    }
+
+    pub(crate) fn load_if_there(&self, name: &str) -> Result<Option<Numbers>> {
+        self.weights.shape(name).map(|_| self.load(name)).transpose()
     }
 
     /// `x·Wᵀ + b` on the last dimension with the weight `name` (out, in…).
@@ -104,7 +108,7 @@ fn walk(dims: &[usize], strides: &[usize], mut visit: impl FnMut(usize)) {
     }
 }
 
-fn binary(op: &str, a: &Numbers, b: &Numbers, f: impl Fn(f64, f64) -> f64) -> Result<Numbers> {
+pub(crate) fn binary(op: &str, a: &Numbers, b: &Numbers, f: impl Fn(f64, f64) -> f64) -> Result<Numbers> {
     let rank = a.dims.len().max(b.dims.len());
     let size = |x: &Numbers, d: usize| (d + x.dims.len()).checked_sub(rank).map_or(1, |d| x.dims[d]);
     let dims: Vec<usize> = (0..rank).map(|d| size(a, d).max(size(b, d))).collect();
@@ -140,7 +144,7 @@ impl Ops for Evaluator<'_> {
 
     fn linear(&self, x: &Numbers, name: &str) -> Result<Numbers> {
         let bias = format!("{name}.bias");
-        let bias = self.weights.shape(&bias).map(|_| self.load(&bias)).transpose()?;
+        let bias = self.load_if_there(&bias)?;
         self.product(x, &format!("{name}.weight"), bias.as_ref())
     }
 
@@ -166,8 +170,7 @@ impl Ops for Evaluator<'_> {
     }
 
     fn conv(&self, x: &Numbers, name: &str, window: &Window) -> Result<Numbers> {
-        let bias = format!("{name}.bias");
-        let bias = self.weights.shape(&bias).map(|_| self.load(&bias)).transpose()?;
+        let bias = self.load_if_there(&format!("{name}.bias"))?;
         conv::evaluate(x, name, &self.load(&format!("{name}.weight"))?, bias.as_ref(), window)
     }
 

@@ -8,6 +8,7 @@ mod acceptance;
 mod autoencoder;
 mod avdit;
 mod conv;
+mod convolutional;
 mod error;
 mod evaluator;
 mod expected;

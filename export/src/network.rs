@@ -7,13 +7,15 @@ use crate::recorder::Recorder;
 use crate::weights::{self, WeightSource};
 use crate::{fold, reshape, split};
 use avdit_nets::Network;
+use avdit_nets::network::Port;
 use avdit_onnx::builder::ModelHeader;
 use avdit_onnx::{GraphBuilder, Model};
 
 /// The graph of a network with its weights, inputs and outputs named by [`Network::inputs`] and [`Network::outputs`], all of
 /// them single-precision numbers behind a batch; with `options.taps` what the network taps follows as outputs.
 ///
-/// `options` may not freeze a schedule nor fuse a step, which a network by itself does not know.
+/// Weights that the network does not read are an error, unless it is a part ([`Network::is_part`]). `options` may not freeze
+/// a schedule nor fuse a step, which a network by itself does not know.
 ///
 /// # Errors
 /// [`Error::MissingParameter`], [`Error::ParameterShape`], [`Error::UnusedWeights`] or [`Error::NotFinite`] if the
@@ -24,31 +26,37 @@ pub fn export_network(
     weights: &dyn WeightSource,
     options: &ExportOptions,
 ) -> Result<Model> {
-    network.check().map_err(Error::Network)?;
+    let name = network.name();
     if options.freeze.is_some() || options.step.is_some() {
-        let what = format!("export of {} as a network", network.name());
-        return Err(Error::mismatch(what, "no schedule and no step", "one of them"));
+        return Err(Error::mismatch(format!("export of {name}"), "no schedule and no step", "one of them"));
     }
     let ir_version = options.ir_version()?;
-    weights::check(weights, &network.parameters())?;
-    let recorder = Recorder::new(network.name(), weights, options.lowering, options.batch);
-    let declared = network.inputs().into_iter().map(|(name, dims)| recorder.input(name, &dims));
-    let outputs = network.run(&recorder, &declared.collect::<Result<Vec<_>>>()?)?;
-    let values = outputs.iter().map(|y| recorder.name_of(y)).collect::<Result<Vec<_>>>()?;
+    check(network, weights)?;
+    let recorder = Recorder::new(name, weights, options.lowering, options.batch);
+    let inputs = network.inputs();
+    let declared = inputs.iter().map(|(name, dims)| recorder.input(name, dims));
+    let made = network.run(&recorder, &declared.collect::<Result<Vec<_>>>()?)?;
+    let outputs = network.outputs();
+    check_outputs(name, &outputs, &made.iter().map(|y| y.dims.as_slice()).collect::<Vec<_>>())?;
+    let values = made.iter().map(|y| recorder.name_of(y)).collect::<Result<Vec<_>>>()?;
     let (mut graph, taps) = recorder.finish();
-    for (value, name) in values.iter().zip(network.outputs()) {
+    for (value, (name, _)) in values.iter().zip(&outputs) {
         graph.output(value, name)?;
     }
     for (name, value) in taps.iter().filter(|_| options.taps) {
         graph.output(value, name)?;
     }
+    let names = |ports: &[Port]| ports.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
     let header = ModelHeader {
         opset: options.opset,
         ir_version,
         producer: env!("CARGO_PKG_NAME").to_owned(),
         producer_version: env!("CARGO_PKG_VERSION").to_owned(),
-        doc: format!("{}: {}", network.name(), network.outputs().join(", ")),
-        metadata: vec![("avdit.lowering".to_owned(), options.lowering.to_string())],
+        doc: format!("{name}: {} to {}", names(&inputs), names(&outputs)),
+        metadata: vec![
+            ("avdit.network".to_owned(), name.to_owned()),
+            ("avdit.lowering".to_owned(), options.lowering.to_string()),
+        ],
     };
     finish(graph, header)
 }
@@ -63,23 +71,40 @@ pub fn evaluate_network(
     weights: &dyn WeightSource,
     inputs: &[&[f32]],
 ) -> Result<Vec<Vec<f64>>> {
-    network.check().map_err(Error::Network)?;
-    weights::check(weights, &network.parameters())?;
-    let declared = network.inputs();
+    check(network, weights)?;
+    let (name, declared) = (network.name(), network.inputs());
     if declared.len() != inputs.len() {
-        let what = format!("inputs of {}", network.name());
-        return Err(Error::mismatch(what, declared.len().to_string(), inputs.len()));
+        return Err(Error::mismatch(format!("inputs of {name}"), declared.len().to_string(), inputs.len()));
     }
-    let number = |((name, dims), x): (&(&str, Vec<usize>), &&[f32])| {
+    let number = |((input, dims), x): (&Port, &&[f32])| {
         if x.len() != dims.iter().product::<usize>() {
-            let what = format!("values of {name} for {}", network.name());
+            let what = format!("values of {input} for {name}");
             return Err(Error::mismatch(what, format!("the elements of {dims:?}"), x.len()));
         }
         Ok(Numbers::new(dims, x.iter().copied().map(f64::from).collect()))
     };
     let inputs = declared.iter().zip(inputs).map(number).collect::<Result<Vec<_>>>()?;
-    let outputs = network.run(&Evaluator::new(weights), &inputs)?;
-    Ok(outputs.into_iter().map(|y| y.data.to_vec()).collect())
+    let made = network.run(&Evaluator::new(weights), &inputs)?;
+    check_outputs(name, &network.outputs(), &made.iter().map(|y| y.dims.as_slice()).collect::<Vec<_>>())?;
+    Ok(made.into_iter().map(|y| y.data.to_vec()).collect())
+}
+
+fn check(network: &impl Network, weights: &dyn WeightSource) -> Result<()> {
+    network.check()?;
+    if network.is_part() {
+        weights::check_own(weights, &network.parameters())
+    } else {
+        weights::check(weights, &network.parameters())
+    }
+}
+
+/// That a network made what it says.
+fn check_outputs(network: &str, outputs: &[Port], made: &[&[usize]]) -> Result<()> {
+    let said: Vec<_> = outputs.iter().map(|(_, dims)| dims.as_slice()).collect();
+    if said == made {
+        return Ok(());
+    }
+    Err(Error::mismatch(format!("outputs of {network}"), format!("{said:?}"), format!("{made:?}")))
 }
 
 /// A recorded graph as a model, with what holds for every target rewritten.

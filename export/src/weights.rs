@@ -49,8 +49,8 @@ pub fn weight_map(parameters: Vec<Parameter>, mut values: BTreeMap<String, Vec<f
     parameters.into_iter().map(with_shape).collect()
 }
 
-/// Checks that a source has exactly the parameters of a network.
-pub(crate) fn check(weights: &dyn WeightSource, parameters: &[Parameter]) -> Result<()> {
+/// Checks that a source has the parameters of a network, whatever else it has.
+pub(crate) fn check_own(weights: &dyn WeightSource, parameters: &[Parameter]) -> Result<()> {
     for Parameter { name, shape, .. } in parameters {
         match weights.shape(name) {
             None => return Err(Error::MissingParameter { name: name.clone(), expected: shape.clone() }),
@@ -60,6 +60,12 @@ pub(crate) fn check(weights: &dyn WeightSource, parameters: &[Parameter]) -> Res
             Some(_) => {}
         }
     }
+    Ok(())
+}
+
+/// Checks that a source has exactly the parameters of a network.
+pub(crate) fn check(weights: &dyn WeightSource, parameters: &[Parameter]) -> Result<()> {
+    check_own(weights, parameters)?;
     let used: BTreeSet<_> = parameters.iter().map(|parameter| parameter.name.as_str()).collect();
     let unused: Vec<_> = weights.names().into_iter().filter(|name| !used.contains(name.as_str())).collect();
     if unused.is_empty() { Ok(()) } else { Err(Error::UnusedWeights { names: unused }) }

@@ -10,6 +10,7 @@ pub mod encode;
 pub mod error;
 pub mod grid;
 pub mod inspect;
+pub mod mel;
 mod metadata;
 pub mod metrics;
 pub mod picture;

@@ -104,6 +104,21 @@ pub(crate) fn conv(list: &mut Vec<Parameter>, name: &str, shape: &[usize], gain:
     list.push(Parameter { name: format!("{name}.bias"), shape: vec![shape[0]], init: Init::Zeros });
 }
 
+/// `{name}.weight` (in, out, kernel) and `{name}.bias` (out) of a transposed convolution of one group, normal with the
+/// variance that keeps that of the input where windows of `stride` places overlap.
+pub(crate) fn conv_transposed(list: &mut Vec<Parameter>, name: &str, shape: [usize; 3], stride: usize) {
+    let [inputs, outputs, taps] = shape;
+    let init = Init::Normal((stride as f64 / (inputs * taps) as f64).sqrt());
+    list.push(Parameter { name: format!("{name}.weight"), shape: shape.to_vec(), init });
+    list.push(Parameter { name: format!("{name}.bias"), shape: vec![outputs], init: Init::Zeros });
+}
+
+/// `{name}.weight` and `{name}.bias` of a norm of so many channels.
+pub(crate) fn norm(list: &mut Vec<Parameter>, name: &str, channels: usize) {
+    list.push(Parameter { name: format!("{name}.weight"), shape: vec![channels], init: Init::Ones });
+    list.push(Parameter { name: format!("{name}.bias"), shape: vec![channels], init: Init::Zeros });
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

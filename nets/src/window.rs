@@ -75,6 +75,47 @@ impl Window {
     }
 }
 
+impl Window {
+    /// The places of the output of a transposed convolution, whose padding is cut off; `None` if the kernel is of
+    /// another rank, a stride is 0, or nothing is left.
+    pub fn transposed_output(&self, kernel: &[usize], input: &[usize]) -> Option<Vec<usize>> {
+        let rank = input.len();
+        if [kernel.len(), self.stride.len(), self.dilation.len(), self.padding.len()] != [rank; 4] {
+            return None;
+        }
+        let places = |d: usize| {
+            let reach = self.dilation[d].checked_mul(kernel[d].checked_sub(1)?)?.checked_add(1)?;
+            let last = input[d].checked_sub(1)?.checked_mul(self.stride[d])?;
+            let made = last.checked_add(reach)?.checked_sub(self.padding[d].0 + self.padding[d].1)?;
+            (made > 0 && self.stride[d] > 0).then_some(made)
+        };
+        (0..rank).map(places).collect()
+    }
+
+    /// As [`Window::check`] for a transposed convolution, with a weight (in, out / groups, kernel…).
+    ///
+    /// # Errors
+    /// Both sides of the disagreement.
+    pub fn check_transposed(
+        &self,
+        weight: &[usize],
+        input: &[usize],
+    ) -> Result<Vec<usize>, (String, String)> {
+        let got = || format!("a weight {weight:?} on {input:?}, transposed, with {self:?}");
+        let fail = |expected: &str| Err((expected.to_owned(), got()));
+        let ([inputs, outputs, kernel @ ..], [channels, places @ ..]) = (weight, input) else {
+            return fail("a weight (in, out / groups, kernel…) and an input (in, …)");
+        };
+        if self.groups == 0 || inputs != channels || !inputs.is_multiple_of(self.groups) {
+            return fail("groups that divide the inputs, and as many inputs as the weight has");
+        }
+        match self.transposed_output(kernel, places) {
+            Some(places) => Ok([&[outputs * self.groups], places.as_slice()].concat()),
+            None => fail("a window of the input's rank that leaves something of the output"),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -87,6 +128,20 @@ mod tests {
         assert_eq!(one.clone().dilation(&[3]).output(&[3], &[6]), None, "the window reaches over 7 places");
         assert_eq!(one.output(&[3, 3], &[5]), None);
         assert_eq!(one.stride(&[0]).output(&[3], &[5]), None);
+    }
+
+    #[test]
+    fn a_transposed_window_makes_the_places_that_a_plain_one_would_have_read() {
+        for (kernel, stride, dilation, padding) in [(16, 5, 1, (5, 5)), (4, 2, 1, (1, 1)), (3, 1, 2, (4, 0))]
+        {
+            let window = Window::new(1).stride(&[stride]).dilation(&[dilation]).padding(&[padding]);
+            let made = window.transposed_output(&[kernel], &[13]).unwrap();
+            assert_eq!(window.output(&[kernel], &made), Some(vec![13]), "{window:?}");
+        }
+        let window = Window::new(1).stride(&[5]).padding(&[(5, 5)]);
+        assert_eq!(window.check_transposed(&[8, 4, 16], &[8, 13]), Ok(vec![4, 66]));
+        assert!(window.check_transposed(&[8, 4, 16], &[4, 13]).is_err());
+        assert!(window.check_transposed(&[8, 4, 2], &[8, 1]).is_err(), "all of it is cut off");
     }
 
     #[test]

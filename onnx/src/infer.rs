@@ -1,10 +1,12 @@
 //! The types that each operator's outputs have.
 
 mod conv;
+mod convolutional;
 mod layers;
 mod reshape;
 
 pub(crate) use conv::conv;
+pub(crate) use convolutional::{conv_transpose, instance_norm, lstm, pad, resize};
 pub(crate) use layers::{gemm, layer_norm, matmul_bits, multi_head_attention};
 pub(crate) use reshape::reshape;
 

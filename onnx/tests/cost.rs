@@ -89,6 +89,21 @@ fn operations_are_those_counted_by_hand() {
             3888,
             216,
         ),
+        // 3·5 elements, each times 4 channels in a window of 6; the bias
+        ("ConvTranspose", "", vec![], vec![&[1, 3, 5], &[3, 4, 6], &[4]], vec![1, 4, 10], 360, 40),
+        // 7 places of 2 examples: 4·4 gates see 3 inputs and 4 states; 56 states of 18 operations and 8 biases
+        (
+            "LSTM",
+            "",
+            vec![attribute::int("hidden_size", 4)],
+            vec![&[7, 2, 3], &[1, 16, 3], &[1, 16, 4], &[1, 32]],
+            vec![7, 1, 2, 4],
+            1568,
+            1456,
+        ),
+        ("InstanceNormalization", "", vec![], vec![&[1, 2, 8], &[2], &[2]], vec![1, 2, 8], 0, 112),
+        ("LeakyRelu", "", vec![], vec![&[3, 4]], vec![3, 4], 0, 24),
+        ("Elu", "", vec![], vec![&[3, 4]], vec![3, 4], 0, 36),
         // q·kᵀ: 2 clips, 7 rows, 5 keys, 8 wide = 560; times v: as many; 2·2·7·5 scores of 6 operations
         (
             "MultiHeadAttention",

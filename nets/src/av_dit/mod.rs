@@ -13,7 +13,8 @@ pub use config::{AudioGrid, AvDitConfig, ConfigError, LoraForm, Parts};
 
 use crate::dit::Prediction;
 use crate::dit::block::{EPS, chunks, per_token};
-use crate::network::Network;
+use crate::conv_ops::ConvOps;
+use crate::network::{Network, NetworkError, Port, Trainable};
 use crate::ops::Ops;
 use crate::parameters::Parameter;
 use crate::patches::grid_code;
@@ -148,11 +149,11 @@ impl Network for AvDitConfig {
         "av-dit"
     }
 
-    fn check(&self) -> Result<(), String> {
-        AvDitConfig::check(self).map_err(|error| error.to_string())
+    fn check(&self) -> Result<(), NetworkError> {
+        AvDitConfig::check(self).map_err(|error| NetworkError::new("av-dit", error.to_string()))
     }
 
-    fn inputs(&self) -> Vec<(&'static str, Vec<usize>)> {
+    fn inputs(&self) -> Vec<Port> {
         let (v, a, n) = (&self.video, &self.audio, self.segments());
         vec![
             ("video", vec![v.frames, v.channels, v.height, v.width]),
@@ -162,15 +163,29 @@ impl Network for AvDitConfig {
         ]
     }
 
-    fn outputs(&self) -> Vec<&'static str> {
-        vec!["video_noise", "video_variance", "audio_noise", "audio_variance"]
+    fn outputs(&self) -> Vec<Port> {
+        let (v, a) = (&self.video, &self.audio);
+        let video = vec![v.frames, v.channels, v.height, v.width];
+        let audio = vec![a.frames, a.channels, a.bins];
+        vec![
+            ("video_noise", video.clone()),
+            ("video_variance", video),
+            ("audio_noise", audio.clone()),
+            ("audio_variance", audio),
+        ]
     }
 
     fn parameters(&self) -> Vec<Parameter> {
         AvDitConfig::parameters(self)
     }
 
-    fn run<O: Ops>(&self, ops: &O, inputs: &[O::Tensor]) -> Result<Vec<O::Tensor>, O::Error> {
+    fn run<O: ConvOps>(&self, ops: &O, inputs: &[O::Tensor]) -> Result<Vec<O::Tensor>, O::Error> {
+        self.forward(ops, inputs)
+    }
+}
+
+impl Trainable for AvDitConfig {
+    fn forward<O: Ops>(&self, ops: &O, inputs: &[O::Tensor]) -> Result<Vec<O::Tensor>, O::Error> {
         let [video, audio, video_levels, audio_levels] = [0, 1, 2, 3].map(|i| inputs[i].clone());
         let both = av_dit(ops, self, &AvDitInputs { video, audio, video_levels, audio_levels })?;
         Ok(both.into_iter().flat_map(|p| std::iter::once(p.noise).chain(p.variance)).collect())

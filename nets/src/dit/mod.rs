@@ -7,7 +7,8 @@ mod config;
 pub use config::{ConfigError, DitConfig};
 pub(crate) use config::{attention, conv};
 
-use crate::network::Network;
+use crate::conv_ops::ConvOps;
+use crate::network::{Network, NetworkError, Port, Trainable};
 use crate::ops::Ops;
 use crate::parameters::Parameter;
 use crate::patches;
@@ -131,24 +132,32 @@ impl Network for DitConfig {
         "dit"
     }
 
-    fn check(&self) -> Result<(), String> {
-        DitConfig::check(self).map_err(|error| error.to_string())
+    fn check(&self) -> Result<(), NetworkError> {
+        DitConfig::check(self).map_err(|error| NetworkError::new("dit", error.to_string()))
     }
 
-    fn inputs(&self) -> Vec<(&'static str, Vec<usize>)> {
+    fn inputs(&self) -> Vec<Port> {
         let [height, width] = self.size;
         vec![("latents", vec![self.channels, height, width]), ("timestep", vec![1]), ("label", vec![1])]
     }
 
-    fn outputs(&self) -> Vec<&'static str> {
-        if self.learned_variance { vec!["noise", "variance"] } else { vec!["noise"] }
+    fn outputs(&self) -> Vec<Port> {
+        let shape = self.inputs()[0].1.clone();
+        let variance = self.learned_variance.then(|| ("variance", shape.clone()));
+        std::iter::once(("noise", shape)).chain(variance).collect()
     }
 
     fn parameters(&self) -> Vec<Parameter> {
         DitConfig::parameters(self)
     }
 
-    fn run<O: Ops>(&self, ops: &O, inputs: &[O::Tensor]) -> Result<Vec<O::Tensor>, O::Error> {
+    fn run<O: ConvOps>(&self, ops: &O, inputs: &[O::Tensor]) -> Result<Vec<O::Tensor>, O::Error> {
+        self.forward(ops, inputs)
+    }
+}
+
+impl Trainable for DitConfig {
+    fn forward<O: Ops>(&self, ops: &O, inputs: &[O::Tensor]) -> Result<Vec<O::Tensor>, O::Error> {
         let [latents, timestep, label] = [0, 1, 2].map(|i| inputs[i].clone());
         let Prediction { noise, variance } = dit(ops, self, &DitInputs { latents, timestep, label })?;
         Ok(std::iter::once(noise).chain(variance).collect())

@@ -67,7 +67,7 @@ pub(super) fn read_bytes(site: &Site<'_>, place: usize) -> u64 {
         _ if is_view(site) => 0,
         ("Gather" | "Slice", 0) => site.output_bytes(),
         // Shapes and axes.
-        ("Slice" | "Split" | "Expand" | "Tile" | "Pad" | "ReduceMean" | "ReduceSum", 1..) => 0,
+        ("Slice" | "Split" | "Expand" | "Tile" | "Pad" | "Resize" | "ReduceMean" | "ReduceSum", 1..) => 0,
         _ => site.input(place).map_or(0, Value::bytes),
     }
 }
@@ -75,12 +75,16 @@ pub(super) fn read_bytes(site: &Site<'_>, place: usize) -> u64 {
 /// Operations for each element of the output; `None` for an operator that is not of this kind.
 fn per_element(op: &str) -> Option<u64> {
     Some(match op {
-        "Cast" | "Concat" | "Expand" | "Flatten" | "Gather" | "Identity" | "Pad" | "Reshape" | "Slice"
-        | "Split" | "Squeeze" | "Tile" | "Transpose" | "Unsqueeze" | "Shape" | "Constant"
+        "Cast" | "Concat" | "Expand" | "Flatten" | "Gather" | "Identity" | "Pad" | "Reshape" | "Resize"
+        | "Slice" | "Split" | "Squeeze" | "Tile" | "Transpose" | "Unsqueeze" | "Shape" | "Constant"
         | "ConstantOfShape" => 0,
         "Abs" | "Add" | "Clip" | "Cos" | "Div" | "Erf" | "Exp" | "Log" | "Max" | "Min" | "Mul" | "Neg"
         | "Pow" | "Reciprocal" | "Relu" | "Sin" | "Sqrt" | "Sub" | "Tanh" | "Where" | "And" | "Equal"
         | "Greater" | "GreaterOrEqual" | "Less" | "LessOrEqual" | "Not" | "Or" => 1,
+        // Comparison, product.
+        "LeakyRelu" => 2,
+        // Comparison, exponential, difference.
+        "Elu" => 3,
         // Negation, exponential, addition, division.
         "Sigmoid" => 4,
         _ => return None,
@@ -102,10 +106,13 @@ pub(super) fn of(site: &Site<'_>) -> Option<Work> {
         "MatMulIntegerToFloat" | "DynamicQuantizeMatMul" => product(site, false, 2),
         "Gemm" | "FusedGemm" => product(site, attribute::int_or(site.node, "transA", 0) != 0, 1),
         "Conv" | "FusedConv" => convolution(site),
+        "ConvTranspose" => transposed(site),
+        "LSTM" => lstm(site),
         "Attention" | "MultiHeadAttention" => attention(site),
         // Largest, difference, exponential, sum, quotient.
         "Softmax" => other(5 * size),
         // Sum, difference, square, sum, times the root, weight; and the bias.
+        "InstanceNormalization" => other(7 * size),
         "LayerNormalization" => other((6 + u64::from(site.input(2).is_some())) * size),
         // Square, sum, times the root, weight; and what is added before the norm.
         "RMSNormalization" | "SimplifiedLayerNormalization" => other(4 * size),
@@ -143,6 +150,22 @@ fn convolution(site: &Site<'_>) -> Option<Work> {
     let filter: u64 = site.shape(1)?.get(1..)?.iter().map(|&size| size as u64).product();
     let other_operations = added(site, 2) * site.made();
     Some(Work { multiply_adds: site.made() * filter, other_operations })
+}
+
+/// Each element of the input is multiplied with all of a filter but its first dimension.
+fn transposed(site: &Site<'_>) -> Option<Work> {
+    let filter: u64 = site.shape(1)?.get(1..)?.iter().map(|&size| size as u64).product();
+    let other_operations = added(site, 2) * site.made();
+    Some(Work { multiply_adds: site.elements(0) * filter, other_operations })
+}
+
+/// Four gates see the input and the state; then, for each cell, three sigmoids, two hyperbolic tangents, three products
+/// and a sum, and the gates' biases.
+fn lstm(site: &Site<'_>) -> Option<Work> {
+    let [_, _, cells] = site.shape(2)? else { return None };
+    let states = site.made();
+    let multiply_adds = 4 * (site.elements(0) * *cells as u64 + states * *cells as u64);
+    Some(Work { multiply_adds, other_operations: (18 + 8 * added(site, 3)) * states })
 }
 
 /// `softmax(q·kᵀ)·v`: as many products for each score as a head of q is wide, as many for each element of the output

@@ -59,7 +59,7 @@ pub(crate) fn conv(site: &Site<'_>) -> Inferred {
 }
 
 /// The integers of an attribute, none of them below 0; so many times `default` without it.
-fn sizes(site: &Site<'_>, name: &str, len: usize, default: usize) -> Result<Vec<usize>, String> {
+pub(super) fn sizes(site: &Site<'_>, name: &str, len: usize, default: usize) -> Result<Vec<usize>, String> {
     let Some(attribute) = attribute::find(site.node, name) else { return Ok(vec![default; len]) };
     let values: Option<Vec<usize>> =
         attribute.ints.iter().map(|&value| usize::try_from(value).ok()).collect();

@@ -7,7 +7,7 @@ use super::row::{Row, scaled};
 use anyhow::{Context, Result};
 use avdit_export::{WeightMap, evaluate_network, weight_map};
 use avdit_nets::dit::{DitConfig, Prediction, from_features, position_code};
-use avdit_nets::{Network, Ops, Parameter};
+use avdit_nets::{ConvOps, Network, NetworkError, Parameter, Port};
 use avdit_runtime::EngineKind;
 use candle_core::Tensor;
 
@@ -246,23 +246,19 @@ impl Network for LayerNorm {
         "layer-norm"
     }
 
-    fn check(&self) -> Result<(), String> {
-        Ok(())
-    }
-
-    fn inputs(&self) -> Vec<(&'static str, Vec<usize>)> {
+    fn inputs(&self) -> Vec<Port> {
         vec![("x", vec![self.tokens, self.width])]
     }
 
-    fn outputs(&self) -> Vec<&'static str> {
-        vec!["y"]
+    fn outputs(&self) -> Vec<Port> {
+        vec![("y", vec![self.tokens, self.width])]
     }
 
     fn parameters(&self) -> Vec<Parameter> {
         Vec::new()
     }
 
-    fn run<O: Ops>(&self, ops: &O, inputs: &[O::Tensor]) -> Result<Vec<O::Tensor>, O::Error> {
+    fn run<O: ConvOps>(&self, ops: &O, inputs: &[O::Tensor]) -> Result<Vec<O::Tensor>, O::Error> {
         Ok(vec![ops.layer_norm(&inputs[0], 1e-6)?])
     }
 }
@@ -275,17 +271,17 @@ impl Network for Behind {
         "dit"
     }
 
-    fn check(&self) -> Result<(), String> {
+    fn check(&self) -> Result<(), NetworkError> {
         Network::check(&self.0)
     }
 
-    fn inputs(&self) -> Vec<(&'static str, Vec<usize>)> {
+    fn inputs(&self) -> Vec<Port> {
         let mut inputs = self.0.inputs();
         inputs[1] = ("features", vec![1, avdit_nets::timestep::FEATURES]);
         inputs
     }
 
-    fn outputs(&self) -> Vec<&'static str> {
+    fn outputs(&self) -> Vec<Port> {
         self.0.outputs()
     }
 
@@ -293,7 +289,7 @@ impl Network for Behind {
         self.0.parameters()
     }
 
-    fn run<O: Ops>(&self, ops: &O, inputs: &[O::Tensor]) -> Result<Vec<O::Tensor>, O::Error> {
+    fn run<O: ConvOps>(&self, ops: &O, inputs: &[O::Tensor]) -> Result<Vec<O::Tensor>, O::Error> {
         let Prediction { noise, variance } = from_features(ops, &self.0, &inputs[0], &inputs[1], &inputs[2])?;
         Ok(std::iter::once(noise).chain(variance).collect())
     }

@@ -9,7 +9,7 @@ use super::row::Row;
 use anyhow::{Context, Result};
 use avdit_export::WeightMap;
 use avdit_nets::lora::{lora, merge};
-use avdit_nets::{Network, Ops, Parameter, Window};
+use avdit_nets::{ConvOps, Network, Parameter, Port, Window};
 use avdit_runtime::EngineKind;
 
 const MERGE: &str = "nets f64";
@@ -85,17 +85,19 @@ fn weights(golden: &Golden, names: &[(&str, &str)]) -> Result<WeightMap> {
 /// What a small network makes of tensors of the file, against another one of it.
 fn rows_of(
     golden: &Golden,
-    network: &Small,
+    small: Small,
     weights: &WeightMap,
     inputs: &[&str],
     expected: &str,
     engines: &[EngineKind],
 ) -> Result<Vec<Row>> {
     let [_, tolerance] = tolerances(golden)?;
-    let batch = golden.tensor(inputs[0])?.shape[0] / network.rows_as_batch;
+    let batch = golden.tensor(inputs[0])?.shape[0] / small.rows_as_batch;
     let inputs = inputs.iter().map(|name| Ok(single(golden.tensor(name)?))).collect::<Result<_>>()?;
     let expected = (expected, golden.tensor(expected)?);
-    let case = Case { network, weights, batch, inputs };
+    let one_example = usize::from(small.rows_as_batch == 1);
+    let network = Small { output: expected.1.shape[one_example..].to_vec(), ..small.of(weights) };
+    let case = Case { network: &network, weights, batch, inputs };
     Ok(case.rows(&golden.name, engines, |engine, made| {
         let error = of_largest(&made["y"], expected.1);
         Ok(vec![Row::new(&golden.name, expected.0, engine, error, tolerance)])
@@ -105,8 +107,7 @@ fn rows_of(
 fn layers(golden: &Golden, engines: &[EngineKind]) -> Result<Vec<Row>> {
     let (_, scale) = lora_of(golden)?;
     let x = golden.tensor("lora.x")?.shape.clone();
-    let small =
-        |kind| Small { kind, inputs: vec![("x", x.clone())], parameters: Vec::new(), rows_as_batch: x[0] };
+    let small = |kind| Small { rows_as_batch: x[0], ..Small::new(kind, vec![("x", x.clone())]) };
     let names = [("W.weight", "lora.W"), ("W.bias", "lora.b"), ("lora.A", "lora.A"), ("lora.B", "lora.B")];
     let factors = weights(golden, &names)?;
     let mut whole = weights(golden, &names[..2])?;
@@ -114,7 +115,7 @@ fn layers(golden: &Golden, engines: &[EngineKind]) -> Result<Vec<Row>> {
     whole.get_mut("W.weight").context("W")?.1 = values;
     let mut rows = rows_of(
         golden,
-        &small(Kind::Lora(scale)).of(&factors),
+        small(Kind::Lora(scale)),
         &factors,
         &["lora.x"],
         "lora.y_unmerged",
@@ -122,7 +123,7 @@ fn layers(golden: &Golden, engines: &[EngineKind]) -> Result<Vec<Row>> {
     )?;
     rows.extend(rows_of(
         golden,
-        &small(Kind::Layer).of(&whole),
+        small(Kind::Layer),
         &whole,
         &["lora.x"],
         "lora.y_merged",
@@ -140,8 +141,8 @@ fn convolution(golden: &Golden, engines: &[EngineKind]) -> Result<Vec<Row>> {
     let values = merged(golden, "conv")?.into_iter().map(|x| x as f32).collect();
     weights.get_mut("W.weight").context("W")?.1 = values;
     let inputs = vec![("x", golden.tensor("conv.x")?.shape[1..].to_vec())];
-    let small = Small { kind: Kind::Conv(padding), inputs, parameters: Vec::new(), rows_as_batch: 1 };
-    rows_of(golden, &small.of(&weights), &weights, &["conv.x"], "conv.y", engines)
+    let small = Small::new(Kind::Conv(padding), inputs);
+    rows_of(golden, small, &weights, &["conv.x"], "conv.y", engines)
 }
 
 fn adapters(golden: &Golden, engines: &[EngineKind]) -> Result<Vec<Row>> {
@@ -162,9 +163,9 @@ fn adapters(golden: &Golden, engines: &[EngineKind]) -> Result<Vec<Row>> {
             _ => continue,
         };
         let kind = Kind::Adapter(activation, scale);
-        let small = Small { kind, inputs: inputs.clone(), parameters: Vec::new(), rows_as_batch: 1 };
+        let small = Small::new(kind, inputs.clone());
         let from = ["adapter.x", "adapter.F_of_x"];
-        rows.extend(rows_of(golden, &small.of(&weights), &weights, &from, name, engines)?);
+        rows.extend(rows_of(golden, small, &weights, &from, name, engines)?);
     }
     Ok(rows)
 }
@@ -187,13 +188,18 @@ enum Kind {
 /// A layer as a network.
 struct Small {
     kind: Kind,
-    inputs: Vec<(&'static str, Vec<usize>)>,
+    inputs: Vec<Port>,
+    output: Vec<usize>,
     parameters: Vec<Parameter>,
     /// How many of the first axis of an input make one example.
     rows_as_batch: usize,
 }
 
 impl Small {
+    fn new(kind: Kind, inputs: Vec<Port>) -> Self {
+        Self { kind, inputs, output: Vec::new(), parameters: Vec::new(), rows_as_batch: 1 }
+    }
+
     /// With the parameters of some weights.
     fn of(mut self, weights: &WeightMap) -> Self {
         let parameter = |(name, (shape, _)): (&String, &(Vec<usize>, Vec<f32>))| Parameter {
@@ -211,23 +217,19 @@ impl Network for Small {
         "layer"
     }
 
-    fn check(&self) -> Result<(), String> {
-        Ok(())
-    }
-
-    fn inputs(&self) -> Vec<(&'static str, Vec<usize>)> {
+    fn inputs(&self) -> Vec<Port> {
         self.inputs.clone()
     }
 
-    fn outputs(&self) -> Vec<&'static str> {
-        vec!["y"]
+    fn outputs(&self) -> Vec<Port> {
+        vec![("y", self.output.clone())]
     }
 
     fn parameters(&self) -> Vec<Parameter> {
         self.parameters.clone()
     }
 
-    fn run<O: Ops>(&self, ops: &O, inputs: &[O::Tensor]) -> Result<Vec<O::Tensor>, O::Error> {
+    fn run<O: ConvOps>(&self, ops: &O, inputs: &[O::Tensor]) -> Result<Vec<O::Tensor>, O::Error> {
         let x = &inputs[0];
         Ok(vec![match self.kind {
             Kind::Layer => ops.linear(x, "W")?,

@@ -6,6 +6,9 @@
 mod av_dit;
 mod avdit;
 mod dit;
+mod audio_frontend;
+mod avdit;
+mod codecs;
 mod golden;
 mod int8;
 mod lora_adapter;
@@ -48,6 +51,11 @@ pub const KINDS: &[Kind] = &[
     Kind { prefix: "dit_", cases: dit::cases },
     Kind { prefix: "av_dit_", cases: av_dit::cases },
     Kind { prefix: "lora_adapter", cases: lora_adapter::cases },
+    Kind { prefix: "vae_sd", cases: codecs::vae },
+    Kind { prefix: "vae_audioldm", cases: codecs::vae },
+    Kind { prefix: "hifigan", cases: codecs::hifigan },
+    Kind { prefix: "encodec", cases: codecs::encodec },
+    Kind { prefix: "audio_frontend", cases: |golden, _| audio_frontend::cases(golden) },
 ];
 
 /// The engines that need no GPU.

@@ -95,7 +95,7 @@ impl<N: Network> Case<'_, N> {
         let ops = Self::ops(&tensors, decomposed).with_taps();
         let outputs = self.network.run(&ops, &self.inputs()?)?;
         let mut made = Made::new();
-        for (name, y) in self.network.outputs().into_iter().zip(outputs) {
+        for ((name, _), y) in self.network.outputs().into_iter().zip(outputs) {
             made.insert(name.to_owned(), y.dense()?.flatten_all()?.to_vec1()?);
         }
         for (name, y) in ops.into_taps() {

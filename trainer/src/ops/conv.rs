@@ -3,6 +3,8 @@
 //! Candle has no convolution over three dimensions, nor padding on one side alone, and its backward pass of one with a
 //! stride is a transposed convolution without a fast form.
 
+pub(super) mod transposed;
+
 use super::kernel::values;
 use avdit_nets::Window;
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor};
@@ -21,6 +23,26 @@ struct Geometry {
 }
 
 impl Geometry {
+    /// Of a window from an input (channels, …) to the places of an output.
+    fn new(window: &Window, input: &[usize], kernel: &[usize], output: &[usize]) -> Self {
+        let lead = 3 - output.len();
+        let three = |sizes: &[usize], fill: usize| {
+            let mut all = [fill; 3];
+            all[lead..].copy_from_slice(sizes);
+            all
+        };
+        let before: Vec<usize> = window.padding.iter().map(|padding| padding.0).collect();
+        Self {
+            channels: input[0],
+            input: three(&input[1..], 1),
+            kernel: three(kernel, 1),
+            output: three(output, 1),
+            stride: three(&window.stride, 1),
+            dilation: three(&window.dilation, 1),
+            before: three(&before, 0),
+        }
+    }
+
     fn taps(&self) -> usize {
         self.kernel.iter().product()
     }
@@ -102,22 +124,7 @@ pub(super) fn conv(
 /// The product of the weight (out, in / groups · taps) and the columns, (B, out, places).
 fn by_columns(x: &Tensor, weight: &Tensor, window: &Window, output: &[usize]) -> Result<Tensor> {
     let (batch, channels) = (x.dim(0)?, x.dim(1)?);
-    let lead = 5 - x.rank();
-    let three = |sizes: &[usize], fill: usize| {
-        let mut all = [fill; 3];
-        all[lead..].copy_from_slice(sizes);
-        all
-    };
-    let before: Vec<usize> = window.padding.iter().map(|padding| padding.0).collect();
-    let geometry = Geometry {
-        channels,
-        input: three(&x.dims()[2..], 1),
-        kernel: three(&weight.dims()[2..], 1),
-        output: three(&output[1..], 1),
-        stride: three(&window.stride, 1),
-        dilation: three(&window.dilation, 1),
-        before: three(&before, 0),
-    };
+    let geometry = Geometry::new(window, &x.dims()[1..], &weight.dims()[2..], &output[1..]);
     let (taps, places) = (geometry.taps(), geometry.places());
     let x = x.contiguous()?.reshape((batch, channels, geometry.inputs()))?;
     let is_point = taps == 1 && geometry.inputs() == places && geometry.before == [0; 3];
@@ -221,6 +228,10 @@ impl CustomOp1 for ColumnsBackward {
             }
         });
         Ok((CpuStorage::F32(x), Shape::from((batch, g.channels, g.inputs()))))
+    }
+
+    fn bwd(&self, _columns: &Tensor, _x: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
+        Ok(Some(grad.contiguous()?.apply_op1_no_bwd(&Columns(self.0.clone()))?))
     }
 }
 

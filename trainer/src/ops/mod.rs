@@ -8,6 +8,7 @@ mod activation;
 mod attention;
 mod bias;
 mod conv;
+mod convolutional;
 mod gate;
 mod kernel;
 mod modulate;

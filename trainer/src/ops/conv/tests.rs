@@ -93,3 +93,35 @@ fn what_does_not_fit_is_an_error_that_tells_both_sides() {
     let error = conv(&x, &weight, None, &Window::new(1), true).unwrap_err().to_string();
     assert!(error.contains("[2, 4, 3]") && error.contains("[3, 5]"), "{error}");
 }
+
+/// The same for a transposed convolution.
+fn run_transposed(x: &Tensor, weight: &Tensor, bias: &Tensor, window: &Window, fused: bool) -> [Tensor; 4] {
+    let vars = [x, weight, bias].map(|x| Var::from_tensor(x).unwrap());
+    let y = transposed::conv(&vars[0], &vars[1], Some(&vars[2]), window, fused).unwrap();
+    let direction = normal(y.dims(), 9);
+    let grads = (&y * direction).unwrap().sum_all().unwrap().backward().unwrap();
+    let [x, weight, bias] = vars.map(|var| grads.get(var.as_tensor()).unwrap().clone());
+    [y.detach(), x, weight, bias]
+}
+
+#[test]
+fn transposed_by_columns_and_by_zeros_agree_in_value_and_gradient() {
+    let w = Window::new;
+    let cases = [
+        (vec![3, 11], vec![3, 4, 16], w(1).stride(&[5]).padding(&[(5, 5)])),
+        (vec![4, 6], vec![4, 3, 4], w(1).stride(&[2]).padding(&[(0, 2)]).groups(2)),
+        (vec![2, 5], vec![2, 3, 3], w(1).dilation(&[4])),
+        (vec![3, 4, 5], vec![3, 2, 3, 2], w(2).stride(&[2, 3]).padding(&[(1, 0), (0, 1)])),
+        (vec![2, 2, 3, 2], vec![2, 2, 2, 3, 1], w(3).stride(&[2, 1, 3]).dilation(&[1, 2, 1])),
+    ];
+    for (n, (input, weight, window)) in cases.into_iter().enumerate() {
+        let n = 10 * n as u32;
+        let x = normal(&[&[2], input.as_slice()].concat(), n);
+        let (weight, bias) = (normal(&weight, n + 1), normal(&[weight[1] * window.groups], n + 2));
+        let fused = run_transposed(&x, &weight, &bias, &window, true);
+        let plain = run_transposed(&x, &weight, &bias, &window, false);
+        for (what, (a, b)) in ["y", "dx", "dw", "db"].iter().zip(fused.iter().zip(&plain)) {
+            assert!(distance(a, b) < SAME_MATH, "case {n}, {what}: {}", distance(a, b));
+        }
+    }
+}

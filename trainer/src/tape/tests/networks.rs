@@ -3,7 +3,7 @@
 use super::{HERE, SAME_MATH, distance, normal};
 use crate::ops::{CandleOps, CandleTensor};
 use crate::tape::{Parameters, Stock, Tape, TapeOptions};
-use avdit_nets::{AvDitConfig, DitConfig, Network, Parameter};
+use avdit_nets::{AvDitConfig, DitConfig, Network, Parameter, Trainable};
 use candle_core::{Device, Tensor, Var};
 use std::collections::HashMap;
 
@@ -58,7 +58,7 @@ fn inputs(network: &impl Network) -> Vec<(Vec<f32>, Vec<usize>)> {
 /// Outputs one after another, and the gradient of `Σ output²` by parameter.
 type Outcome = (Vec<f32>, Vec<Option<Vec<f32>>>);
 
-fn on_tape(network: &impl Network, trains: impl Fn(&str) -> bool, options: TapeOptions) -> Outcome {
+fn on_tape(network: &impl Trainable, trains: impl Fn(&str) -> bool, options: TapeOptions) -> Outcome {
     let list = network.parameters();
     let values = values(&list);
     let named = list.iter().zip(&values);
@@ -68,7 +68,7 @@ fn on_tape(network: &impl Network, trains: impl Fn(&str) -> bool, options: TapeO
     let tape = Tape::new(&parameters, options, Stock::default());
     let inputs: Vec<_> = inputs(network).iter().map(|(data, dims)| tape.input(data, BATCH, dims)).collect();
     let mut outputs = Vec::new();
-    for y in network.run(&tape, &inputs).unwrap() {
+    for y in network.forward(&tape, &inputs).unwrap() {
         let y = tape.dense(&y).unwrap();
         let values = y.dense_values();
         outputs.extend_from_slice(values);
@@ -98,7 +98,7 @@ fn on_candle(network: &impl Network) -> Outcome {
     (y.to_vec1().unwrap(), grads.collect())
 }
 
-fn agrees(network: &impl Network) {
+fn agrees(network: &impl Trainable) {
     let ((got, grads), (expected, reference)) = (on_tape(network, |_| true, HERE), on_candle(network));
     assert!(distance(&got, &expected) < SAME_MATH, "{}: {}", network.name(), distance(&got, &expected));
     for ((parameter, got), expected) in network.parameters().iter().zip(&grads).zip(&reference) {
