@@ -7,11 +7,11 @@
 pub mod av_dit;
 pub mod avdit;
 pub mod codec;
-pub mod dit;
-pub mod lora;
 pub mod conv_ops;
+pub mod dit;
 pub mod encodec;
 pub mod hifigan;
+pub mod lora;
 pub mod network;
 pub mod ops;
 pub mod parameters;

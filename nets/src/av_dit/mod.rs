@@ -11,9 +11,9 @@ mod parameters;
 
 pub use config::{AudioGrid, AvDitConfig, ConfigError, LoraForm, Parts};
 
+use crate::conv_ops::ConvOps;
 use crate::dit::Prediction;
 use crate::dit::block::{EPS, chunks, per_token};
-use crate::conv_ops::ConvOps;
 use crate::network::{Network, NetworkError, Port, Trainable};
 use crate::ops::Ops;
 use crate::parameters::Parameter;

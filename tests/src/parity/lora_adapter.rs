@@ -113,22 +113,9 @@ fn layers(golden: &Golden, engines: &[EngineKind]) -> Result<Vec<Row>> {
     let mut whole = weights(golden, &names[..2])?;
     let values = merged(golden, "lora")?.into_iter().map(|x| x as f32).collect();
     whole.get_mut("W.weight").context("W")?.1 = values;
-    let mut rows = rows_of(
-        golden,
-        small(Kind::Lora(scale)),
-        &factors,
-        &["lora.x"],
-        "lora.y_unmerged",
-        engines,
-    )?;
-    rows.extend(rows_of(
-        golden,
-        small(Kind::Layer),
-        &whole,
-        &["lora.x"],
-        "lora.y_merged",
-        engines,
-    )?);
+    let mut rows =
+        rows_of(golden, small(Kind::Lora(scale)), &factors, &["lora.x"], "lora.y_unmerged", engines)?;
+    rows.extend(rows_of(golden, small(Kind::Layer), &whole, &["lora.x"], "lora.y_merged", engines)?);
     Ok(rows)
 }
 

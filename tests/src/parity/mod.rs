@@ -3,12 +3,11 @@
 //! A kind of file is recognised by how its name begins, and is one module with a function from a [`Golden`] to
 //! [`Row`]s. To add a kind, add its module and its line in [`KINDS`].
 
+mod audio_frontend;
 mod av_dit;
 mod avdit;
-mod dit;
-mod audio_frontend;
-mod avdit;
 mod codecs;
+mod dit;
 mod golden;
 mod int8;
 mod lora_adapter;

@@ -31,7 +31,7 @@ pub(super) fn cases(case: &Case<'_>, engines: &[EngineKind]) -> Result<Vec<Row>>
     ));
     if engines.contains(&EngineKind::Candle) {
         let (made, _) = run::on_candle(&encoder, &weights, wave, false)?;
-        let shape = [&wave.shape[..1], &encoder.output()].concat();
+        let shape = [&wave.shape[..1], &encoder.outputs()[0].1].concat();
         let made = Tensor { shape, data: made.into_iter().map(f64::from).collect() };
         let decoder = Decoder::new(&config, made.shape[2])?;
         let (sound, _) = run::on_candle(&decoder, &weights, &made, false)?;
