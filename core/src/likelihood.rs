@@ -77,6 +77,29 @@ impl Posterior {
         };
         Ok(nats / LN_2)
     }
+
+    /// How [`Posterior::bound_bits`] changes with `output`, the predicted noise held: what the variance learns from
+    /// (Nichol & Dhariwal 2021, section 3.1).
+    ///
+    /// # Errors
+    /// As [`Posterior::bound_bits`].
+    pub fn bound_slope(&self, index: usize, element: BoundElement) -> Result<f64> {
+        let range = self.range(index)?;
+        let BoundElement { x0, x, epsilon, output } = element;
+        let bar = self.alpha_bars[index + 1];
+        let predicted = (1.0 / bar).sqrt() * x - (1.0 / bar - 1.0).sqrt() * epsilon;
+        let error = self.mean_x0[index] * (predicted - x0);
+        let log_variance = range.log_variance(output);
+        // By the logarithm of the variance, which moves by half the range for one of `output`.
+        let slope = if index == 0 {
+            let mean = self.mean_x0[index] * predicted + self.mean_x[index] * x;
+            -0.5 * discretised_slope(x0, mean, 0.5 * log_variance)
+        } else {
+            let ratio = (self.log_variance_clipped[index] - log_variance).exp();
+            0.5 * (1.0 - ratio - error * error * (-log_variance).exp())
+        };
+        Ok(slope * 0.5 * (range.max - range.min) / LN_2)
+    }
 }
 
 /// What [`Posterior::bound_bits`] needs of an element.
@@ -116,6 +139,29 @@ pub fn discretised_log_likelihood(x: f64, mean: f64, log_deviation: f64) -> f64 
     mass.max(1e-12).ln()
 }
 
+/// How [`discretised_log_likelihood`] changes with the logarithm of the deviation; 0 where the mass is held at its least.
+fn discretised_slope(x: f64, mean: f64, log_deviation: f64) -> f64 {
+    let root = (2.0 / PI).sqrt();
+    let cdf = |x: f64| 0.5 * (1.0 + (root * (x + 0.044_715 * x * x * x)).tanh());
+    let density = |x: f64| {
+        let tanh = (root * (x + 0.044_715 * x * x * x)).tanh();
+        0.5 * (1.0 - tanh * tanh) * root * (1.0 + 3.0 * 0.044_715 * x * x)
+    };
+    let scale = (-log_deviation).exp();
+    let ends = [scale * (x - mean + 1.0 / 255.0), scale * (x - mean - 1.0 / 255.0)];
+    // An end moves by −end for one of the logarithm.
+    let [above, below] = ends.map(cdf);
+    let [moves_above, moves_below] = ends.map(|end| -end * density(end));
+    let (mass, slope) = if x < -0.999 {
+        (above, moves_above)
+    } else if x > 0.999 {
+        (1.0 - below, -moves_below)
+    } else {
+        (above - below, moves_above - moves_below)
+    };
+    if mass > 1e-12 { slope / mass } else { 0.0 }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -132,6 +178,21 @@ mod tests {
         assert!(at(-1.0).abs() < 1e-12, "{}", at(-1.0));
         assert!(at(1.0) > 0.0);
         assert!(posterior.range(1000).is_err());
+    }
+
+    #[test]
+    fn the_slope_of_the_bound_is_that_of_its_values() {
+        let posterior = Posterior::new(&NoiseSchedule::new(ScheduleKind::Linear, 1000).unwrap()).unwrap();
+        for (index, x0) in [(0, 0.3), (0, -1.2), (0, 1.2), (1, 0.3), (500, -0.7), (999, 0.1)] {
+            for output in [-1.0, -0.2, 0.9] {
+                let at = |output| BoundElement { x0, x: 0.99 * x0 + 0.01, epsilon: 0.6, output };
+                let bits = |output| posterior.bound_bits(index, at(output)).unwrap();
+                let expected = (bits(output + 1e-5) - bits(output - 1e-5)) / 2e-5;
+                let slope = posterior.bound_slope(index, at(output)).unwrap();
+                let off = (slope - expected).abs();
+                assert!(off <= 1e-6 * expected.abs().max(1e-3), "{index} {x0} {output}: {slope}, {expected}");
+            }
+        }
     }
 
     #[test]

@@ -182,6 +182,11 @@ impl AvDitConfig {
         Layout { video: self.video.clone(), audio: AudioLayout { frames: *frames, channels, segments } }
     }
 
+    /// The shape of a clip's sound as the network sees it: frames, channels and bins.
+    pub fn audio_dims(&self) -> [usize; 3] {
+        [self.audio.frames, self.audio.channels, self.audio.bins]
+    }
+
     /// N, the number of time segments.
     pub fn segments(&self) -> usize {
         self.video.segments.len()
