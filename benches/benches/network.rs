@@ -5,7 +5,7 @@
 use avdit_core::{
     Denoiser, DenoiserSpec, Latents, Levels, Modality, Noise, Purpose, ScheduleKind, Stream, Target,
 };
-use avdit_export::{ExportOptions, ModelConfig, ModelFolder, Provenance, RandomWeights, export_avdit};
+use avdit_export::{ExportOptions, ModelConfig, ModelFolder, Provenance, RandomWeights, export_denoiser};
 use avdit_nets::AvditConfig;
 use avdit_runtime::{EngineKind, EngineOptions, open};
 use avdit_trainer::CandleDenoiser;
@@ -22,11 +22,11 @@ fn networks() -> [(&'static str, AvditConfig); 2] {
 
 fn write(config: &AvditConfig, spec: &DenoiserSpec, target: &Path) -> avdit_export::Result<()> {
     let options = ExportOptions { batch: Some(1), ..ExportOptions::default() };
-    let model = export_avdit(config, &RandomWeights::new(config, SEED), spec, &options)?;
+    let model = export_denoiser(config, &RandomWeights::new(config, SEED), spec, &options)?;
     let staged = ModelFolder::begin(target)?;
     let provenance = Provenance::default();
     let record =
-        staged.write(&model, &ModelConfig::avdit(config.clone(), spec.clone(), provenance), &options)?;
+        staged.write(&model, &ModelConfig::of(config.clone(), spec.clone(), provenance), &options)?;
     staged.commit(&record)
 }
 

@@ -5,16 +5,17 @@ use avdit_core::DenoiserSpec;
 use avdit_export::{ModelConfig, Provenance, RandomWeights, WeightSource};
 use avdit_media::codec::file_sha256;
 use avdit_media::shard::{DATASET_FILE, Dataset};
-use avdit_nets::AvditConfig;
+use avdit_nets::{AvditConfig, NetworkConfig};
 use avdit_trainer::checkpoint::{CheckpointConfig, Values};
 use avdit_trainer::config::ObjectiveConfig;
-use avdit_trainer::{CandleDenoiser, Checkpoint, TrainConfig, WeightFile, checkpoint};
+use avdit_trainer::{Base, CandleDenoiser, Checkpoint, TrainConfig, WeightFile, checkpoint};
 use serde_json::json;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// A network, and where its parameters come from.
 pub struct Network {
-    pub config: AvditConfig,
+    pub config: NetworkConfig,
     pub spec: DenoiserSpec,
     pub weights: Weights,
     /// What `config.json` of a model made from it says.
@@ -24,6 +25,8 @@ pub struct Network {
 /// Parameters that are read or made one tensor at a time.
 pub enum Weights {
     File(WeightFile),
+    /// What was trained, and beneath it what stayed as it was.
+    OnBase(WeightFile, Base),
     Random(RandomWeights),
 }
 
@@ -31,6 +34,13 @@ impl WeightSource for Weights {
     fn names(&self) -> Vec<String> {
         match self {
             Weights::File(file) => file.names(),
+            Weights::OnBase(file, base) => file
+                .names()
+                .into_iter()
+                .chain(base.weights.names())
+                .collect::<BTreeSet<_>>()
+                .into_iter()
+                .collect(),
             Weights::Random(random) => random.names(),
         }
     }
@@ -38,6 +48,7 @@ impl WeightSource for Weights {
     fn shape(&self, name: &str) -> Option<Vec<usize>> {
         match self {
             Weights::File(file) => file.shape(name),
+            Weights::OnBase(file, base) => file.shape(name).or_else(|| base.weights.shape(name)),
             Weights::Random(random) => random.shape(name),
         }
     }
@@ -45,6 +56,8 @@ impl WeightSource for Weights {
     fn load(&self, name: &str) -> Result<Vec<f32>, Box<dyn std::error::Error + Send + Sync>> {
         match self {
             Weights::File(file) => Ok(file.load(name)?),
+            Weights::OnBase(file, _) if file.shape(name).is_some() => Ok(file.load(name)?),
+            Weights::OnBase(_, base) => Ok(base.weights.load(name)?),
             Weights::Random(random) => random.load(name),
         }
     }
@@ -55,7 +68,8 @@ impl Network {
     pub fn of_run(run: &Path, values: Values) -> Result<(PathBuf, Self)> {
         let folder = checkpoint::latest(run)?;
         let folder = folder.canonicalize().with_context(|| folder.display().to_string())?;
-        let (CheckpointConfig { network, spec, train, .. }, file) = Checkpoint::open_values(&folder, values)?;
+        let (CheckpointConfig { network, spec, train, base, .. }, file) =
+            Checkpoint::open_values(&folder, values)?;
         let mut provenance = json!({
             "checkpoint": folder, "ema": values != Values::Raw, "weights_sha256": file_sha256(file.path())?, "train": train,
             "avdit": env!("CARGO_PKG_VERSION"),
@@ -63,12 +77,19 @@ impl Network {
         if let Values::EmaOf(decay) = values {
             provenance["ema_decay"] = json!(decay);
         }
+        if let Some(base) = &base {
+            provenance["base"] = json!(base);
+        }
         let provenance = provenance.as_object().cloned().unwrap_or_default();
-        Ok((folder, Self { config: network, spec, weights: Weights::File(file), provenance }))
+        let weights = match base {
+            Some(record) => Weights::OnBase(file, Base::of(&record)?),
+            None => Weights::File(file),
+        };
+        Ok((folder, Self { config: network, spec, weights, provenance }))
     }
 
     /// A network with random weights; `of` says in words which.
-    pub fn random(config: AvditConfig, spec: DenoiserSpec, seed: u64, of: &str) -> Self {
+    pub fn random(config: NetworkConfig, spec: DenoiserSpec, seed: u64, of: &str) -> Self {
         let provenance = json!({
             "random": { "seed": seed, "network": of }, "avdit": env!("CARGO_PKG_VERSION"),
         });
@@ -116,29 +137,32 @@ impl Network {
         let spec = self.spec.clone();
         Ok(CandleDenoiser::load(&self.config, spec, &mut |parameter| match &self.weights {
             Weights::File(file) => file.load(&parameter.name),
+            Weights::OnBase(file, _) if file.shape(&parameter.name).is_some() => file.load(&parameter.name),
+            Weights::OnBase(_, base) => base.weights.load(&parameter.name),
             Weights::Random(random) => Ok(random.of(parameter)),
         })?)
     }
 }
 
 /// A preset on its own grid, as a run with default settings would train it.
-pub fn preset(name: &str) -> Result<(AvditConfig, DenoiserSpec)> {
+pub fn preset(name: &str) -> Result<(NetworkConfig, DenoiserSpec)> {
     let config = AvditConfig::preset(name).with_context(|| format!("there is no preset {name}"))?;
+    let config = NetworkConfig::from(config);
     let spec = default_spec(&config);
     Ok((config, spec))
 }
 
-fn default_spec(config: &AvditConfig) -> DenoiserSpec {
+fn default_spec(config: &NetworkConfig) -> DenoiserSpec {
     let ObjectiveConfig { target, schedule, timesteps, .. } = ObjectiveConfig::default();
     DenoiserSpec { layout: config.layout(), target, schedule, timesteps }
 }
 
 /// A network from a file: its own configuration as TOML or JSON, or the TOML of a run, whose grid is that of its
 /// dataset or, before there is one, its preset's.
-pub fn read(path: &Path) -> Result<(AvditConfig, DenoiserSpec)> {
+pub fn read(path: &Path) -> Result<(NetworkConfig, DenoiserSpec)> {
     let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
     let bad = |what: String| avdit_trainer::Error::content(path, what);
-    let config: AvditConfig = if path.extension().is_some_and(|extension| extension == "json") {
+    let config: NetworkConfig = if path.extension().is_some_and(|extension| extension == "json") {
         serde_json::from_str(&text).map_err(|error| bad(error.to_string()))?
     } else {
         let table: toml::Table =
@@ -153,7 +177,7 @@ pub fn read(path: &Path) -> Result<(AvditConfig, DenoiserSpec)> {
     Ok((config, spec))
 }
 
-fn of_train_config(train: &TrainConfig) -> Result<(AvditConfig, DenoiserSpec)> {
+fn of_train_config(train: &TrainConfig) -> Result<(NetworkConfig, DenoiserSpec)> {
     let layout = if train.data.join(DATASET_FILE).is_file() {
         Dataset::open(&train.data)?.layout().clone()
     } else {
@@ -164,5 +188,7 @@ fn of_train_config(train: &TrainConfig) -> Result<(AvditConfig, DenoiserSpec)> {
         );
         preset(name)?.1.layout
     };
-    Ok((train.network(&layout)?, train.spec(&layout)))
+    let network = train.network(&layout)?;
+    let spec = train.spec(&network.layout());
+    Ok((network, spec))
 }

@@ -4,7 +4,7 @@
 //! intermediate results as outputs, `AVDIT_EXTERNAL` puts the weights into a file of their own.
 
 use avdit_core::{DenoiserSpec, ScheduleKind, Target};
-use avdit_export::{ExportOptions, ModelConfig, ModelFolder, Provenance, WeightMap, export_avdit};
+use avdit_export::{ExportOptions, ModelConfig, ModelFolder, Provenance, WeightMap, export_denoiser};
 use avdit_nets::AvditConfig;
 use avdit_onnx::ExternalData;
 use safetensors::SafeTensors;
@@ -27,9 +27,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let given = |name: &str| std::env::var_os(name).is_some();
     let external_data = if given("AVDIT_EXTERNAL") { ExternalData::Always } else { ExternalData::Auto };
     let options = ExportOptions { taps: given("AVDIT_TAPS"), external_data, ..ExportOptions::default() };
-    let model = export_avdit(&network, &read(Path::new(weights))?, &spec, &options)?;
+    let model = export_denoiser(&network, &read(Path::new(weights))?, &spec, &options)?;
     let folder = ModelFolder::begin(Path::new(target))?;
-    let record = folder.write(&model, &ModelConfig::avdit(network, spec, Provenance::new()), &options)?;
+    let record = folder.write(&model, &ModelConfig::of(network, spec, Provenance::new()), &options)?;
     folder.commit(&record)?;
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! Whether an exported graph may be handed out: it is compared with what it was made from in the way its form allows.
 
-use crate::avdit::ExportOptions;
+use crate::denoiser::ExportOptions;
 use crate::error::Result;
 use crate::expected::{Cases, Expected};
 use crate::validate::{ParityReport, Tolerance};

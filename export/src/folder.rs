@@ -1,7 +1,7 @@
 //! A model as a folder: `model.onnx` (with `model.onnx_data` where large), `config.json`, `export.json`, and whatever
 //! the caller puts beside them. The folder appears under its name when all of it is there.
 
-use crate::avdit::ExportOptions;
+use crate::denoiser::ExportOptions;
 use crate::error::{Error, Result};
 use crate::records::{ExportRecord, FileRecord, ModelConfig};
 use avdit_onnx::{Model, WriteOptions};

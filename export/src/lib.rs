@@ -1,14 +1,14 @@
 //! Networks as ONNX graphs: recorded from the same code that trains them, checked against it, written as a folder.
 //!
-//! [`export_avdit`] runs the network of `nets` on the [`Recorder`], which is an interpreter of
+//! [`export_denoiser`] runs the network of `nets` on the [`Recorder`], which is an interpreter of
 //! [`Ops`](avdit_nets::Ops) that builds a graph. Composite operations are written out by the [`Lowering`] of a
 //! target, one file each. [`ModelFolder`] writes the result; [`validate`] compares two denoisers, whatever runs them.
 
 mod acceptance;
 mod autoencoder;
-mod avdit;
 mod conv;
 mod convolutional;
+mod denoiser;
 mod error;
 mod evaluator;
 mod expected;
@@ -33,7 +33,7 @@ mod weights;
 
 pub use acceptance::{Acceptance, validate_graph};
 pub use autoencoder::{evaluate, export_autoencoder};
-pub use avdit::{ExportOptions, export_avdit};
+pub use denoiser::{ExportOptions, export_denoiser};
 pub use error::{Error, Result};
 pub use expected::{Cases, Expected};
 pub use folder::ModelFolder;

@@ -1,6 +1,6 @@
 //! Any network as an ONNX model, and in double precision.
 
-use crate::avdit::ExportOptions;
+use crate::denoiser::ExportOptions;
 use crate::error::{Error, Result};
 use crate::evaluator::{Evaluator, Numbers};
 use crate::recorder::Recorder;

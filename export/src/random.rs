@@ -1,7 +1,7 @@
 //! Weights for a network that nobody has trained: what it costs does not depend on them.
 
 use crate::weights::WeightSource;
-use avdit_nets::{AvditConfig, Parameter};
+use avdit_nets::{NetworkConfig, Parameter};
 use std::collections::HashMap;
 
 /// Random values for every parameter of a network, made when they are asked for; see
@@ -14,8 +14,8 @@ pub struct RandomWeights {
 
 impl RandomWeights {
     /// Those of a network under a seed.
-    pub fn new(config: &AvditConfig, seed: u64) -> Self {
-        Self::of_parameters(config.parameters(), seed)
+    pub fn new(config: &(impl Clone + Into<NetworkConfig>), seed: u64) -> Self {
+        Self::of_parameters(config.clone().into().parameters(), seed)
     }
 
     /// Those of any list of parameters.

@@ -1,12 +1,12 @@
 //! What a model folder says of itself: `config.json` and `export.json`.
 
-use crate::avdit::ExportOptions;
+use crate::denoiser::ExportOptions;
 use crate::error::{Error, Result};
 use crate::lowering::Lowering;
 use crate::validate::ParityReport;
 use avdit_core::sampler::StepForm;
 use avdit_core::{DenoiserSpec, FrozenSchedule};
-use avdit_nets::AvditConfig;
+use avdit_nets::NetworkConfig;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::fs::File;
@@ -22,10 +22,10 @@ pub type Provenance = serde_json::Map<String, serde_json::Value>;
 pub struct ModelConfig {
     /// [`ModelConfig::FORMAT`].
     pub format: String,
-    /// The network's name, `avdit`.
+    /// The network's name: `avdit`, `av-dit`.
     pub architecture: String,
     /// The network.
-    pub network: AvditConfig,
+    pub network: NetworkConfig,
     /// What a sampler must know of it.
     pub spec: DenoiserSpec,
     /// The levels that the graph can be told; any where this is absent.
@@ -43,9 +43,10 @@ impl ModelConfig {
     /// The format that this version writes.
     pub const FORMAT: &str = "avdit-model/1";
 
-    /// The configuration of an AVDiT whose graph predicts, at any level.
-    pub fn avdit(network: AvditConfig, spec: DenoiserSpec, provenance: Provenance) -> Self {
-        let (format, architecture) = (Self::FORMAT.to_owned(), "avdit".to_owned());
+    /// The configuration of a network whose graph predicts, at any level.
+    pub fn of(network: impl Into<NetworkConfig>, spec: DenoiserSpec, provenance: Provenance) -> Self {
+        let network = network.into();
+        let (format, architecture) = (Self::FORMAT.to_owned(), network.architecture().to_owned());
         Self { format, architecture, network, spec, frozen: None, step: None, provenance }
     }
 

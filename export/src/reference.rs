@@ -4,11 +4,12 @@ use crate::error::{Error, Result};
 use crate::evaluator::{Evaluator, Numbers};
 use crate::weights::{self, WeightSource};
 use avdit_core::{Denoiser, DenoiserSpec, Latents, Levels, Modality};
-use avdit_nets::avdit::{AvditConfig, AvditInputs, avdit};
+use avdit_nets::dit::Prediction;
+use avdit_nets::{Inputs, NetworkConfig};
 
-/// An AVDiT that predicts in double precision, clip by clip; it takes seconds where engines take milliseconds.
+/// A network that predicts in double precision, clip by clip; it takes seconds where engines take milliseconds.
 pub struct Reference<'w> {
-    config: AvditConfig,
+    config: NetworkConfig,
     spec: DenoiserSpec,
     evaluator: Evaluator<'w>,
 }
@@ -17,12 +18,17 @@ impl<'w> Reference<'w> {
     /// From a configuration and its weights.
     ///
     /// # Errors
-    /// [`Error::Config`] if the configuration cannot be built, [`Error::MissingParameter`],
+    /// [`Error::Network`] if the configuration cannot be built, [`Error::MissingParameter`],
     /// [`Error::ParameterShape`] or [`Error::UnusedWeights`] if the weights are not those of the network.
-    pub fn new(config: &AvditConfig, weights: &'w dyn WeightSource, spec: &DenoiserSpec) -> Result<Self> {
+    pub fn new(
+        config: &(impl Clone + Into<NetworkConfig>),
+        weights: &'w dyn WeightSource,
+        spec: &DenoiserSpec,
+    ) -> Result<Self> {
+        let config: NetworkConfig = config.clone().into();
         config.check()?;
         weights::check(weights, &config.parameters())?;
-        Ok(Self { config: config.clone(), spec: spec.clone(), evaluator: Evaluator::new(weights) })
+        Ok(Self { config, spec: spec.clone(), evaluator: Evaluator::new(weights) })
     }
 
     fn clip(&self, noisy: &Latents, levels: &Levels, item: usize) -> Result<[Numbers; 2]> {
@@ -35,14 +41,18 @@ impl<'w> Reference<'w> {
         };
         let cells =
             |modality| Numbers::new(&[layout.segments()], cut(levels.get(modality), layout.segments()));
-        let inputs = AvditInputs {
+        let inputs = Inputs {
             video: latents(Modality::Video),
             audio: latents(Modality::Audio),
             video_levels: cells(Modality::Video),
             audio_levels: cells(Modality::Audio),
         };
-        let (video, audio) = avdit(&self.evaluator, &self.config, &inputs)?;
-        Ok([video, audio])
+        let [video, audio] = self.config.predict(&self.evaluator, inputs)?;
+        let noise = |predicted: Option<Prediction<Numbers>>, modality| match predicted {
+            Some(Prediction { noise, .. }) => noise,
+            None => Numbers::new(&layout.shape(modality, 1)[1..], vec![0.0; layout.len(modality)]),
+        };
+        Ok([noise(video, Modality::Video), noise(audio, Modality::Audio)])
     }
 }
 

@@ -4,13 +4,13 @@
 mod support;
 
 use avdit_core::Target;
-use avdit_export::{Error, ExportOptions, export_avdit};
+use avdit_export::{Error, ExportOptions, export_denoiser};
 use avdit_nets::AvditConfig;
 use avdit_onnx::{Model, tensor};
 use support::{config, random_weights, spec};
 
 fn export(config: &AvditConfig, options: &ExportOptions) -> Model {
-    export_avdit(config, &random_weights(config), &spec(config), options).unwrap()
+    export_denoiser(config, &random_weights(config), &spec(config), options).unwrap()
 }
 
 fn count(model: &Model, op: &str) -> usize {
@@ -130,7 +130,7 @@ fn weights_that_are_not_the_networks_are_named() {
     let refuse = |change: fn(&mut avdit_export::WeightMap)| {
         let mut weights = random_weights(&config);
         change(&mut weights);
-        export_avdit(&config, &weights, &spec(&config), &ExportOptions::default()).unwrap_err().to_string()
+        export_denoiser(&config, &weights, &spec(&config), &ExportOptions::default()).unwrap_err().to_string()
     };
     let said = refuse(|weights| drop(weights.remove("blocks.1.mlp.fc1.bias")));
     assert_eq!(said, "parameter blocks.1.mlp.fc1.bias: the network expects [16], the weights do not have it");
@@ -155,7 +155,7 @@ fn options_and_specifications_that_do_not_fit_are_refused() {
     let config = config(true, None);
     let refuse = |options: ExportOptions| {
         let weights = random_weights(&config);
-        export_avdit(&config, &weights, &spec(&config), &options).unwrap_err().to_string()
+        export_denoiser(&config, &weights, &spec(&config), &options).unwrap_err().to_string()
     };
     let said = refuse(ExportOptions { opset: 17, ..ExportOptions::default() });
     assert_eq!(said, "opset of an export: expected 20 to 22, got 17");
@@ -164,10 +164,10 @@ fn options_and_specifications_that_do_not_fit_are_refused() {
 
     let mut other = spec(&config);
     other.target = Target::V;
-    export_avdit(&config, &random_weights(&config), &other, &ExportOptions::default()).unwrap();
+    export_denoiser(&config, &random_weights(&config), &other, &ExportOptions::default()).unwrap();
     other.layout.audio.channels = 4;
     let error =
-        export_avdit(&config, &random_weights(&config), &other, &ExportOptions::default()).unwrap_err();
+        export_denoiser(&config, &random_weights(&config), &other, &ExportOptions::default()).unwrap_err();
     assert!(
         matches!(error, Error::Mismatch { .. }) && error.to_string().starts_with("layout of the denoiser")
     );

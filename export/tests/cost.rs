@@ -3,7 +3,7 @@
 
 use avdit_core::sampler::StepForm;
 use avdit_core::{DenoiserSpec, ScheduleKind, Target};
-use avdit_export::{ExportOptions, Lowering, WeightMap, export_avdit};
+use avdit_export::{ExportOptions, Lowering, WeightMap, export_denoiser};
 use avdit_nets::AvditConfig;
 use avdit_onnx::{Model, cost};
 
@@ -17,7 +17,7 @@ fn exported_as(config: &AvditConfig, options: &ExportOptions) -> Model {
     let spec = DenoiserSpec { layout, target: Target::V, schedule: ScheduleKind::Cosine, timesteps: 1000 };
     let zeros = |p: avdit_nets::Parameter| (p.name.clone(), (p.shape.clone(), vec![0.0; p.len()]));
     let weights: WeightMap = config.parameters().into_iter().map(zeros).collect();
-    export_avdit(config, &weights, &spec, options).unwrap()
+    export_denoiser(config, &weights, &spec, options).unwrap()
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 mod support;
 
-use avdit_export::{ExportOptions, ExportRecord, ModelConfig, ModelFolder, Provenance, export_avdit};
+use avdit_export::{ExportOptions, ExportRecord, ModelConfig, ModelFolder, Provenance, export_denoiser};
 use avdit_onnx::{ExternalData, Model};
 use std::path::Path;
 use support::{config, random_weights, spec};
@@ -18,9 +18,9 @@ fn names(folder: &Path) -> Vec<String> {
 fn write(target: &Path, external_data: ExternalData) -> (ModelConfig, ExportRecord) {
     let config = config(true, None);
     let options = ExportOptions { external_data, ..ExportOptions::default() };
-    let model = export_avdit(&config, &random_weights(&config), &spec(&config), &options).unwrap();
+    let model = export_denoiser(&config, &random_weights(&config), &spec(&config), &options).unwrap();
     let provenance = Provenance::from_iter([("run".to_owned(), "demo".into())]);
-    let config = ModelConfig::avdit(config.clone(), spec(&config), provenance);
+    let config = ModelConfig::of(config.clone(), spec(&config), provenance);
     let folder = ModelFolder::begin(target).unwrap();
     let record = folder.write(&model, &config, &options).unwrap();
     std::fs::write(folder.path().join("codec.json"), "{}").unwrap();

@@ -3,7 +3,7 @@
 
 mod support;
 
-use avdit_export::{ExportOptions, Lowering, export_avdit};
+use avdit_export::{ExportOptions, Lowering, export_denoiser};
 use avdit_nets::AvditConfig;
 use avdit_onnx::proto::NodeProto;
 use avdit_onnx::{Model, attribute, tensor};
@@ -11,7 +11,7 @@ use support::{config, random_weights, spec};
 
 fn export(config: &AvditConfig, lowering: Lowering, batch: Option<usize>) -> Model {
     let options = ExportOptions { lowering, batch, ..ExportOptions::default() };
-    export_avdit(config, &random_weights(config), &spec(config), &options).unwrap()
+    export_denoiser(config, &random_weights(config), &spec(config), &options).unwrap()
 }
 
 /// Every target on networks with and without norms of q and k, for any batch and a fixed one.

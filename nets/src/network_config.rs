@@ -1,6 +1,6 @@
 //! The networks that denoise clips, as one type: what a checkpoint or a model folder says that it holds.
 
-use crate::av_dit::{AvDitConfig, AvDitInputs, av_dit};
+use crate::av_dit::{AvDitConfig, AvDitInputs, Parts, av_dit};
 use crate::avdit::{AvditConfig, AvditInputs, avdit};
 use crate::dit::{DitConfig, DitInputs, Prediction, dit};
 use crate::network::NetworkError;
@@ -96,6 +96,68 @@ impl NetworkConfig {
     pub fn trained_parameters(&self) -> Vec<Parameter> {
         let marked = self.marked_parameters().into_iter();
         marked.filter(|(_, trained)| *trained).map(|(parameter, _)| parameter).collect()
+    }
+
+    /// Number of learned values, trained or not.
+    pub fn parameter_count(&self) -> usize {
+        self.parameters().iter().map(Parameter::len).sum()
+    }
+
+    /// Number of values that training moves.
+    pub fn trained_count(&self) -> usize {
+        self.trained_parameters().iter().map(Parameter::len).sum()
+    }
+
+    /// Tokens of sight and of sound.
+    pub fn tokens(&self) -> [usize; 2] {
+        match self {
+            Self::Avdit(config) => [config.video_tokens(), config.tokens() - config.video_tokens()],
+            Self::AvDit(config) => [config.video_tokens(), config.audio_tokens()],
+            Self::Dit(config) => [config.tokens(), 0],
+        }
+    }
+
+    /// Width of a token and number of blocks.
+    pub fn size(&self) -> [usize; 2] {
+        match self {
+            Self::Avdit(config) => [config.width, config.depth],
+            Self::AvDit(config) => [config.width, config.depth],
+            Self::Dit(config) => [config.width, config.depth],
+        }
+    }
+
+    /// The same network with another number of blocks.
+    #[must_use]
+    pub fn with_depth(&self, depth: usize) -> Self {
+        match self.clone() {
+            Self::Avdit(config) => Self::Avdit(AvditConfig { depth, ..config }),
+            Self::AvDit(config) => Self::AvDit(AvDitConfig { depth, ..config }),
+            Self::Dit(config) => Self::Dit(DitConfig { depth, ..config }),
+        }
+    }
+
+    /// Multiply-adds of all matrix products of one forward pass on one example.
+    pub fn multiply_adds(&self) -> u64 {
+        match self {
+            Self::Avdit(config) => config.multiply_adds(),
+            Self::AvDit(config) => config.multiply_adds(),
+            Self::Dit(config) => config.multiply_adds(),
+        }
+    }
+
+    /// Multiply-adds of a forward and a backward pass on one example. A backward pass makes as many by activations as the
+    /// forward pass, and as many again by weights, but none by those that stay as they are; what lies before the first
+    /// trained tensor is counted all the same.
+    pub fn training_multiply_adds(&self) -> u64 {
+        let whole = self.multiply_adds();
+        match self {
+            Self::AvDit(config) => {
+                let parts = Parts { temporal: false, audio_lora: false, fusion: false, audio_adapter: false };
+                let frozen = AvDitConfig { parts, ..config.clone() }.multiply_adds();
+                3 * whole - frozen
+            }
+            _ => 3 * whole,
+        }
     }
 
     /// The network whose weights stay as they are beneath this one, if there is one.

@@ -8,7 +8,7 @@ use avdit_core::{
     Denoiser, DenoiserSpec, Latents, Modality, Noise, Purpose, SampleRequest, ScheduleKind, Stream, Target,
     Task,
 };
-use avdit_export::{ExportOptions, ModelConfig, ModelFolder, Provenance, export_avdit, weight_map};
+use avdit_export::{ExportOptions, ModelConfig, ModelFolder, Provenance, export_denoiser, weight_map};
 use avdit_nets::AvditConfig;
 use avdit_runtime::{EngineKind, EngineOptions};
 use avdit_trainer::{CandleDenoiser, Weights};
@@ -49,14 +49,11 @@ fn engines() -> Engines {
     let weights = weights(&config);
     let map = weight_map(config.parameters(), weights.clone()).unwrap();
     let options = ExportOptions::default();
-    let model = export_avdit(&config, &map, &spec, &options).unwrap();
+    let model = export_denoiser(&config, &map, &spec, &options).unwrap();
     let target = folder.path().join("model");
     let staged = ModelFolder::begin(&target).unwrap();
-    let record = staged.write(
-        &model,
-        &ModelConfig::avdit(config.clone(), spec.clone(), Provenance::default()),
-        &options,
-    );
+    let record =
+        staged.write(&model, &ModelConfig::of(config.clone(), spec.clone(), Provenance::default()), &options);
     staged.commit(&record.unwrap()).unwrap();
     let mut denoisers: Vec<(&'static str, Box<dyn Denoiser>)> =
         vec![("candle", Box::new(CandleDenoiser::new(&config, &weights, spec).unwrap()))];

@@ -5,7 +5,7 @@
 use avdit_core::sampler::SamplerKind;
 use avdit_core::{Denoiser, DenoiserSpec, Latents, Levels, ScheduleKind, Target, Task};
 use avdit_export::{
-    ExportOptions, Lowering, ModelConfig, ModelFolder, Provenance, RandomWeights, export_avdit,
+    ExportOptions, Lowering, ModelConfig, ModelFolder, Provenance, RandomWeights, export_denoiser,
 };
 use avdit_nets::AvditConfig;
 use avdit_onnx::{Model, tensor};
@@ -59,10 +59,10 @@ fn setting(lowering: Lowering) -> Setting {
         timesteps: 1000,
     };
     let options = ExportOptions { lowering, ..ExportOptions::default() };
-    let model = export_avdit(&config, &RandomWeights::new(&config, 5), &spec, &options).unwrap();
+    let model = export_denoiser(&config, &RandomWeights::new(&config, 5), &spec, &options).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let staged = ModelFolder::begin(&folder.path().join("model")).unwrap();
-    let config = ModelConfig::avdit(config, spec.clone(), Provenance::default());
+    let config = ModelConfig::of(config, spec.clone(), Provenance::default());
     let record = staged.write(&model, &config, &options).unwrap();
     staged.commit(&record).unwrap();
     Setting { folder, spec, model }

@@ -31,7 +31,7 @@ pub struct Batch {
 /// Makes batches.
 pub struct Batches<'a> {
     config: &'a TrainConfig,
-    examples: &'a dyn Examples,
+    examples: Box<dyn Examples + 'a>,
     mixture: Mixture,
     objective: Objective,
     share: Range<usize>,
@@ -44,13 +44,22 @@ impl<'a> Batches<'a> {
     /// If mixture, objective and data do not fit.
     pub fn new(
         config: &'a TrainConfig,
-        examples: &'a dyn Examples,
+        examples: Box<dyn Examples + 'a>,
         spec: &DenoiserSpec,
         share: Range<usize>,
     ) -> Result<Self> {
         let mixture = config.mixture()?;
         mixture.check(examples.layout().segments())?;
         Ok(Self { config, examples, mixture, objective: Objective::of(spec, &config.objective)?, share })
+    }
+
+    /// The same for a network that learns the variance of its steps.
+    ///
+    /// # Errors
+    /// If the objective has none.
+    pub fn with_variance(mut self, spec: &DenoiserSpec) -> Result<Self> {
+        self.objective = self.objective.with_variance(spec, self.config.objective.variance_weight)?;
+        Ok(self)
     }
 
     /// What weighs the errors.

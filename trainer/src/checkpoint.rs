@@ -2,7 +2,7 @@
 //!
 //! `RUN/checkpoints/step-000100/` holds
 //! - `config.json`: `format`, the network, what a sampler must know of it, and the configuration of the run;
-//! - `model.safetensors`, `ema.safetensors`: the parameters and their moving average, f32, by their full names; each
+//! - `model.safetensors`, `ema.safetensors`: the trained parameters and their moving average, f32, by their full names; each
 //!   further average as `ema-DECAY.safetensors`;
 //! - `optimizer.safetensors`: `first.NAME` and `second.NAME`, AdamW's moments;
 //! - `state.json`: the step. All randomness is a function of seed and step, so the step is also the state of the
@@ -15,13 +15,14 @@ mod folder;
 
 pub use folder::{LATEST_FILE, clean, is_run, latest, list, prune, remove};
 
+use crate::base::BaseRecord;
 use crate::config::TrainConfig;
 use crate::error::{Error, Result};
 use crate::model::Weights;
 use crate::weight_file::WeightFile;
 use avdit_core::DenoiserSpec;
 use avdit_media::tensors::{TensorRef, write_tensors};
-use avdit_nets::avdit::AvditConfig;
+use avdit_nets::NetworkConfig;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -38,7 +39,10 @@ pub struct CheckpointConfig {
     /// The architecture's name.
     pub architecture: String,
     /// The network.
-    pub network: AvditConfig,
+    pub network: NetworkConfig,
+    /// The network beneath it, whose tensors the checkpoint does not hold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<BaseRecord>,
     /// What a sampler must know of it.
     pub spec: DenoiserSpec,
     /// The run.
@@ -221,11 +225,9 @@ fn read_config(folder: &Path) -> Result<CheckpointConfig> {
     let path = folder.join("config.json");
     let config: CheckpointConfig = read_json(&path)?;
     check_format(&path, &config.format)?;
-    if config.architecture != "avdit" {
-        return Err(Error::content(
-            &path,
-            format!("architecture is {}, expected avdit", config.architecture),
-        ));
+    if config.architecture != config.network.architecture() {
+        let (said, is) = (&config.architecture, config.network.architecture());
+        return Err(Error::content(&path, format!("architecture is {said}, but the network is of {is}")));
     }
     Ok(config)
 }
@@ -246,9 +248,9 @@ fn check_format(path: &Path, format: &str) -> Result<()> {
 
 type Shapes = BTreeMap<String, Vec<usize>>;
 
-/// The shape of every parameter.
-fn shapes(network: &AvditConfig) -> Shapes {
-    network.parameters().into_iter().map(|p| (p.name, p.shape)).collect()
+/// The shape of every parameter that is trained.
+fn shapes(network: &NetworkConfig) -> Shapes {
+    network.trained_parameters().into_iter().map(|p| (p.name, p.shape)).collect()
 }
 
 /// The shape of both moments of every parameter.

@@ -1,7 +1,9 @@
 //! The configuration of a run, as TOML.
 
+mod model;
 mod objective;
 
+pub use model::{AdapterSettings, Architecture, ModelConfig};
 pub use objective::{ObjectiveConfig, StrategyName};
 
 use crate::device::{self, Precision};
@@ -9,7 +11,6 @@ use crate::error::{Error, Result};
 use crate::gradients::{GradientOptions, NO_CHECKPOINTING};
 use crate::optimizer::OptimizerConfig;
 use avdit_core::{DenoiserSpec, Layout, Mixture};
-use avdit_nets::avdit::{AvditConfig, VideoConfig};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -35,36 +36,6 @@ pub struct TrainConfig {
     pub optimizer: OptimizerConfig,
     /// How long, and what is kept.
     pub run: RunConfig,
-}
-
-/// The network: a preset, and what differs from it. The grid of latents comes from the dataset.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ModelConfig {
-    /// A name of [`AvditConfig::PRESETS`]; `tiny` if absent.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub preset: Option<String>,
-    /// Width of a token.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub width: Option<usize>,
-    /// Blocks.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub depth: Option<usize>,
-    /// Attention heads.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub heads: Option<usize>,
-    /// Hidden width of the MLP over the width.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub mlp_ratio: Option<f64>,
-    /// RMS norm on q and k.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub qk_norm: Option<bool>,
-    /// Low-rank adaLN; 0 for a full one in each block.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub adaln_rank: Option<usize>,
-    /// Side of the square of video latents that makes a token.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub patch: Option<usize>,
 }
 
 /// How long a run is, and what it keeps.
@@ -195,44 +166,6 @@ impl TrainConfig {
         toml::to_string_pretty(self).map_err(|error| Error::Config(error.to_string()))
     }
 
-    /// The network on a dataset's grid.
-    ///
-    /// # Errors
-    /// [`Error::Config`] for an unknown preset; a network error if it cannot be built.
-    pub fn network(&self, layout: &Layout) -> Result<AvditConfig> {
-        let model = &self.model;
-        let name = model.preset.as_deref().unwrap_or("tiny");
-        let base = AvditConfig::preset(name).ok_or_else(|| {
-            let known = AvditConfig::PRESETS;
-            let hint = nearest(name, known.into_iter()).map(|n| format!("\n\nhint: did you mean `{n}`?"));
-            Error::Config(format!(
-                "model.preset: '{name}' is not one of {}{}",
-                known.join(", "),
-                hint.unwrap_or_default()
-            ))
-        })?;
-        let (video, audio) = (layout.video.clone(), layout.audio.clone());
-        let config = AvditConfig {
-            width: model.width.unwrap_or(base.width),
-            depth: model.depth.unwrap_or(base.depth),
-            heads: model.heads.unwrap_or(base.heads),
-            mlp_ratio: model.mlp_ratio.unwrap_or(base.mlp_ratio),
-            qk_norm: model.qk_norm.unwrap_or(base.qk_norm),
-            adaln_rank: model.adaln_rank.or(base.adaln_rank).filter(|&rank| rank > 0),
-            video: VideoConfig {
-                frames: video.frames,
-                channels: video.channels,
-                height: video.height,
-                width: video.width,
-                patch: model.patch.unwrap_or(base.video.patch),
-                segments: video.segments,
-            },
-            audio,
-        };
-        config.check()?;
-        Ok(config)
-    }
-
     /// What a sampler must know of the network.
     pub fn spec(&self, layout: &Layout) -> DenoiserSpec {
         let ObjectiveConfig { target, schedule, timesteps, .. } = self.objective;
@@ -315,6 +248,7 @@ impl TrainConfig {
                 );
             }
         }
+        model.check()?;
         self.objective.check()
     }
 }

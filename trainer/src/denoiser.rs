@@ -1,14 +1,15 @@
 //! A trained network as a [`Denoiser`], to check other engines against.
 
+use crate::base::Base;
 use crate::error::{Error, Result};
 use crate::model::Weights;
 use crate::network::Network;
 use avdit_core::{Denoiser, DenoiserSpec, Latents, Levels};
+use avdit_nets::NetworkConfig;
 use avdit_nets::Parameter;
-use avdit_nets::avdit::AvditConfig;
 use candle_core::{Device, Tensor};
 
-/// An AVDiT on Candle's CPU device.
+/// A network on Candle's CPU device.
 pub struct CandleDenoiser {
     spec: DenoiserSpec,
     network: Network,
@@ -22,7 +23,24 @@ impl CandleDenoiser {
     ///
     /// # Errors
     /// As [`Network::load`]; [`Error::Parameter`] naming the first one that is missing or left over.
-    pub fn new(config: &AvditConfig, weights: &Weights, spec: DenoiserSpec) -> Result<Self> {
+    pub fn new(
+        config: &(impl Clone + Into<NetworkConfig>),
+        weights: &Weights,
+        spec: DenoiserSpec,
+    ) -> Result<Self> {
+        Self::on_base(&config.clone().into(), None, weights, spec)
+    }
+
+    /// With the given parameters, and those of a base where it alone has them.
+    ///
+    /// # Errors
+    /// As [`CandleDenoiser::new`]; whatever the base's file reports.
+    pub fn on_base(
+        config: &NetworkConfig,
+        base: Option<&Base>,
+        weights: &Weights,
+        spec: DenoiserSpec,
+    ) -> Result<Self> {
         let list = config.parameters();
         if let Some(name) = weights.keys().find(|name| !list.iter().any(|p| &p.name == *name)) {
             let what = "the network has no such parameter".into();
@@ -33,7 +51,11 @@ impl CandleDenoiser {
                 name: parameter.name.clone(),
                 what: "missing from the checkpoint".into(),
             };
-            weights.get(&parameter.name).cloned().ok_or_else(missing)
+            match (weights.get(&parameter.name), base) {
+                (Some(values), _) => Ok(values.clone()),
+                (None, Some(base)) => base.weights.load(&parameter.name),
+                (None, None) => Err(missing()),
+            }
         })
     }
 
@@ -42,11 +64,11 @@ impl CandleDenoiser {
     /// # Errors
     /// As [`Network::load`].
     pub fn load(
-        config: &AvditConfig,
+        config: &(impl Clone + Into<NetworkConfig>),
         spec: DenoiserSpec,
         values: &mut dyn FnMut(&Parameter) -> Result<Vec<f32>>,
     ) -> Result<Self> {
-        Ok(Self { network: Network::load(config, &Device::Cpu, values)?, spec })
+        Ok(Self { network: Network::load(&config.clone().into(), &Device::Cpu, values)?, spec })
     }
 
     fn run(&self, noisy: &Latents, levels: &Levels, out: &mut Latents) -> Result<()> {

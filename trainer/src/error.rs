@@ -17,7 +17,7 @@ pub enum Error {
     Media(#[from] avdit_media::Error),
     /// A network configuration cannot be built.
     #[error(transparent)]
-    Network(#[from] avdit_nets::avdit::ConfigError),
+    Network(#[from] avdit_nets::NetworkError),
     /// An autoencoder cannot be built.
     #[error(transparent)]
     Autoencoder(#[from] avdit_nets::codec::ConfigError),

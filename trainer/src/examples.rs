@@ -44,6 +44,36 @@ pub trait Examples: Sync {
     fn read(&self, index: usize) -> Result<Latents>;
 }
 
+impl<T: Examples + ?Sized> Examples for &T {
+    fn layout(&self) -> &Layout {
+        (**self).layout()
+    }
+
+    fn count(&self) -> usize {
+        (**self).count()
+    }
+
+    fn identity(&self) -> Result<String> {
+        (**self).identity()
+    }
+
+    fn codec(&self) -> Option<PathBuf> {
+        (**self).codec()
+    }
+
+    fn name(&self, index: usize) -> String {
+        (**self).name(index)
+    }
+
+    fn check(&self) -> Result<()> {
+        (**self).check()
+    }
+
+    fn read(&self, index: usize) -> Result<Latents> {
+        (**self).read(index)
+    }
+}
+
 impl Examples for Dataset {
     fn layout(&self) -> &Layout {
         self.layout()

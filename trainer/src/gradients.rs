@@ -5,6 +5,7 @@ use crate::model::{Gradients, LossValues, Model};
 use crate::objective::NoisyBatch;
 use crate::tape::{Parameters, Stock, Tape, TapeOptions, TapeTensor};
 use avdit_core::{Layout, Modality};
+use avdit_nets::dit::Prediction;
 use candle_core::{CpuStorage, Device, Storage, Tensor, Var};
 use rayon::prelude::*;
 use std::sync::PoisonError;
@@ -64,10 +65,14 @@ impl Model {
     }
 
     fn on_tape(&self, chunks: &[NoisyBatch], how: &GradientOptions) -> Result<(LossValues, Gradients)> {
-        let storages: Vec<_> = self.vars.iter().map(|var| var.as_tensor().storage_and_layout()).collect();
+        // Trained ones first, whose gradients are asked for; the others are read.
+        let mut all: Vec<(&str, &Tensor, bool)> =
+            self.parameters().map(|(name, var)| (name, var.as_tensor(), true)).collect();
+        all.extend(self.network.frozen(&self.names).map(|(name, tensor)| (name, tensor, false)));
+        let storages: Vec<_> = all.iter().map(|(_, tensor, _)| tensor.storage_and_layout()).collect();
         let mut list = Vec::new();
-        for ((name, var), (storage, layout)) in self.parameters().zip(&storages) {
-            list.push((name, var.dims(), values(name, storage, layout)?, true));
+        for ((name, tensor, trained), (storage, layout)) in all.iter().zip(&storages) {
+            list.push((*name, tensor.dims(), values(name, storage, layout)?, *trained));
         }
         let parameters = Parameters::new(list);
         let threads = rayon::current_num_threads();
@@ -98,14 +103,24 @@ impl Model {
     ) -> Result<(LossValues, Parts, Stock)> {
         let layout = self.network.layout();
         let tape = Tape::new(parameters, options, self.take_stock());
-        let (video, audio) = self.network.run_on_tape(&tape, &batch.noisy, &batch.levels)?;
+        let [video, audio] = self.network.run_on_tape(&tape, &batch.noisy, &batch.levels)?;
         let mut cells = vec![0.0; batch.noisy.batch * layout.cells()];
-        let mut term = |prediction: TapeTensor, modality: Modality| {
+        let mut term = |prediction: Option<Prediction<TapeTensor>>, modality: Modality| -> Result<f64> {
+            let Some(Prediction { noise, variance }) = prediction else { return Ok(0.0) };
             let (target, weight) = (batch.target.get(modality), batch.weight.get(modality));
-            tape.loss(&prediction, target, weight, |errors| cell_errors(layout, modality, errors, &mut cells))
+            let noise = tape.dense(&noise)?;
+            let look = |errors: &[f32]| cell_errors(layout, modality, errors, &mut cells);
+            let loss = tape.loss(&noise, target, weight, look)?;
+            let (Some(variance), Some(bound)) = (variance, &batch.bound) else { return Ok(loss) };
+            let variance = tape.dense(&variance)?;
+            let (value, slope) =
+                bound.term(modality, batch, noise.dense_values(), variance.dense_values())?;
+            tape.begin_at(&variance, &slope);
+            Ok(loss + value)
         };
         let (video, audio) = (term(video, Modality::Video)?, term(audio, Modality::Audio)?);
-        let (gradients, stock) = tape.backward()?;
+        let (mut gradients, stock) = tape.backward()?;
+        gradients.truncate(self.vars.len());
         Ok((LossValues { video, audio, cells }, gradients, stock))
     }
 

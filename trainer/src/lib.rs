@@ -4,7 +4,9 @@
 //! random number is a function of seed and step, so that a resumed run makes the same bits as one that never stopped.
 
 pub mod audit;
+pub mod base;
 pub mod batches;
+pub mod bound;
 pub mod checkpoint;
 pub mod codec;
 pub mod config;
@@ -16,6 +18,7 @@ pub mod error;
 pub mod examples;
 pub mod failure;
 pub mod feed;
+mod frames;
 pub mod gradients;
 pub mod metrics;
 pub mod model;
@@ -33,6 +36,7 @@ pub mod tensorboard;
 pub mod train;
 pub mod weight_file;
 
+pub use base::{Base, BaseRecord};
 pub use checkpoint::Checkpoint;
 pub use config::TrainConfig;
 pub use denoiser::CandleDenoiser;

@@ -1,5 +1,6 @@
 //! A network with its trainable parameters on a Candle device: the loss and its gradients.
 
+use crate::base::Base;
 use crate::device::Precision;
 use crate::error::{Error, Result};
 use crate::gradients::{Engine, cell_errors};
@@ -8,15 +9,16 @@ use crate::objective::NoisyBatch;
 use crate::optimizer::Trainable;
 use crate::tape::Stock;
 use avdit_core::{Latents, Levels, Modality};
-use avdit_nets::avdit::AvditConfig;
-use candle_core::{Device, Tensor, Var};
-use std::collections::BTreeMap;
+use avdit_nets::dit::Prediction;
+use avdit_nets::{NetworkConfig, Parameter};
+use candle_core::{DType, Device, Tensor, Var};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Mutex;
 
 /// Values by parameter name.
 pub type Weights = BTreeMap<String, Vec<f32>>;
 
-/// An AVDiT whose parameters are variables, in the network's order.
+/// A network whose trained parameters are variables, in the network's order; the others are held once, as they are.
 pub struct Model {
     pub(crate) network: Network,
     pub(crate) names: Vec<String>,
@@ -83,36 +85,59 @@ impl Model {
     ///
     /// # Errors
     /// If the configuration is unsound or Candle fails.
-    pub fn new(config: &AvditConfig, seed: u64, device: &Device) -> Result<Self> {
-        let initial = config
-            .parameters()
-            .iter()
-            .enumerate()
-            .map(|(i, p)| (p.name.clone(), p.initial(seed, i)))
-            .collect();
-        Self::with_weights(config, &initial, device)
+    pub fn new(config: &(impl Clone + Into<NetworkConfig>), seed: u64, device: &Device) -> Result<Self> {
+        let config = config.clone().into();
+        Self::with_weights(&config, &initial(&config, None, seed)?, device)
     }
 
-    /// With the given parameters.
+    /// With the given parameters, which are all trained ones.
     ///
     /// # Errors
     /// [`Error::Parameter`] naming the first one that is missing, left over or of another size.
-    pub fn with_weights(config: &AvditConfig, weights: &Weights, device: &Device) -> Result<Self> {
-        let list = config.parameters();
-        if let Some(name) = weights.keys().find(|name| !list.iter().any(|p| &p.name == *name)) {
+    pub fn with_weights(
+        config: &(impl Clone + Into<NetworkConfig>),
+        weights: &Weights,
+        device: &Device,
+    ) -> Result<Self> {
+        Self::on_base(&config.clone().into(), None, weights, device)
+    }
+
+    /// With the given parameters for those that are trained, and those of a base, which stay as they are, for the others;
+    /// without a base all of them are given.
+    ///
+    /// # Errors
+    /// As [`Model::with_weights`]; whatever the base's file reports.
+    pub fn on_base(
+        config: &NetworkConfig,
+        base: Option<&Base>,
+        weights: &Weights,
+        device: &Device,
+    ) -> Result<Self> {
+        let marked = config.marked_parameters();
+        if let Some(name) = weights.keys().find(|name| !marked.iter().any(|(p, _)| &p.name == *name)) {
             return Err(Error::Parameter {
                 name: name.clone(),
                 what: "the network has no such parameter".into(),
             });
         }
+        let trained: HashSet<&str> =
+            marked.iter().filter(|(_, trained)| *trained).map(|(p, _)| p.name.as_str()).collect();
         let (mut names, mut vars) = (Vec::new(), Vec::new());
         let network = Network::build(config, device, |parameter| {
             let missing = || Error::Parameter {
                 name: parameter.name.clone(),
                 what: "missing from the checkpoint".into(),
             };
+            let trains = trained.contains(parameter.name.as_str());
+            if let (false, Some(base)) = (trains, base) {
+                let values = base.weights.load(&parameter.name)?;
+                return Ok(Tensor::from_vec(values, parameter.shape.as_slice(), device)?);
+            }
             let values = weights.get(&parameter.name).ok_or_else(missing)?;
             network::check_len(parameter, values.len())?;
+            if !trains {
+                return Ok(Tensor::from_slice(values, parameter.shape.as_slice(), device)?);
+            }
             let var = Var::from_slice(values, parameter.shape.as_slice(), device)?;
             let tensor = var.as_tensor().clone();
             names.push(parameter.name.clone());
@@ -142,16 +167,16 @@ impl Model {
     }
 
     /// Its configuration.
-    pub fn config(&self) -> &AvditConfig {
+    pub fn config(&self) -> &NetworkConfig {
         self.network.config()
     }
 
-    /// Names and variables, in the network's order.
+    /// Names and variables of what is trained, in the network's order.
     pub fn parameters(&self) -> impl Iterator<Item = (&str, &Var)> {
         self.names.iter().map(String::as_str).zip(&self.vars)
     }
 
-    /// The current values.
+    /// The current values of what is trained.
     ///
     /// # Errors
     /// If Candle cannot read a tensor.
@@ -187,14 +212,26 @@ impl Model {
     /// # Errors
     /// As [`Model::forward`].
     pub fn loss(&self, batch: &NoisyBatch) -> Result<Loss> {
-        let (video, audio) = self.forward(&batch.noisy, &batch.levels)?;
+        let [video, audio] = self.network.predict(&batch.noisy, &batch.levels)?;
         let layout = self.network.layout();
         let mut cells = vec![0.0; batch.noisy.batch * layout.cells()];
-        let mut term = |prediction: Tensor, modality: Modality| -> Result<Tensor> {
-            let error = (prediction - self.network.tensor(modality, &batch.target)?)?;
+        let mut term = |prediction: Option<Prediction<Tensor>>, modality: Modality| -> Result<Tensor> {
+            let Some(Prediction { noise, variance }) = prediction else {
+                return Ok(Tensor::zeros((), DType::F32, self.network.device())?);
+            };
+            let error = (&noise - self.network.tensor(modality, &batch.target)?)?;
             let values: Vec<f32> = error.detach().flatten_all()?.to_vec1()?;
             cell_errors(layout, modality, &values, &mut cells);
-            Ok((error * self.network.tensor(modality, &batch.weight)?)?.sqr()?.sum_all()?)
+            let loss = (error * self.network.tensor(modality, &batch.weight)?)?.sqr()?.sum_all()?;
+            let (Some(variance), Some(bound)) = (variance, &batch.bound) else { return Ok(loss) };
+            let output: Vec<f32> = variance.detach().flatten_all()?.to_vec1()?;
+            let noise: Vec<f32> = noise.detach().flatten_all()?.to_vec1()?;
+            let (value, slope) = bound.term(modality, batch, &noise, &output)?;
+            // A line through the bound at this output, with its slope: what Candle cannot differentiate itself.
+            let slope = Tensor::from_vec(slope, variance.shape(), variance.device())?;
+            let line = (slope * &variance)?.sum_all()?;
+            let line = ((&line - line.detach())? + value)?;
+            Ok((loss + line)?)
         };
         let (video, audio) = (term(video, Modality::Video)?, term(audio, Modality::Audio)?);
         Ok(Loss { total: (&video + &audio)?, video, audio, cells })
@@ -220,6 +257,24 @@ impl Model {
         }
         Err(Error::NoGradient { count: missing.len(), total: self.names.len(), names: missing.join(", ") })
     }
+}
+
+/// What training of a network begins with: a base's values where it has the tensor, else the initial ones under a seed.
+///
+/// # Errors
+/// Whatever the base's file reports.
+pub fn initial(config: &NetworkConfig, base: Option<&Base>, seed: u64) -> Result<Weights> {
+    let mut weights = Weights::new();
+    for (i, (parameter, trained)) in config.marked_parameters().into_iter().enumerate() {
+        let Parameter { name, .. } = &parameter;
+        let values = match base.filter(|base| base.weights.shape(name).is_some()) {
+            Some(_) if !trained => continue,
+            Some(base) => base.weights.load(name)?,
+            None => parameter.initial(seed, i),
+        };
+        weights.insert(parameter.name, values);
+    }
+    Ok(weights)
 }
 
 /// The Euclidean norm of a tensor, also where squares of its elements are too small or too large for its type.

@@ -5,15 +5,15 @@ use crate::error::{Error, Result};
 use crate::ops::{CandleOps, CandleTensor};
 use crate::tape::{Tape, TapeTensor};
 use avdit_core::{Latents, Layout, Levels, Modality};
-use avdit_nets::Parameter;
-use avdit_nets::avdit::{AvditConfig, AvditInputs, avdit};
+use avdit_nets::dit::Prediction;
+use avdit_nets::{Inputs, NetworkConfig, Parameter, Predictions};
 use candle_core::{DType, Device, Tensor};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-/// An AVDiT and its parameters. What it computes can be differentiated where its parameters are variables; where they
+/// A network and its parameters. What it computes can be differentiated where its parameters are variables; where they
 /// are not, nothing of a prediction stays in memory but its result.
 pub struct Network {
-    config: AvditConfig,
+    config: NetworkConfig,
     layout: Layout,
     device: Device,
     tensors: HashMap<String, Tensor>,
@@ -28,7 +28,7 @@ impl Network {
     /// # Errors
     /// Whatever `tensor` reports; a network error if the configuration cannot be built.
     pub fn build(
-        config: &AvditConfig,
+        config: &NetworkConfig,
         device: &Device,
         mut tensor: impl FnMut(&Parameter) -> Result<Tensor>,
     ) -> Result<Self> {
@@ -56,7 +56,7 @@ impl Network {
     /// # Errors
     /// As [`Network::build`]; [`Error::Parameter`] naming the first one of another size.
     pub fn load(
-        config: &AvditConfig,
+        config: &NetworkConfig,
         device: &Device,
         values: &mut dyn FnMut(&Parameter) -> Result<Vec<f32>>,
     ) -> Result<Self> {
@@ -79,8 +79,13 @@ impl Network {
         if self.decomposed { ops.decomposed() } else { ops }
     }
 
+    /// Where its parameters are.
+    pub(crate) fn device(&self) -> &Device {
+        &self.device
+    }
+
     /// Its configuration.
-    pub fn config(&self) -> &AvditConfig {
+    pub fn config(&self) -> &NetworkConfig {
         &self.config
     }
 
@@ -98,12 +103,19 @@ impl Network {
         Ok(Tensor::from_slice(latents.get(modality), shape, &self.device)?)
     }
 
-    fn inputs(&self, noisy: &Latents, levels: &Levels) -> Result<AvditInputs<CandleTensor>> {
+    /// The parameters beside those that are trained, in no order.
+    pub(crate) fn frozen<'a>(&'a self, trained: &'a [String]) -> impl Iterator<Item = (&'a str, &'a Tensor)> {
+        let trained: HashSet<&str> = trained.iter().map(String::as_str).collect();
+        let all = self.tensors.iter().map(|(name, tensor)| (name.as_str(), tensor));
+        all.filter(move |(name, _)| !trained.contains(name))
+    }
+
+    fn inputs(&self, noisy: &Latents, levels: &Levels) -> Result<Inputs<CandleTensor>> {
         let levels = |modality| -> Result<CandleTensor> {
             let shape = (noisy.batch, self.layout.segments());
             Ok(CandleTensor::new(Tensor::from_slice(levels.get(modality), shape, &self.device)?))
         };
-        Ok(AvditInputs {
+        Ok(Inputs {
             video: CandleTensor::new(self.tensor(Modality::Video, noisy)?),
             audio: CandleTensor::new(self.tensor(Modality::Audio, noisy)?),
             video_levels: levels(Modality::Video)?,
@@ -111,14 +123,30 @@ impl Network {
         })
     }
 
-    /// Predictions `(video, audio)`.
+    /// Predictions `(video, audio)`: zeros for a modality that the network does not know.
     ///
     /// # Shapes
     /// `noisy`, predictions: `(B, F, C, H, W)` and `(B, A, Ca)`; `levels`: `(B, N)` per modality, 0…T.
     /// # Errors
     /// If a shape is wrong or Candle fails.
     pub fn forward(&self, noisy: &Latents, levels: &Levels) -> Result<(Tensor, Tensor)> {
+        self.both(self.predict(noisy, levels)?, noisy.batch)
+    }
+
+    /// All that the network predicts, variances too.
+    ///
+    /// # Errors
+    /// As [`Network::forward`].
+    pub fn predict(&self, noisy: &Latents, levels: &Levels) -> Result<Predictions<Tensor>> {
         self.run(&self.ops(), noisy, levels)
+    }
+
+    fn both(&self, [video, audio]: Predictions<Tensor>, batch: usize) -> Result<(Tensor, Tensor)> {
+        let noise = |predicted: Option<Prediction<Tensor>>, modality| match predicted {
+            Some(Prediction { noise, .. }) => Ok(noise),
+            None => Tensor::zeros(self.layout.shape(modality, batch), DType::F32, &self.device),
+        };
+        Ok((noise(video, Modality::Video)?, noise(audio, Modality::Audio)?))
     }
 
     /// Predictions with every intermediate result that the network shows, by name.
@@ -132,7 +160,7 @@ impl Network {
         levels: &Levels,
     ) -> Result<((Tensor, Tensor), Vec<(String, Tensor)>)> {
         let ops = self.ops().with_taps();
-        let outputs = self.run(&ops, noisy, levels)?;
+        let outputs = self.both(self.run(&ops, noisy, levels)?, noisy.batch)?;
         Ok((outputs, ops.into_taps()))
     }
 
@@ -142,27 +170,32 @@ impl Network {
         tape: &Tape<'_>,
         noisy: &Latents,
         levels: &Levels,
-    ) -> Result<(TapeTensor, TapeTensor)> {
+    ) -> Result<Predictions<TapeTensor>> {
         noisy.check(&self.layout)?;
         levels.check(&self.layout, noisy.batch)?;
         let input = |modality| {
             tape.input(noisy.get(modality), noisy.batch, &self.layout.shape(modality, noisy.batch)[1..])
         };
         let levels = |modality| tape.input(levels.get(modality), noisy.batch, &[self.layout.segments()]);
-        let inputs = AvditInputs {
+        let inputs = Inputs {
             video: input(Modality::Video),
             audio: input(Modality::Audio),
             video_levels: levels(Modality::Video),
             audio_levels: levels(Modality::Audio),
         };
-        avdit(tape, &self.config, &inputs)
+        self.config.predict(tape, inputs)
     }
 
-    fn run(&self, ops: &CandleOps<'_>, noisy: &Latents, levels: &Levels) -> Result<(Tensor, Tensor)> {
+    fn run(&self, ops: &CandleOps<'_>, noisy: &Latents, levels: &Levels) -> Result<Predictions<Tensor>> {
         noisy.check(&self.layout)?;
         levels.check(&self.layout, noisy.batch)?;
-        let (video, audio) = avdit(ops, &self.config, &self.inputs(noisy, levels)?)?;
-        Ok((video.dense()?.to_dtype(DType::F32)?, audio.dense()?.to_dtype(DType::F32)?))
+        let dense = |x: CandleTensor| -> Result<Tensor> { Ok(x.dense()?.to_dtype(DType::F32)?) };
+        let predicted = |p: Option<Prediction<CandleTensor>>| -> Result<Option<Prediction<Tensor>>> {
+            let Some(Prediction { noise, variance }) = p else { return Ok(None) };
+            Ok(Some(Prediction { noise: dense(noise)?, variance: variance.map(dense).transpose()? }))
+        };
+        let [video, audio] = self.config.predict(ops, self.inputs(noisy, levels)?)?;
+        Ok([predicted(video)?, predicted(audio)?])
     }
 }
 

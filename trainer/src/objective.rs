@@ -1,5 +1,6 @@
 //! The training objective: noising by cell, the target, and the loss over noisy cells.
 
+use crate::bound::{Bound, BoundRule};
 use crate::config::ObjectiveConfig;
 use crate::error::Result;
 use avdit_core::{DenoiserSpec, Latents, Layout, Levels, Modality, NoiseSchedule, Target};
@@ -55,6 +56,8 @@ pub struct NoisyBatch {
     /// Square root of the weight of each element's squared error, with each modality's mean over its noisy
     /// elements folded in: loss = Σ (weight·(prediction − target))².
     pub weight: Latents,
+    /// What a learned variance is trained on, where there is one.
+    pub bound: Option<Bound>,
 }
 
 impl NoisyBatch {
@@ -76,6 +79,7 @@ impl NoisyBatch {
             levels: Levels { video: levels(&self.levels.video), audio: levels(&self.levels.audio) },
             target: latents(&self.target),
             weight: latents(&self.weight),
+            bound: self.bound.as_ref().map(|bound| bound.slice(examples.clone())),
         }
     }
 }
@@ -89,6 +93,7 @@ pub struct Objective {
     /// Of video and of audio.
     modality_weights: [f64; 2],
     schedule: NoiseSchedule,
+    bound: Option<BoundRule>,
 }
 
 impl Objective {
@@ -112,7 +117,17 @@ impl Objective {
             snr_gamma: config.snr_gamma,
             modality_weights: [config.video_weight, config.audio_weight],
             schedule: spec.noise_schedule()?,
+            bound: None,
         })
+    }
+
+    /// The same for a network that learns the variance of its steps.
+    ///
+    /// # Errors
+    /// As [`BoundRule::new`].
+    pub fn with_variance(mut self, spec: &DenoiserSpec, weight: f64) -> Result<Self> {
+        self.bound = (weight > 0.0).then(|| BoundRule::new(spec, weight)).transpose()?;
+        Ok(self)
     }
 
     /// The weight of a cell's squared error, before the mean is taken: 0 for a clean cell, which holds no noise to
@@ -189,7 +204,8 @@ impl Objective {
                 }
             }
         }
-        Ok(NoisyBatch { noisy, levels, target, weight })
+        let bound = self.bound.as_ref().map(|rule| rule.of(clean.clone()));
+        Ok(NoisyBatch { noisy, levels, target, weight, bound })
     }
 
     /// Element ranges of every cell of a batch, in the order of [`Levels::get`].

@@ -1,6 +1,7 @@
 //! A run in memory: its steps, its checkpoints.
 
 use crate::audit::{Audit, GradientTable};
+use crate::base::Base;
 use crate::batches::{Batch, Batches};
 use crate::checkpoint::{self, Checkpoint, CheckpointConfig, FORMAT, State};
 use crate::config::TrainConfig;
@@ -9,11 +10,12 @@ use crate::device::{self, Local};
 use crate::error::{Error, Result};
 use crate::examples::Examples;
 use crate::failure;
+use crate::frames::Frames;
 use crate::metrics::{StepMetrics, Tally};
-use crate::model::{Gradients, LossValues, Model};
+use crate::model::{Gradients, LossValues, Model, initial};
 use crate::optimizer::Optimizer;
 use crate::parallel::Ranks;
-use avdit_nets::avdit::AvditConfig;
+use avdit_nets::NetworkConfig;
 use candle_core::Device;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -23,6 +25,7 @@ use std::sync::Arc;
 pub struct Session<'a> {
     config: &'a TrainConfig,
     checkpoint_config: CheckpointConfig,
+    base: Option<Base>,
     batches: Arc<Batches<'a>>,
     device: Device,
     model: Model,
@@ -55,7 +58,7 @@ impl<'a> Session<'a> {
         share: Range<usize>,
         local: Local,
     ) -> Result<Self> {
-        let (batches, checkpoint_config) = settle(config, examples, share)?;
+        let (batches, checkpoint_config, base) = settle(config, examples, share)?;
         let batches = Arc::new(batches);
         let network = checkpoint_config.network.clone();
         let device = device::open_at(&config.run.device, local)?;
@@ -63,19 +66,31 @@ impl<'a> Session<'a> {
             let folder = checkpoint::latest(&config.out)?;
             let saved = Checkpoint::read(&folder)?;
             check_same_run(&folder, &saved.config, &checkpoint_config)?;
-            let model = Model::with_weights(&network, &saved.weights, &device)?;
+            let model = Model::on_base(&network, base.as_ref(), &saved.weights, &device)?;
             let step = saved.state.step;
             let emas: Vec<_> = std::iter::once(saved.ema).chain(saved.more_ema).collect();
             let optimizer = Optimizer::restore(&config.optimizer, &model, step, &saved.moments, &emas)?;
             (model, optimizer, step)
         } else {
-            let model = Model::new(&network, config.seed, &device)?;
+            let initial = initial(&network, base.as_ref(), config.seed)?;
+            let model = Model::on_base(&network, base.as_ref(), &initial, &device)?;
             let optimizer = Optimizer::new(&config.optimizer, &model)?;
             (model, optimizer, 0)
         };
         let model = model.in_precision(config.run.precision);
         let audit = (step == 0).then(Audit::default);
-        Ok(Self { config, checkpoint_config, batches, device, model, optimizer, audit, reached: false, step })
+        Ok(Self {
+            config,
+            checkpoint_config,
+            base,
+            batches,
+            device,
+            model,
+            optimizer,
+            audit,
+            reached: false,
+            step,
+        })
     }
 
     /// Refuses what [`Session::open`] refuses, without parameters in memory; returns the checkpoint that `resume` would
@@ -84,7 +99,7 @@ impl<'a> Session<'a> {
     /// # Errors
     /// As [`Session::open`], but for numbers in a checkpoint that are not finite.
     pub fn check(config: &TrainConfig, examples: &dyn Examples, resume: bool) -> Result<Option<PathBuf>> {
-        let (_, now) = settle(config, examples, 0..config.run.batch)?;
+        let (_, now, _) = settle(config, examples, 0..config.run.batch)?;
         device::open(&config.run.device)?;
         if !resume {
             return Ok(None);
@@ -105,7 +120,7 @@ impl<'a> Session<'a> {
     }
 
     /// The network.
-    pub fn network(&self) -> &AvditConfig {
+    pub fn network(&self) -> &NetworkConfig {
         self.model.config()
     }
 
@@ -193,7 +208,8 @@ impl<'a> Session<'a> {
     /// # Errors
     /// If Candle fails.
     pub fn denoiser(&self) -> Result<CandleDenoiser> {
-        CandleDenoiser::new(self.network(), &self.optimizer.ema()?, self.checkpoint_config.spec.clone())
+        let spec = self.checkpoint_config.spec.clone();
+        CandleDenoiser::on_base(self.network(), self.base.as_ref(), &self.optimizer.ema()?, spec)
     }
 
     /// The run as it stands.
@@ -223,25 +239,33 @@ fn settle<'a>(
     config: &'a TrainConfig,
     examples: &'a dyn Examples,
     share: Range<usize>,
-) -> Result<(Batches<'a>, CheckpointConfig)> {
+) -> Result<(Batches<'a>, CheckpointConfig, Option<Base>)> {
     config.check()?;
     let layout = examples.layout();
     if examples.count() == 0 {
         return Err(Error::Config(format!("dataset {} holds no clips", config.data.display())));
     }
     examples.check()?;
-    let network = config.network(layout)?;
-    let spec = config.spec(layout);
+    let base = config.model.open_base()?;
+    let network = config.network_on(layout, base.as_ref())?;
+    let spec = config.spec(&network.layout());
+    let examples: Box<dyn Examples + 'a> = match network {
+        NetworkConfig::Dit(_) => Box::new(Frames::new(examples, network.layout())),
+        _ => Box::new(examples),
+    };
+    let identity = examples.identity()?;
     let batches = Batches::new(config, examples, &spec, share)?;
+    let batches = if network.learned_variance() { batches.with_variance(&spec)? } else { batches };
     let checkpoint_config = CheckpointConfig {
         format: FORMAT.into(),
-        architecture: "avdit".into(),
-        dataset: examples.identity()?,
+        architecture: network.architecture().into(),
+        base: base.as_ref().map(Base::record).transpose()?,
+        dataset: identity,
         network,
         spec,
         train: config.clone(),
     };
-    Ok((batches, checkpoint_config))
+    Ok((batches, checkpoint_config, base))
 }
 
 /// What decides the numbers of a run.
@@ -255,6 +279,7 @@ fn facts(config: &CheckpointConfig) -> serde_json::Value {
     serde_json::json!({
         "network": config.network, "spec": config.spec, "objective": train.objective,
         "optimizer": train.optimizer, "run": run, "seed": train.seed, "dataset": config.dataset,
+        "base": config.base.as_ref().map(|base| &base.weights_sha256),
     })
 }
 

@@ -10,8 +10,6 @@ use std::time::{Duration, Instant};
 const SIDE: usize = 512;
 /// How long they are multiplied.
 const MEASURED: Duration = Duration::from_millis(300);
-/// A forward and a backward pass cost so many forward passes.
-const PASSES: f64 = 3.0;
 
 /// Turns times into rates.
 #[derive(Clone, Copy, Debug)]
@@ -23,13 +21,14 @@ pub struct Speed {
 }
 
 impl Speed {
-    /// Of a network with so many multiply-adds in a forward pass on an example, and so many examples in a step.
+    /// Of a network with so many multiply-adds in a forward and a backward pass on an example, and so many examples in a
+    /// step.
     ///
     /// # Errors
     /// If Candle fails.
     pub fn new(multiply_adds: u64, batch: usize, measure: bool, device: &Device) -> Result<Self> {
         let matmul_gflops = measure.then(|| measure_matmul(device)).transpose()?;
-        Ok(Self { gflop: 2.0 * PASSES * multiply_adds as f64 * batch as f64 / 1e9, matmul_gflops })
+        Ok(Self { gflop: 2.0 * multiply_adds as f64 * batch as f64 / 1e9, matmul_gflops })
     }
 
     /// Fills in the times and rates of a step that took `whole`, `wait` of it for its batch.

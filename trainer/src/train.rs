@@ -145,7 +145,8 @@ fn of_rank(
     let (network, run) = (session.network(), &config.run);
     let multiply_adds = network.multiply_adds();
     let measure = run.measure_matmul && session.step < last;
-    let mut speed = ranks.all(Speed::new(multiply_adds, run.batch, measure, session.device()))?;
+    let mut speed =
+        ranks.all(Speed::new(network.training_multiply_adds(), run.batch, measure, session.device()))?;
     if let Some(rate) = &mut speed.matmul_gflops {
         ranks.sum_f64(std::slice::from_mut(rate))?;
     }

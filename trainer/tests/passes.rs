@@ -44,7 +44,7 @@ fn over_all_ranks_and_steps_of_a_pass_each_example_comes_once() {
     // Sets that steps divide, and sets whose passes end within a step.
     for count in [24, 40, 19, 5, 1] {
         let examples = Zeros(layout.clone(), count);
-        let batches = Batches::new(&config, &examples, &spec, 0..batch).unwrap();
+        let batches = Batches::new(&config, Box::new(&examples), &spec, 0..batch).unwrap();
         let steps = 3 * count;
         let one: Vec<usize> = (0..steps).flat_map(|step| batches.examples_at(step, 0..batch)).collect();
         for pass in one.chunks_exact(count) {

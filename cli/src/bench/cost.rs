@@ -20,7 +20,7 @@ pub fn prediction_flop(folder: &Path, batch: usize) -> Option<f64> {
 mod tests {
     use super::*;
     use avdit_core::{DenoiserSpec, ScheduleKind, Target};
-    use avdit_export::{ExportOptions, RandomWeights, export_avdit};
+    use avdit_export::{ExportOptions, RandomWeights, export_denoiser};
     use avdit_nets::AvditConfig;
     use avdit_onnx::WriteOptions;
 
@@ -30,7 +30,7 @@ mod tests {
         let (target, schedule) = (Target::V, ScheduleKind::Cosine);
         let spec = DenoiserSpec { layout: config.layout(), target, schedule, timesteps: 1000 };
         let weights = RandomWeights::new(&config, 0);
-        let model = export_avdit(&config, &weights, &spec, &ExportOptions::default()).unwrap();
+        let model = export_denoiser(&config, &weights, &spec, &ExportOptions::default()).unwrap();
         let folder = tempfile::tempdir().unwrap();
         model.write(folder.path().join("model.onnx"), &WriteOptions::default()).unwrap();
         // 4 blocks of width 128 over 46 tokens, adaLN of 10 cells, attention; embeddings and ends.

@@ -11,7 +11,7 @@ use crate::place;
 use anyhow::{Context, Result};
 use avdit_core::DenoiserSpec;
 use avdit_core::sampler::StepForm;
-use avdit_export::{ExportOptions, ExportRecord, ModelConfig, ModelFolder, NotChecked, export_avdit};
+use avdit_export::{ExportOptions, ExportRecord, ModelConfig, ModelFolder, NotChecked, export_denoiser};
 use avdit_media::codec::Codec;
 use avdit_onnx::ExternalData;
 use avdit_runtime::machine::peak_memory_bytes;
@@ -135,9 +135,9 @@ fn write(
 ) -> Result<(ExportRecord, Costs)> {
     let start = Instant::now();
     let staged = ModelFolder::begin(out)?;
-    let config = ModelConfig::avdit(network.config.clone(), network.spec.clone(), network.provenance.clone());
+    let config = ModelConfig::of(network.config.clone(), network.spec.clone(), network.provenance.clone());
     let mut record = {
-        let model = export_avdit(&network.config, &network.weights, &network.spec, options)?;
+        let model = export_denoiser(&network.config, &network.weights, &network.spec, options)?;
         staged.write(&model, &config, options)?
     };
     if let Some(codec) = codec {

@@ -7,6 +7,7 @@
 
 mod block;
 mod config;
+mod cost;
 mod parameters;
 
 pub use config::{AudioGrid, AvDitConfig, ConfigError, LoraForm, Parts};

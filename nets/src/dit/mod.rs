@@ -3,6 +3,7 @@
 
 pub(crate) mod block;
 mod config;
+mod cost;
 
 pub use config::{ConfigError, DitConfig};
 pub(crate) use config::{attention, conv};

@@ -314,9 +314,9 @@ mod tests {
         let (folder, options) = (tempfile::tempdir().unwrap(), ExportOptions::default());
         let target = folder.path().join("model");
         let graph =
-            avdit_export::export_avdit(&config, &RandomWeights::new(&config, 1), &spec, &options).unwrap();
+            avdit_export::export_denoiser(&config, &RandomWeights::new(&config, 1), &spec, &options).unwrap();
         let staged = ModelFolder::begin(&target).unwrap();
-        let model = ModelConfig::avdit(config, spec.clone(), Provenance::default());
+        let model = ModelConfig::of(config, spec.clone(), Provenance::default());
         let record = staged.write(&graph, &model, &options).unwrap();
         staged.commit(&record).unwrap();
 

@@ -3,7 +3,7 @@
 use super::store::snapshot;
 use super::*;
 use avdit_core::{AudioLayout, DenoiserSpec, Noise, Purpose, ScheduleKind, Stream, Target};
-use avdit_export::{ExportOptions, ModelConfig, ModelFolder, Provenance, export_avdit};
+use avdit_export::{ExportOptions, ModelConfig, ModelFolder, Provenance, export_denoiser};
 use avdit_nets::AvditConfig;
 use avdit_nets::avdit::VideoConfig;
 use std::collections::HashSet;
@@ -37,11 +37,10 @@ fn exported(batch: Option<usize>) -> TempDir {
     };
     let external_data = avdit_onnx::ExternalData::Always;
     let options = ExportOptions { external_data, batch, ..ExportOptions::default() };
-    let model = export_avdit(&config, &weights, &spec, &options).unwrap();
+    let model = export_denoiser(&config, &weights, &spec, &options).unwrap();
     let place = tempfile::tempdir().unwrap();
     let folder = ModelFolder::begin(place.path()).unwrap();
-    let record =
-        folder.write(&model, &ModelConfig::avdit(config, spec, Provenance::new()), &options).unwrap();
+    let record = folder.write(&model, &ModelConfig::of(config, spec, Provenance::new()), &options).unwrap();
     folder.commit(&record).unwrap();
     place
 }

@@ -1,7 +1,7 @@
 //! A small network as a model folder.
 
 use avdit_core::{AudioLayout, DenoiserSpec, Latents, Noise, Purpose, ScheduleKind, Stream, Target};
-use avdit_export::{ExportOptions, ModelConfig, ModelFolder, Provenance, WeightMap, export_avdit};
+use avdit_export::{ExportOptions, ModelConfig, ModelFolder, Provenance, WeightMap, export_denoiser};
 use avdit_nets::AvditConfig;
 use avdit_nets::avdit::VideoConfig;
 use avdit_onnx::{ExternalData, Model, WriteOptions};
@@ -53,9 +53,9 @@ pub(crate) fn spec(config: &AvditConfig) -> DenoiserSpec {
 /// A model folder of any network in a temporary one.
 pub(crate) fn exported_as(config: AvditConfig, options: &ExportOptions) -> TempDir {
     let (place, spec) = (tempfile::tempdir().unwrap(), spec(&config));
-    let model = export_avdit(&config, &weights(&config), &spec, options).unwrap();
+    let model = export_denoiser(&config, &weights(&config), &spec, options).unwrap();
     let folder = ModelFolder::begin(place.path()).unwrap();
-    let record = folder.write(&model, &ModelConfig::avdit(config, spec, Provenance::new()), options).unwrap();
+    let record = folder.write(&model, &ModelConfig::of(config, spec, Provenance::new()), options).unwrap();
     folder.commit(&record).unwrap();
     place
 }

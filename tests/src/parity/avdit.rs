@@ -6,7 +6,9 @@ use super::network::{engine_name, targets};
 use super::row::Row;
 use anyhow::{Context, Result, anyhow};
 use avdit_core::{DenoiserSpec, Latents, Levels, ScheduleKind, Target};
-use avdit_export::{ExportOptions, Lowering, ModelConfig, ModelFolder, Provenance, export_avdit, weight_map};
+use avdit_export::{
+    ExportOptions, Lowering, ModelConfig, ModelFolder, Provenance, export_denoiser, weight_map,
+};
 use avdit_nets::AvditConfig;
 use avdit_runtime::{EngineKind, EngineOptions};
 use avdit_trainer::objective::{NoisyBatch, Objective, Weighting};
@@ -147,11 +149,11 @@ impl<'a> Case<'a> {
     fn engine(&self, name: &str, kind: EngineKind, target: Lowering) -> Result<Vec<Row>> {
         let weights = weight_map(self.config.parameters(), self.weights.clone())?;
         let options = ExportOptions { taps: true, lowering: target, ..ExportOptions::default() };
-        let model = export_avdit(&self.config, &weights, &self.spec, &options)?;
+        let model = export_denoiser(&self.config, &weights, &self.spec, &options)?;
         let folder = tempfile::tempdir()?;
         let target = folder.path().join("model");
         let staged = ModelFolder::begin(&target)?;
-        let config = ModelConfig::avdit(self.config.clone(), self.spec.clone(), Provenance::default());
+        let config = ModelConfig::of(self.config.clone(), self.spec.clone(), Provenance::default());
         let record = staged.write(&model, &config, &options)?;
         staged.commit(&record)?;
         let options = EngineOptions { threads: 1, batch: self.batch, ..EngineOptions::default() };

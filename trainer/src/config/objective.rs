@@ -30,6 +30,8 @@ pub struct ObjectiveConfig {
     pub video_weight: f64,
     /// Weight of the audio term of the loss.
     pub audio_weight: f64,
+    /// Weight of the bound that a learned variance is trained on, where the network has one (1 in DiT's training).
+    pub variance_weight: f64,
     /// `monl`, `vanilla`, `per-modality`, `per-segment`, `per-segment-and-modality` or `conditional`.
     pub strategy: StrategyName,
     /// Weights of MoNL's four strategies, in the order above.
@@ -51,6 +53,7 @@ impl Default for ObjectiveConfig {
             snr_gamma: 5.0,
             video_weight: 1.0,
             audio_weight: 1.0,
+            variance_weight: 1.0,
             strategy: StrategyName::Monl,
             monl_weights: [1.0; 4],
             task: None,

@@ -143,6 +143,11 @@ impl<'a> Tape<'a> {
         Ok(loss)
     }
 
+    /// Begins [`Tape::backward`] at a tensor too, with the slope of a loss that was computed elsewhere.
+    pub(crate) fn begin_at(&self, x: &TapeTensor, slope: &[f32]) {
+        self.give(x, self.pool.copy(slope));
+    }
+
     /// Goes back through everything, and gives the gradient of each parameter, `None` where it did not come; and the
     /// memory, to be used again.
     pub(crate) fn backward(self) -> Result<(Vec<Option<Vec<f32>>>, Stock)> {

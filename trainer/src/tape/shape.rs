@@ -73,7 +73,7 @@ impl<'a> Tape<'a> {
     }
 
     /// The same tensor with its values in order.
-    pub(super) fn dense(&self, x: &TapeTensor) -> Result<TapeTensor> {
+    pub(crate) fn dense(&self, x: &TapeTensor) -> Result<TapeTensor> {
         if x.is_dense() {
             return Ok(x.clone());
         }

@@ -76,7 +76,7 @@ impl TapeTensor {
     /// The values of a dense tensor.
     ///
     /// Any other one is made dense first ([`Tape::dense`](super::Tape)).
-    pub(super) fn dense_values(&self) -> &[f32] {
+    pub(crate) fn dense_values(&self) -> &[f32] {
         debug_assert!(self.is_dense());
         &self.values
     }

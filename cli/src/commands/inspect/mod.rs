@@ -204,9 +204,9 @@ fn operators(analysis: &Analysis) -> Vec<OperatorRow> {
 }
 
 fn modalities(analysis: &Analysis, config: &ModelConfig) -> Vec<ModalityRow> {
-    let (video, all) = (config.network.video_tokens(), config.network.tokens());
-    let names = [("video", video), ("audio", all - video)];
-    let figures = analysis.by_modality(video as f64 / all as f64);
+    let [video, audio] = config.network.tokens();
+    let names = [("video", video), ("audio", audio)];
+    let figures = analysis.by_modality(video as f64 / (video + audio) as f64);
     names
         .into_iter()
         .zip(figures)

@@ -2,8 +2,8 @@
 
 use crate::cost::{Analysis, Attention};
 use anyhow::Result;
-use avdit_export::{ExportOptions, Lowering, ModelConfig, WeightSource, export_avdit};
-use avdit_nets::AvditConfig;
+use avdit_export::{ExportOptions, Lowering, ModelConfig, WeightSource, export_denoiser};
+use avdit_nets::NetworkConfig;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -107,12 +107,12 @@ fn target(lowering: Lowering, config: &ModelConfig, batch: usize) -> Result<Targ
         |problem: String| Target { target: name.to_owned(), problem: Some(problem), ..Target::default() };
     let options = ExportOptions { lowering, ..ExportOptions::default() };
     let at = |depth: usize| -> Result<Target> {
-        let network = AvditConfig { depth, ..config.network.clone() };
-        let model = export_avdit(&network, &Plain::of(&network), &config.spec, &options)?;
+        let network = config.network.with_depth(depth);
+        let model = export_denoiser(&network, &Plain::of(&network), &config.spec, &options)?;
         Ok(Target::of(name, &Analysis::of(&model, batch)?))
     };
     match at(1).and_then(|one| Ok((one, at(2)?))) {
-        Ok((one, two)) => Ok(Target::at_depth(config.network.depth, &one, &two)),
+        Ok((one, two)) => Ok(Target::at_depth(config.network.size()[1], &one, &two)),
         Err(error) => Ok(unknown(format!("{error:#}"))),
     }
 }
@@ -121,7 +121,7 @@ fn target(lowering: Lowering, config: &ModelConfig, batch: usize) -> Result<Targ
 struct Plain(BTreeMap<String, Vec<usize>>);
 
 impl Plain {
-    fn of(network: &AvditConfig) -> Self {
+    fn of(network: &NetworkConfig) -> Self {
         Self(network.parameters().into_iter().map(|parameter| (parameter.name, parameter.shape)).collect())
     }
 }
@@ -148,18 +148,20 @@ mod tests {
 
     #[test]
     fn two_blocks_foretell_any_number() {
-        let network = AvditConfig { depth: 5, ..AvditConfig::preset("tiny").unwrap() };
+        let network =
+            avdit_nets::AvditConfig { depth: 5, ..avdit_nets::AvditConfig::preset("tiny").unwrap() };
         let spec = DenoiserSpec {
             layout: network.layout(),
             target: Prediction::V,
             schedule: ScheduleKind::Cosine,
             timesteps: 1000,
         };
-        let config = ModelConfig::avdit(network.clone(), spec.clone(), Default::default());
+        let config = ModelConfig::of(network.clone(), spec.clone(), Default::default());
         for foretold in all(&config, 2).unwrap().into_iter().filter(|target| target.problem.is_none()) {
             let lowering = serde_json::from_value(foretold.target.clone().into()).unwrap();
             let options = ExportOptions { lowering, ..ExportOptions::default() };
-            let model = export_avdit(&network, &Plain::of(&network), &spec, &options).unwrap();
+            let model =
+                export_denoiser(&network, &Plain::of(&network.clone().into()), &spec, &options).unwrap();
             let whole = Target::of(&foretold.target, &Analysis::of(&model, 2).unwrap());
             assert_eq!(format!("{foretold:?}"), format!("{whole:?}"));
         }

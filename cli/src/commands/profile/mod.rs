@@ -95,7 +95,8 @@ fn report(args: &ProfileArgs, profile: Profile, parts: &[(crate::parts::Part, bo
     // The engine has opened the folder, so that both files are sound.
     let analysis = Analysis::of(&Model::read_graph(args.model.join("model.onnx"))?, args.batch as usize)?;
     let config = ModelConfig::read(&args.model)?;
-    let video_tokens = config.network.video_tokens() as f64 / config.network.tokens() as f64;
+    let [video, audio] = config.network.tokens();
+    let video_tokens = video as f64 / (video + audio) as f64;
     let limits = args.machine_rate.zip(args.machine_bandwidth);
     let limits = limits.map(|(gflop_per_s, gb_per_s)| Limits { gflop_per_s, gb_per_s });
     let rows = Rows::new(&profile, parts, &analysis, limits);

@@ -6,7 +6,7 @@ use crate::output::{say, say_json};
 use crate::report::format::{bytes, count, milliseconds, seconds, significant};
 use anyhow::Result;
 use avdit_media::shard::Dataset;
-use avdit_nets::AvditConfig;
+use avdit_nets::NetworkConfig;
 use avdit_trainer::examples::Examples;
 use avdit_trainer::{StartOptions, TrainConfig, check_start, checkpoint, speed};
 use serde_json::json;
@@ -34,24 +34,31 @@ struct Prediction {
 }
 
 impl Prediction {
-    fn of(config: &TrainConfig, network: &AvditConfig) -> Result<Self> {
+    fn of(config: &TrainConfig, network: &NetworkConfig) -> Result<Self> {
         let run = &config.run;
         let chunks = run.batch.div_ceil(run.chunk);
         let side_by_side = chunks.min(rayon::current_num_threads());
         // Parameters, two moments, the sum of gradients, and those of each chunk that runs.
         let of_chunks = if chunks > 1 { side_by_side } else { 0 };
         let copies = 4 + of_chunks + config.optimizer.ema_decay.all().len();
-        let width = network.width as f64;
-        let tokens = network.tokens() as f64 * width;
-        let (a_block, depth) = (tokens * (KEPT[0] + KEPT[1] * network.mlp_ratio), network.depth as f64);
+        let [width, depth] = network.size().map(|size| size as f64);
+        let [video, audio] = network.tokens();
+        let tokens = (video + audio) as f64 * width;
+        let mlp_ratio = match network {
+            NetworkConfig::Avdit(config) => config.mlp_ratio,
+            NetworkConfig::Dit(config) => config.mlp_ratio,
+            // That of its base; and the temporal attention keeps about as much as the first one.
+            NetworkConfig::AvDit(_) => 4.0 + KEPT[0] / KEPT[1],
+        };
+        let a_block = tokens * (KEPT[0] + KEPT[1] * mlp_ratio);
         let again = serde_json::to_value(run)?["gradient_checkpointing"] == true;
         // Blocks that are computed again keep their input; one of them is whole at a time.
         let kept = if again { a_block + depth * tokens } else { a_block * depth };
         let examples = (side_by_side * run.chunk.min(run.batch)) as f64;
         Ok(Self {
-            gflop: 6.0 * network.multiply_adds() as f64 * run.batch as f64 * 1e-9,
+            gflop: 2.0 * network.training_multiply_adds() as f64 * run.batch as f64 * 1e-9,
             gflops: speed::matmul_gflops()?,
-            state_bytes: 4.0 * (network.parameter_count() * copies) as f64,
+            state_bytes: 4.0 * (network.trained_count() * (copies - 1) + network.parameter_count()) as f64,
             activation_bytes: 4.0 * examples * kept,
             checkpoint_bytes: checkpoint_bytes(network, config) as f64,
         })
@@ -94,7 +101,7 @@ pub fn run(config: &TrainConfig, start: StartOptions, as_json: bool) -> Result<(
     if as_json {
         return say_json(&json!({
             "schema": "avdit-train-plan/1", "config": config, "out": folder, "clips": examples.len(),
-            "identity": identity, "parameters": network.parameter_count(), "tokens": network.tokens(),
+            "identity": identity, "parameters": network.parameter_count(), "trained": network.trained_count(), "tokens": network.tokens().iter().sum::<usize>(),
             "forward_multiply_adds": network.multiply_adds(), "step_gflop": found.gflop,
             "matmul_gflops": found.gflops, "step_ms": { "least": fast, "most": slow },
             "run_s": { "least": whole(fast), "most": whole(slow) },
@@ -120,20 +127,24 @@ pub fn run(config: &TrainConfig, start: StartOptions, as_json: bool) -> Result<(
         (
             "network",
             format!(
-                "{} parameters, width {}, {} blocks, {} tokens",
+                "{} parameters{}, width {}, {} blocks, {} tokens",
                 count(network.parameter_count() as u64),
-                network.width,
-                network.depth,
-                network.tokens()
+                match network.backbone() {
+                    Some(_) => format!(", of which {} are trained", count(network.trained_count() as u64)),
+                    None => String::new(),
+                },
+                network.size()[0],
+                network.size()[1],
+                network.tokens().iter().sum::<usize>()
             ),
         ),
         (
             "step",
             format!(
-                "{} examples, {} GFLOP (three forward passes of {} multiply-adds an example)",
+                "{} examples, {} GFLOP ({} multiply-adds an example, forward and back)",
                 config.run.batch,
                 significant(found.gflop, 3),
-                count(network.multiply_adds())
+                count(network.training_multiply_adds())
             ),
         ),
         (

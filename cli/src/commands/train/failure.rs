@@ -5,7 +5,7 @@ use crate::args::TrainArgs;
 use crate::exit::Coded;
 use crate::output::error_text;
 use crate::report::format::bytes;
-use avdit_nets::AvditConfig;
+use avdit_nets::NetworkConfig;
 use avdit_trainer::{Error, TrainConfig, checkpoint};
 use std::path::Path;
 
@@ -67,7 +67,7 @@ fn is_full(error: &anyhow::Error) -> bool {
 }
 
 /// Bytes of a checkpoint: parameters, two moments, and the moving averages.
-pub fn checkpoint_bytes(network: &AvditConfig, config: &TrainConfig) -> u64 {
+pub fn checkpoint_bytes(network: &NetworkConfig, config: &TrainConfig) -> u64 {
     let copies = 3 + config.optimizer.ema_decay.all().len();
-    4 * (network.parameter_count() * copies) as u64
+    4 * (network.trained_count() * copies) as u64
 }

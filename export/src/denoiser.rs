@@ -1,4 +1,4 @@
-//! An AVDiT as an ONNX model.
+//! A network that denoises clips as an ONNX model.
 
 use crate::error::{Error, Result};
 use crate::frozen::Frozen;
@@ -10,7 +10,9 @@ use crate::value_bias::ValueBiasMoved;
 use crate::weights::{self, WeightSource};
 use avdit_core::sampler::StepForm;
 use avdit_core::{DenoiserSpec, FrozenSchedule, Modality};
-use avdit_nets::avdit::{AvditConfig, AvditInputs, avdit, body, embed};
+use avdit_nets::avdit::{body, embed};
+use avdit_nets::dit::Prediction;
+use avdit_nets::{Inputs, NetworkConfig};
 use avdit_onnx::builder::ModelHeader;
 use avdit_onnx::{ExternalData, Model};
 
@@ -72,21 +74,23 @@ impl ExportOptions {
     }
 }
 
-/// The graph of an AVDiT with its weights: inputs `video`, `audio`, `video_timesteps`, `audio_timesteps`, outputs
-/// `video_noise`, `audio_noise`. As a fused step: inputs `video_state`, `audio_state`, `video_timesteps`,
+/// The graph of a network with its weights: inputs `video`, `audio`, `video_timesteps`, `audio_timesteps`, outputs
+/// `video_noise`, `audio_noise` and, where it learns them, `video_variance`, `audio_variance`. As a fused step: inputs `video_state`, `audio_state`, `video_timesteps`,
 /// `audio_timesteps`, `video_coefficients`, `audio_coefficients`, `video_moves`, `audio_moves` and, where the step adds
 /// noise, `video_fresh`, `audio_fresh`; outputs `next_video_state`, `next_audio_state`.
 ///
 /// # Errors
 /// [`Error::MissingParameter`], [`Error::ParameterShape`], [`Error::UnusedWeights`] or [`Error::NotFinite`] if the
-/// weights are not those of the network, [`Error::Mismatch`] if `spec` has another layout, [`Error::Config`] if the
-/// configuration cannot be built, [`Error::Core`] if there is no schedule of so many steps.
-pub fn export_avdit(
-    config: &AvditConfig,
+/// weights are not those of the network, [`Error::Mismatch`] if `spec` has another layout, or the network is not of sight
+/// and sound, or its schedule cannot be frozen, [`Error::Network`] if the configuration cannot be built, [`Error::Core`] if
+/// there is no schedule of so many steps.
+pub fn export_denoiser(
+    config: &(impl Clone + Into<NetworkConfig>),
     weights: &dyn WeightSource,
     spec: &DenoiserSpec,
     options: &ExportOptions,
 ) -> Result<Model> {
+    let config = &config.clone().into();
     config.check()?;
     let ir_version = options.ir_version()?;
     let layout = config.layout();
@@ -96,13 +100,23 @@ pub fn export_avdit(
     }
     weights::check(weights, &config.parameters())?;
 
-    let weights = &ValueBiasMoved(weights);
-    let recorder = Recorder::new("avdit", weights, options.lowering, options.batch);
-    let outputs = match options.step {
+    // Elsewhere adapters stand between values and the projection.
+    let moved = ValueBiasMoved(weights);
+    let weights: &dyn WeightSource = if matches!(config, NetworkConfig::Avdit(_)) { &moved } else { weights };
+    let recorder = Recorder::new(config.architecture(), weights, options.lowering, options.batch);
+    let mut outputs = Vec::new();
+    match options.step {
         None => {
             let [video, audio] = Modality::ALL.map(|m| recorder.input(m.name(), &layout.shape(m, 1)[1..]));
-            let (video, audio) = predictions(&recorder, config, weights, spec, options, [video?, audio?])?;
-            [(recorder.name_of(&video)?, "video_noise"), (recorder.name_of(&audio)?, "audio_noise")]
+            let made = predictions(&recorder, config, weights, spec, options, [video?, audio?])?;
+            for (prediction, noise) in made.iter().zip(["video_noise", "audio_noise"]) {
+                outputs.push((recorder.name_of(&prediction.noise)?, noise));
+            }
+            for (prediction, variance) in made.iter().zip(["video_variance", "audio_variance"]) {
+                if let Some(value) = &prediction.variance {
+                    outputs.push((recorder.name_of(value)?, variance));
+                }
+            }
         }
         Some(form) => {
             form.check()?;
@@ -110,12 +124,10 @@ pub fn export_avdit(
             let (video, audio) = (video?, audio?);
             let latents = [video.latents(&recorder)?, audio.latents(&recorder)?];
             let predicted = predictions(&recorder, config, weights, spec, options, latents)?;
-            [
-                (video.next(&recorder, &predicted.0)?, "next_video_state"),
-                (audio.next(&recorder, &predicted.1)?, "next_audio_state"),
-            ]
+            outputs.push((video.next(&recorder, &predicted[0].noise)?, "next_video_state"));
+            outputs.push((audio.next(&recorder, &predicted[1].noise)?, "next_audio_state"));
         }
-    };
+    }
     let (mut graph, taps) = recorder.finish();
     for (value, name) in outputs {
         graph.output(&value, name)?;
@@ -129,28 +141,34 @@ pub fn export_avdit(
 /// The predictions for some latents, at levels that become inputs.
 fn predictions<'w>(
     recorder: &Recorder<'w>,
-    config: &AvditConfig,
+    config: &NetworkConfig,
     weights: &'w dyn WeightSource,
     spec: &DenoiserSpec,
     options: &ExportOptions,
     [video, audio]: [Value; 2],
-) -> Result<(Value, Value)> {
+) -> Result<[Prediction<Value>; 2]> {
     let n = spec.layout.segments();
     let video_levels = recorder.input("video_timesteps", &[n])?;
     let audio_levels = recorder.input("audio_timesteps", &[n])?;
-    match options.frozen(spec)? {
-        None => avdit(recorder, config, &AvditInputs { video, audio, video_levels, audio_levels }),
-        Some(schedule) => {
+    let name = config.architecture();
+    match (options.frozen(spec)?, config) {
+        (None, _) => match config.predict(recorder, Inputs { video, audio, video_levels, audio_levels })? {
+            [Some(video), Some(audio)] => Ok([video, audio]),
+            _ => Err(Error::mismatch("a network that makes clips", "one of sight and sound", name)),
+        },
+        (Some(schedule), NetworkConfig::Avdit(config)) => {
             let tokens = embed(recorder, config, &video, &audio)?;
             let levels = [&video_levels, &audio_levels];
             let frozen = Frozen::new(recorder, config, &schedule, weights, levels)?;
-            body(recorder, config, tokens, &frozen)
+            let (video, audio) = body(recorder, config, tokens, &frozen)?;
+            Ok([video, audio].map(|noise| Prediction { noise, variance: None }))
         }
+        (Some(_), _) => Err(Error::mismatch("a frozen schedule", "a network avdit", name)),
     }
 }
 
 fn header(
-    config: &AvditConfig,
+    config: &NetworkConfig,
     spec: &DenoiserSpec,
     options: &ExportOptions,
     ir_version: i64,
@@ -161,7 +179,10 @@ fn header(
         ir_version,
         producer: env!("CARGO_PKG_NAME").to_owned(),
         producer_version: env!("CARGO_PKG_VERSION").to_owned(),
-        doc: "AVDiT: predictions for noisy video and audio latents at one noise level per cell".to_owned(),
+        doc: format!(
+            "{}: predictions for noisy video and audio latents at one noise level per cell",
+            config.architecture()
+        ),
         metadata: vec![
             ("avdit.network".to_owned(), json(serde_json::to_string(config))),
             ("avdit.spec".to_owned(), json(serde_json::to_string(spec))),
