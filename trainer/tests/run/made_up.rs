@@ -43,7 +43,11 @@ impl Examples for MadeUp {
     fn read(&self, index: usize) -> Result<Latents> {
         let mut latents = Latents::zeros(&self.layout, 1);
         Noise::new(9).normals(Stream::new(Purpose::Check, 0, index as u32), &mut latents.video);
-        latents.audio.copy_from_slice(&latents.video[..20]);
+        latents
+            .audio
+            .iter_mut()
+            .zip(latents.video.iter().cycle())
+            .for_each(|(sound, picture)| *sound = *picture);
         if self.bad == Some(index) {
             latents.audio[3] = f32::INFINITY;
         }
