@@ -170,8 +170,8 @@ pub struct PrepareArgs {
     /// Folder of the dataset
     #[arg(short, long)]
     pub out: PathBuf,
-    /// Whose grid of pixels, samples and latents: 64×64 for tiny, 128×128 for the others, 17 frames at 8 fps
-    #[arg(long, default_value = "tiny", value_parser = clap::builder::PossibleValuesParser::new(avdit_nets::AvditConfig::PRESETS))]
+    /// Whose grid of pixels, samples and latents: 64×64 for tiny and frames, 128×128 for the others, 17 frames at 8 fps; frames has latents picture by picture, for dit and av-dit
+    #[arg(long, default_value = "tiny", value_parser = clap::builder::PossibleValuesParser::new(crate::grids::NAMES))]
     pub preset: String,
     /// Use this codec, linear or learned, and its grid in place of fitting one: its file, or the folder that holds it
     #[arg(long, conflicts_with = "preset")]

@@ -12,6 +12,7 @@ mod commands;
 mod cost;
 mod engines;
 mod exit;
+mod grids;
 mod inputs;
 mod network;
 mod output;

@@ -1,9 +1,10 @@
 //! What a learned variance is trained on: the variational bound's term of every noisy element.
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::objective::NoisyBatch;
 use avdit_core::likelihood::{BoundElement, Posterior};
-use avdit_core::{DenoiserSpec, Latents, Layout, Modality, Target};
+use avdit_core::target::Linear;
+use avdit_core::{DenoiserSpec, Latents, Layout, Modality};
 use rayon::prelude::*;
 use std::sync::Arc;
 
@@ -11,25 +12,23 @@ use std::sync::Arc;
 #[derive(Clone)]
 pub struct BoundRule {
     posterior: Arc<Posterior>,
+    /// By level.
+    to_epsilon: Arc<[Linear]>,
     layout: Layout,
     weight: f64,
 }
 
 impl BoundRule {
-    /// For a network that predicts noise and variance.
+    /// For a network that predicts a target and a variance; `weight` is that of the term.
     ///
     /// # Errors
-    /// [`Error::Config`] for another target; a value error if the schedule has no βs.
+    /// A value error if the schedule has no βs.
     pub fn new(spec: &DenoiserSpec, weight: f64) -> Result<Self> {
-        if spec.target != Target::Epsilon {
-            return Err(Error::Config(
-                "objective.target must be epsilon for a network that learns its variance\n\nhint: or set \
-                 objective.variance_weight = 0, which leaves the variance untrained"
-                    .into(),
-            ));
-        }
-        let posterior = Arc::new(Posterior::new(&spec.noise_schedule()?)?);
-        Ok(Self { posterior, layout: spec.layout.clone(), weight })
+        let schedule = spec.noise_schedule()?;
+        let posterior = Arc::new(Posterior::new(&schedule)?);
+        let rates = (0..=spec.timesteps).map(|level| schedule.rates(level as f64));
+        let to_epsilon = rates.map(|rates| spec.target.to_epsilon(rates)).collect();
+        Ok(Self { posterior, to_epsilon, layout: spec.layout.clone(), weight })
     }
 
     /// The term of a batch, whose clean latents are these.
@@ -51,7 +50,7 @@ impl Bound {
     }
 
     /// Σ w·bits over the elements of a modality (Nichol & Dhariwal 2021, Eq. 4 to 6, a mean in bits as in DiT's training),
-    /// and its slope by the network's second output; the predicted noise is taken as it is. w is the squared error's own
+    /// and its slope by the network's second output; what it predicts is taken as it is. w is the squared error's own
     /// weight times that of the term: nothing for clean cells.
     ///
     /// # Errors
@@ -60,10 +59,10 @@ impl Bound {
         &self,
         modality: Modality,
         batch: &NoisyBatch,
-        noise: &[f32],
+        predicted: &[f32],
         output: &[f32],
     ) -> Result<(f64, Vec<f32>)> {
-        let BoundRule { posterior, layout, weight } = &self.rule;
+        let BoundRule { posterior, to_epsilon, layout, weight } = &self.rule;
         let (clean, noisy) = (self.clean.get(modality), batch.noisy.get(modality));
         let (levels, weights) = (batch.levels.get(modality), batch.weight.get(modality));
         let (ranges, len) = (layout.segment_ranges(modality), layout.len(modality));
@@ -74,12 +73,15 @@ impl Bound {
                 if level < 1.0 {
                     continue;
                 }
+                let index = level as usize - 1;
+                let to_epsilon = to_epsilon[index + 1];
                 for k in range.clone() {
                     let i = item * len + k;
                     let w = f64::from(weights[i]).powi(2) * weight;
-                    let [x0, x, epsilon, output] = [clean[i], noisy[i], noise[i], output[i]].map(f64::from);
+                    let [x0, x, predicted, output] =
+                        [clean[i], noisy[i], predicted[i], output[i]].map(f64::from);
+                    let epsilon = to_epsilon.x * x + to_epsilon.prediction * predicted;
                     let element = BoundElement { x0, x, epsilon, output };
-                    let index = level as usize - 1;
                     sum += w * posterior.bound_bits(index, element)?;
                     slope[k] = (w * posterior.bound_slope(index, element)?) as f32;
                 }

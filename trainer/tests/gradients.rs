@@ -56,7 +56,8 @@ fn batch(config: &NetworkConfig, examples: usize) -> NoisyBatch {
     let layout = config.layout();
     let spec = DenoiserSpec {
         layout: layout.clone(),
-        target: if config.learned_variance() { Target::Epsilon } else { Target::V },
+        // Where adapters learn a variance, the noise that it goes with comes from the velocity.
+        target: if matches!(config, NetworkConfig::Dit(_)) { Target::Epsilon } else { Target::V },
         schedule: ScheduleKind::Cosine,
         timesteps: 1000,
     };

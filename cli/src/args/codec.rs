@@ -30,7 +30,7 @@ pub struct CodecArgs {
     #[arg(short, long)]
     pub out: PathBuf,
     /// Whose pixels: 64×64 for tiny, 128×128 for the others, 17 frames at 8 fps; its linear codec is compared too
-    #[arg(long, default_value = "tiny", value_parser = clap::builder::PossibleValuesParser::new(avdit_nets::AvditConfig::PRESETS))]
+    #[arg(long, default_value = "tiny", value_parser = clap::builder::PossibleValuesParser::new(crate::grids::NAMES))]
     pub preset: String,
     /// Steps of the pictures' autoencoder
     #[arg(long)]

@@ -3,17 +3,16 @@
 use crate::args::{DecoderChoice, PrepareArgs};
 use crate::cancel;
 use crate::exit::Coded;
+use crate::grids::codec_config;
 use crate::output::{command_line, say, say_json, shell_word};
 use crate::place;
 use crate::progress::Stage;
 use crate::report::audit_page;
-use anyhow::{Context, Result};
-use avdit_media::codec::CodecConfig;
+use anyhow::Result;
+use avdit_media::Preference;
 use avdit_media::prepare::{
     self, CodecChoice, OpenCodec, Part, PrepareOptions, Progress, Stage as Work, Summary,
 };
-use avdit_media::{ClipGrid, Preference, Rational};
-use avdit_nets::AvditConfig;
 use avdit_trainer::codec::CodecFile;
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -145,15 +144,6 @@ fn this_command(choice: &str) -> String {
 
 fn with_page(options: &PrepareOptions) -> PrepareOptions {
     PrepareOptions { page: Some(audit_page), ..options.clone() }
-}
-
-/// The codec configuration of a preset's latents on its grid.
-pub fn codec_config(preset: &str) -> Result<CodecConfig> {
-    let network = AvditConfig::preset(preset).with_context(|| format!("there is no preset {preset}"))?;
-    let side = if preset == "tiny" { 64 } else { 128 };
-    let grid =
-        ClipGrid { frames: 17, fps: Rational::new(8, 1), width: side, height: side, sample_rate_hz: 16_000 };
-    Ok(CodecConfig::for_layout(grid, &network.layout())?)
 }
 
 /// Prepares with a bar for each stage, and the page of the audit.

@@ -59,8 +59,8 @@ pub struct AudioCodecConfig {
 }
 
 impl CodecConfig {
-    /// The configuration whose latents have `layout`: patches as large as the pixels of one latent, four frames to
-    /// a latent frame, spectra about a quarter of a 64 ms window apart.
+    /// The configuration whose latents have `layout`: patches as large as the pixels of one latent, as many
+    /// frames to a latent frame as the clip needs, spectra about a quarter of a 64 ms window apart.
     ///
     /// # Errors
     /// [`Error::Value`] or [`Error::Count`] naming what does not fit the grid.
@@ -74,7 +74,7 @@ impl CodecConfig {
             grid,
             video: VideoCodecConfig {
                 patch_px: grid.width / v.width,
-                temporal: 4,
+                temporal: (grid.frames.saturating_sub(1) / v.frames.saturating_sub(1).max(1)).max(1),
                 channels: v.channels,
                 segments: v.segments.clone(),
             },

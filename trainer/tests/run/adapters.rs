@@ -111,8 +111,8 @@ fn every_part_can_be_left_out_and_what_does_not_belong_to_a_network_is_refused()
         assert!(error.to_string().contains(named), "{error}");
     }
     let mut config = adapters(folder.path(), "refused", 2, "");
-    config.objective = toml::from_str("target = 'v'").unwrap();
+    config.objective = toml::from_str("target = 'flow'\nschedule = 'flow'").unwrap();
     let mut push = |_: &StepMetrics| {};
     let error = train(&config, &clips(), StartOptions::default(), &mut push, &|| false).unwrap_err();
-    assert!(error.to_string().contains("objective.target must be epsilon"), "{error}");
+    assert!(error.to_string().contains("betas of a posterior"), "{error}");
 }

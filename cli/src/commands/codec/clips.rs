@@ -2,7 +2,7 @@
 
 use super::split::{MOST, Place, Split, split};
 use crate::args::CodecArgs;
-use crate::commands::prepare::codec_config;
+use crate::grids::codec_config;
 use crate::output::say;
 use crate::progress::Stage;
 use anyhow::{Result, bail};

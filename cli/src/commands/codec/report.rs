@@ -3,7 +3,7 @@
 use super::clips::Clips;
 use crate::args::CodecArgs;
 use crate::codec::run_on;
-use crate::commands::prepare::codec_config;
+use crate::grids::codec_config;
 use crate::output::say;
 use crate::progress::Stage;
 use anyhow::Result;

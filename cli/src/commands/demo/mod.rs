@@ -68,7 +68,7 @@ pub fn run(args: &DemoArgs) -> Result<()> {
     };
 
     let since = Instant::now();
-    let codec_config = prepare::codec_config("tiny")?;
+    let codec_config = crate::grids::codec_config("tiny")?;
     let world = World::new(args.seed, codec_config.grid);
     make_clips(&world, &folders, args.clips)?;
     done("make clips", "H.264 (OpenH264), AAC (syom)".into(), since);

@@ -72,7 +72,7 @@ impl Reality {
         std::fs::create_dir_all(place.folder.join("truth"))
             .with_context(|| place.folder.display().to_string())?;
         let lock = wait_for(&place)?;
-        let mut codec_config = prepare::codec_config("tiny")?;
+        let mut codec_config = crate::grids::codec_config("tiny")?;
         codec_config.audio.phase_iterations = settings.phase_iterations;
         let world = World::of(place.kind, settings.world_seed, codec_config.grid);
         make_clips(&world, &place, settings)?;
