@@ -9,7 +9,7 @@ use crate::place;
 use crate::progress::Stage;
 use crate::report::audit_page;
 use anyhow::Result;
-use avdit_media::Preference;
+use avdit_media::{Preference, Rational};
 use avdit_media::prepare::{
     self, CodecChoice, OpenCodec, Part, PrepareOptions, Progress, Stage as Work, Summary,
 };
