@@ -2,6 +2,7 @@
 
 mod bench;
 mod codec;
+mod demo;
 mod engine;
 mod engine_command;
 mod experiment;
@@ -14,6 +15,7 @@ mod report;
 
 pub use bench::{BenchArgs, CompareArgs};
 pub use codec::{CodecArgs, TrainWhat};
+pub use demo::{AdapterPart, DemoArgs, DemoNetwork};
 pub use engine::{EngineArgs, SetupArgs};
 pub use engine_command::{BuildArgs, EngineCommand, ExplainArgs, GcArgs, ListArgs};
 pub use experiment::{ExperimentCommand, MonlArgs};
@@ -47,7 +49,10 @@ pub struct Args {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// The whole pipeline on clips made for the purpose: files, codec, training, ONNX, sampling, report
-    #[command(after_help = "Examples:\n  avdit demo\n  avdit demo --out first --seed 7")]
+    #[command(
+        after_help = "Examples:\n  avdit demo\n  avdit demo --out first --seed 7\n  avdit demo --network av-dit --out av-dit-demo\n  \
+        avdit demo --network av-dit --without temporal --out without"
+    )]
     Demo(DemoArgs),
     /// Turn clips into a dataset of latents
     #[command(
@@ -142,23 +147,6 @@ impl Command {
             _ => None,
         }
     }
-}
-
-/// Options of `demo`.
-#[derive(Debug, ClapArgs)]
-pub struct DemoArgs {
-    /// Folder for everything that is made
-    #[arg(long, default_value = "avdit-demo")]
-    pub out: PathBuf,
-    /// Decides clips, parameters and noise
-    #[arg(long, default_value_t = 0)]
-    pub seed: u64,
-    /// Training steps; fewer for a quick look, at the price of what is learnt
-    #[arg(long, default_value_t = crate::commands::demo::STEPS)]
-    pub steps: usize,
-    /// Clips to make and train on
-    #[arg(long, default_value_t = crate::commands::demo::CLIPS)]
-    pub clips: usize,
 }
 
 /// Options of `prepare`.

@@ -9,10 +9,10 @@ use crate::place;
 use crate::progress::Stage;
 use crate::report::audit_page;
 use anyhow::Result;
-use avdit_media::{Preference, Rational};
 use avdit_media::prepare::{
     self, CodecChoice, OpenCodec, Part, PrepareOptions, Progress, Stage as Work, Summary,
 };
+use avdit_media::{Preference, Rational};
 use avdit_trainer::codec::CodecFile;
 use serde_json::json;
 use std::path::{Path, PathBuf};

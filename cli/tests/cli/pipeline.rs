@@ -3,7 +3,7 @@
 use crate::fixture::{avdit, command, fixture, text, write_clips};
 use avdit_core::{Latents, Levels, Modality, Noise, Purpose, Stream};
 use avdit_export::ExportRecord;
-use avdit_media::tensors::{TensorRef, write_tensors};
+use avdit_media::tensors::{TensorFile, TensorRef, write_tensors};
 use avdit_media::{Preference, decode, read_recipe};
 use avdit_runtime::{EngineKind, EngineOptions};
 use serde_json::Value;
@@ -215,6 +215,33 @@ fn the_demo_runs_to_its_report_and_goes_on_where_it_was() {
     let before = made(&checkpoint);
     avdit(&args).ok();
     assert_eq!(before, made(&checkpoint), "what was trained is not trained again");
+}
+
+#[test]
+fn the_demo_trains_adapters_on_a_frozen_image_network() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("demo");
+    let path = text(&out);
+    let with = |more: &[&str]| {
+        let args = ["demo", "--out", &path, "--steps", "2", "--clips", "40", "--network", "av-dit"];
+        avdit(&[&args, more].concat()).ok().out
+    };
+    assert!(with(&[]).contains("changes its course"));
+    let pictures = out.join("pictures/checkpoints/step-000004/ema.safetensors");
+    let weights = |path: &Path| TensorFile::read(path).unwrap().names();
+    let trained = weights(&out.join("run/checkpoints/step-000002/ema.safetensors"));
+    assert!(trained.iter().any(|name| name == "blocks.0.temporal.q.weight"));
+    assert!(weights(&pictures).iter().any(|name| name == "blocks.0.attn.qkv.weight"));
+    assert!(
+        !trained.iter().any(|name| name == "blocks.0.attn.qkv.weight"),
+        "what is frozen is in its base alone"
+    );
+
+    with(&["--without", "temporal"]);
+    let trained = weights(&out.join("run/checkpoints/step-000002/ema.safetensors"));
+    assert!(!trained.iter().any(|name| name.contains("temporal")));
+    avdit(&["demo", "--out", &path, "--without", "fusion"])
+        .refused(2, &["only --network av-dit has adapters"]);
 }
 
 #[test]

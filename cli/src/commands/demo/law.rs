@@ -22,6 +22,21 @@ pub struct Law {
     pub agreement: Agreement,
     /// The agreement in true clips that the codec has encoded and decoded: the best that can be reached.
     pub ceiling: f64,
+    /// Where pictures were made, how much the ball's course changes from frame to frame: the mean absolute second difference
+    /// of its height over that in the true clips as the codec rebuilds them.
+    pub motion: Option<f64>,
+}
+
+/// The mean absolute second difference of height over all frames that show the ball, as those beside them do.
+fn course(tracks: &[Tracks]) -> Option<f64> {
+    let changes = tracks.iter().flat_map(|track| {
+        track
+            .height
+            .windows(3)
+            .filter_map(|heights| Some((heights[2]? - 2.0 * heights[1]? + heights[0]?).abs()))
+    });
+    let (sum, count) = changes.fold((0.0, 0usize), |(sum, count), change| (sum + change, count + 1));
+    (count > 0).then(|| sum / count as f64)
 }
 
 /// Measures both directions.
@@ -33,7 +48,8 @@ pub fn measure(
 ) -> Result<Vec<Law>> {
     let tasks = [Task::AudioToVideo, Task::VideoToAudio];
     let mut stage = Stage::new("measure the law", tasks.len() * HELD_OUT, "clips");
-    let ceiling = ceiling(folders, codec, seed)?;
+    let rebuilt = rebuilt(folders, codec)?;
+    let ceiling = agreement(&rebuilt, seed).context("too few clips to compare")?.matched.mean;
     let mut laws = Vec::new();
     for (n, task) in tasks.into_iter().enumerate() {
         let mask = task.given(codec.layout().segments())?;
@@ -59,7 +75,9 @@ pub fn measure(
             stage.set(n * HELD_OUT + measured.len(), &task.to_string());
         }
         let agreement = agreement(&measured, seed).context("too few clips to compare")?;
-        laws.push(Law { task, agreement, ceiling });
+        let makes_pictures = matches!(task, Task::AudioToVideo).then_some(());
+        let motion = makes_pictures.and_then(|()| Some(course(&measured)? / course(&rebuilt)?));
+        laws.push(Law { task, agreement, ceiling, motion });
     }
     let differences: Vec<_> =
         laws.iter().map(|law| format!("{} {:.2}", law.task, law.agreement.difference.mean)).collect();
@@ -67,7 +85,8 @@ pub fn measure(
     Ok(laws)
 }
 
-fn ceiling(folders: &Folders, codec: &LinearCodec, seed: u64) -> Result<f64> {
+/// The true clips, as the codec rebuilds them.
+fn rebuilt(folders: &Folders, codec: &LinearCodec) -> Result<Vec<Tracks>> {
     let rebuilt = |i: usize| -> Result<Tracks> {
         let clip: Clip = decode(&folders.held_out(i), Preference::Auto)?.clip;
         let grid = codec.grid();
@@ -76,6 +95,5 @@ fn ceiling(folders: &Folders, codec: &LinearCodec, seed: u64) -> Result<f64> {
         let clip = clip.first().context("a held-out clip is too short")?;
         Ok(tracks(&codec.decode(&codec.encode(clip)?)?)?)
     };
-    let rebuilt: Vec<Tracks> = (0..HELD_OUT).into_par_iter().map(rebuilt).collect::<Result<_>>()?;
-    Ok(agreement(&rebuilt, seed).context("too few clips to compare")?.matched.mean)
+    (0..HELD_OUT).into_par_iter().map(rebuilt).collect()
 }

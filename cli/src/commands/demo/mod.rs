@@ -4,6 +4,7 @@
 //! network is trained from shards, exported, and run by the embedded engine.
 
 mod law;
+mod networks;
 mod page;
 mod samples;
 mod stamp;
@@ -21,8 +22,8 @@ use avdit_media::codec::{Codec, LinearCodec};
 use avdit_media::prepare::{CodecChoice, PrepareOptions};
 use avdit_media::world::World;
 use avdit_runtime::{EngineKind, EngineOptions, open};
-use avdit_trainer::{StartOptions, TrainConfig, checkpoint};
-use std::path::{Path, PathBuf};
+use avdit_trainer::{StartOptions, checkpoint};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// Training steps.
@@ -68,7 +69,7 @@ pub fn run(args: &DemoArgs) -> Result<()> {
     };
 
     let since = Instant::now();
-    let codec_config = crate::grids::codec_config("tiny")?;
+    let codec_config = crate::grids::codec_config(networks::grid(args.network))?;
     let world = World::new(args.seed, codec_config.grid);
     make_clips(&world, &folders, args.clips)?;
     done("make clips", "H.264 (OpenH264), AAC (syom)".into(), since);
@@ -79,14 +80,17 @@ pub fn run(args: &DemoArgs) -> Result<()> {
     let dataset = prepare::with_progress(&[folders.at("clips")], &folders.at("data"), &options)?;
     done("prepare: decode, audit, codec, shards", "built-in decoders, linear codec".into(), since);
 
-    let since = Instant::now();
-    let config = train_config(args, &folders)?;
-    let resume = !checkpoint::list(&config.out)?.is_empty();
-    let outcome = train::with_progress(&config, StartOptions { resume, ..StartOptions::default() })?;
-    if outcome.interrupted {
-        return Err(interrupted());
+    let mut trainings = networks::trainings(args, &folders)?;
+    for (name, config) in &trainings {
+        let since = Instant::now();
+        let resume = !checkpoint::list(&config.out)?.is_empty();
+        let outcome = train::with_progress(config, StartOptions { resume, ..StartOptions::default() })?;
+        if outcome.interrupted {
+            return Err(interrupted());
+        }
+        done(*name, "Candle, CPU".into(), since);
     }
-    done("train", "Candle, CPU".into(), since);
+    let config = trainings.pop().context("a network to train")?.1;
 
     let since = Instant::now();
     let stage = Stage::new("export ONNX and check it", 1, "graph");
@@ -149,16 +153,6 @@ fn make_clips(world: &World, folders: &Folders, clips: usize) -> Result<()> {
     Ok(())
 }
 
-fn train_config(args: &DemoArgs, folders: &Folders) -> Result<TrainConfig> {
-    let mut config = TrainConfig::parse(include_str!("train.toml"), Path::new("train.toml"))?;
-    config.data = folders.at("data");
-    config.out = folders.at("run");
-    config.seed = args.seed;
-    config.run.steps = args.steps;
-    config.check()?;
-    Ok(config)
-}
-
 fn measure_latency(folders: &Folders, codec: &LinearCodec) -> Result<avdit_runtime::BenchReport> {
     let request = avdit_core::SampleRequest {
         steps: SAMPLING_STEPS,
@@ -193,6 +187,11 @@ fn say_verdict(verdict: &[law::Law], folders: &Folders, elapsed: Duration) {
             a.difference.high,
             a.clips
         ));
+        if let Some(motion) = law.motion {
+            say(format!(
+                "  the ball's height changes its course {motion:.2} times as much as in true clips, frame by frame"
+            ));
+        }
     }
     let page = folders.at("report.html");
     say(format!("{:.0} s in all; look and listen: {}", elapsed.as_secs_f64(), page.display()));

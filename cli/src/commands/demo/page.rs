@@ -2,7 +2,7 @@
 
 use super::law::Law;
 use super::samples::Sample;
-use super::{Done, Folders};
+use super::{Done, Folders, networks};
 use crate::args::DemoArgs;
 use crate::output::command_line;
 use crate::report::{self, data};
@@ -38,15 +38,17 @@ pub fn write(
 ) -> Result<()> {
     let report = data::Report {
         title: "avdit demo".into(),
-        summary: "Clips in which a bouncing ball's height is the pitch of a tone were written as mp4 files, read back, \
-            encoded, and a MoNL AVDiT was trained on them, exported to ONNX and sampled by the embedded engine."
-            .into(),
+        summary: format!(
+            "Clips in which a bouncing ball's height is the pitch of a tone were written as mp4 files, read back, \
+             encoded, and {}, exported to ONNX and sampled by the embedded engine.",
+            networks::words(facts.args.network)
+        ),
         created: humantime::format_rfc3339_seconds(std::time::SystemTime::now()).to_string(),
         command: command_line().join(" "),
         seed: Some(facts.args.seed),
         agreement: laws.iter().map(agreement).collect(),
         tasks: task_samples(samples),
-        training: Some(training(facts)?),
+        training: Some(training(facts, laws)?),
         latency: vec![step_latency(latency)],
         engines: engines(facts, engine),
         stages: stages.iter().map(stage).collect(),
@@ -129,7 +131,7 @@ fn task_samples(samples: &[Sample]) -> Vec<data::TaskSamples> {
 }
 
 /// The loss curve from the run's own log, every so many steps averaged into one point.
-fn training(facts: &Facts<'_>) -> Result<data::Training> {
+fn training(facts: &Facts<'_>, laws: &[Law]) -> Result<data::Training> {
     let path = facts.folders.at("run/metrics.jsonl");
     let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
     let lines: Vec<Value> = text.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
@@ -147,18 +149,32 @@ fn training(facts: &Facts<'_>) -> Result<data::Training> {
     let mut times: Vec<f64> = lines.iter().map(|line| number(line, "step_ms")).collect();
     times.sort_by(f64::total_cmp);
     let median = times.get(times.len() / 2).copied().unwrap_or(f64::NAN);
+    let motion = laws.iter().find_map(|law| law.motion).map(|motion| {
+        let what = "changes of the ball's course, frame by frame, to those in true clips";
+        data::Fact::new(what, format!("{motion:.2} ×"))
+    });
     Ok(data::Training {
         points: points.collect(),
         loss: format!("mean square error of {:?} over the noisy cells", config.objective.target)
             .to_lowercase(),
-        facts: vec![
-            data::Fact::new("parameters", facts.record.parameters.to_string()),
-            data::Fact::new("steps × batch", format!("{} × {}", config.run.steps, config.run.batch)),
-            data::Fact::new("learning rate", format!("{:.0e}, cosine", config.optimizer.lr)),
-            data::Fact::new("levels", levels(config)),
-            data::Fact::new("step", format!("{median:.0} ms (median)")),
-        ],
+        facts: std::iter::once(data::Fact::new("parameters", facts.record.parameters.to_string()))
+            .chain(trained(facts)?)
+            .chain([
+                data::Fact::new("steps × batch", format!("{} × {}", config.run.steps, config.run.batch)),
+                data::Fact::new("learning rate", format!("{:.0e}, cosine", config.optimizer.lr)),
+                data::Fact::new("levels", levels(config)),
+                data::Fact::new("step", format!("{median:.0} ms (median)")),
+            ])
+            .chain(motion)
+            .collect(),
     })
+}
+
+/// How much of the network training moves, where that is not all.
+fn trained(facts: &Facts<'_>) -> Result<Option<data::Fact>> {
+    let network = facts.config.network(facts.codec.layout())?;
+    let count = network.trained_count();
+    Ok((count < facts.record.parameters).then(|| data::Fact::new("of which are trained", count.to_string())))
 }
 
 /// The level strategy in words.

@@ -1,22 +1,29 @@
 //! Whose folder it is: a demo goes on in its own, starts anew in another demo's, and leaves a user's alone.
 
 use super::Folders;
-use crate::args::DemoArgs;
+use crate::args::{DemoArgs, DemoNetwork};
 use crate::exit::Usage;
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
 /// What a demo makes, and so may remove.
-const MADE: [&str; 6] = ["clips", "held-out", "data", "run", "model", "samples"];
+const MADE: [&str; 7] = ["clips", "held-out", "data", "pictures", "run", "model", "samples"];
 
 /// Makes the folder this demo's, with a file that says what was asked for.
 pub fn claim(folders: &Folders, args: &DemoArgs) -> Result<()> {
     let out = &folders.out;
     let path = folders.at("demo.json");
-    let wanted = json!({
+    if let (DemoNetwork::Avdit, Some(part)) = (args.network, args.without.first()) {
+        bail!(Usage(format!("--without {}: only --network av-dit has adapters", part.name())));
+    }
+    let mut wanted = json!({
         "schema": "avdit-demo/1", "avdit": env!("CARGO_PKG_VERSION"),
         "seed": args.seed, "steps": args.steps, "clips": args.clips,
     });
+    if args.network != DemoNetwork::Avdit {
+        let without: Vec<&str> = args.without.iter().map(|part| part.name()).collect();
+        wanted["network"] = json!({ "name": args.network.name(), "without": without });
+    }
     let found: Option<Value> =
         std::fs::read(&path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
     let empty = std::fs::read_dir(out).map_or(true, |mut entries| entries.next().is_none());
