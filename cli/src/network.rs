@@ -26,7 +26,7 @@ pub struct Network {
 pub enum Weights {
     File(WeightFile),
     /// What was trained, and beneath it what stayed as it was.
-    OnBase(WeightFile, Base),
+    OnBase(WeightFile, Box<Base>),
     Random(RandomWeights),
 }
 
@@ -82,7 +82,7 @@ impl Network {
         }
         let provenance = provenance.as_object().cloned().unwrap_or_default();
         let weights = match base {
-            Some(record) => Weights::OnBase(file, Base::of(&record)?),
+            Some(record) => Weights::OnBase(file, Box::new(Base::of(&record)?)),
             None => Weights::File(file),
         };
         Ok((folder, Self { config: network, spec, weights, provenance }))

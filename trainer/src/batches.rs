@@ -31,7 +31,7 @@ pub struct Batch {
 /// Makes batches.
 pub struct Batches<'a> {
     config: &'a TrainConfig,
-    examples: Box<dyn Examples + 'a>,
+    examples: Box<dyn Examples + Send + 'a>,
     mixture: Mixture,
     objective: Objective,
     share: Range<usize>,
@@ -44,7 +44,7 @@ impl<'a> Batches<'a> {
     /// If mixture, objective and data do not fit.
     pub fn new(
         config: &'a TrainConfig,
-        examples: Box<dyn Examples + 'a>,
+        examples: Box<dyn Examples + Send + 'a>,
         spec: &DenoiserSpec,
         share: Range<usize>,
     ) -> Result<Self> {

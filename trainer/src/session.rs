@@ -249,7 +249,7 @@ fn settle<'a>(
     let base = config.model.open_base()?;
     let network = config.network_on(layout, base.as_ref())?;
     let spec = config.spec(&network.layout());
-    let examples: Box<dyn Examples + 'a> = match network {
+    let examples: Box<dyn Examples + Send + 'a> = match network {
         NetworkConfig::Dit(_) => Box::new(Frames::new(examples, network.layout())),
         _ => Box::new(examples),
     };
