@@ -5,7 +5,7 @@ use avdit_core::DenoiserSpec;
 use avdit_export::{ModelConfig, Provenance, RandomWeights, WeightSource};
 use avdit_media::codec::file_sha256;
 use avdit_media::shard::{DATASET_FILE, Dataset};
-use avdit_nets::{AvditConfig, NetworkConfig};
+use avdit_nets::{AvDitConfig, AvditConfig, NetworkConfig};
 use avdit_trainer::checkpoint::{CheckpointConfig, Values};
 use avdit_trainer::config::ObjectiveConfig;
 use avdit_trainer::{Base, CandleDenoiser, Checkpoint, TrainConfig, WeightFile, checkpoint};
@@ -144,10 +144,19 @@ impl Network {
     }
 }
 
+/// The published AV-DiT: adapters on DiT-XL/2.
+const AV_DIT_XL: &str = "av-dit-xl";
+
+/// The networks that have a name: AVDiT's sizes, and [`AV_DIT_XL`].
+pub const PRESETS: [&str; 5] = ["tiny", "small", "avdit-420m", "avdit-420m-patch1", AV_DIT_XL];
+
 /// A preset on its own grid, as a run with default settings would train it.
 pub fn preset(name: &str) -> Result<(NetworkConfig, DenoiserSpec)> {
-    let config = AvditConfig::preset(name).with_context(|| format!("there is no preset {name}"))?;
-    let config = NetworkConfig::from(config);
+    let config = if name == AV_DIT_XL {
+        NetworkConfig::from(AvDitConfig::published())
+    } else {
+        AvditConfig::preset(name).with_context(|| format!("there is no preset {name}"))?.into()
+    };
     let spec = default_spec(&config);
     Ok((config, spec))
 }

@@ -15,7 +15,7 @@ pub struct ExportArgs {
     #[arg(long, value_name = "SEED", conflicts_with_all = ["run", "raw", "ema"], requires = "network")]
     pub random: Option<u64>,
     /// The network of --random: a preset
-    #[arg(long, group = "network", requires = "random", value_parser = clap::builder::PossibleValuesParser::new(avdit_nets::AvditConfig::PRESETS))]
+    #[arg(long, group = "network", requires = "random", value_parser = clap::builder::PossibleValuesParser::new(crate::network::PRESETS))]
     pub preset: Option<String>,
     /// The network of --random: a file with its width, depth, heads, grid, … (TOML or JSON), or a run's TOML
     #[arg(long, group = "network", requires = "random", value_name = "FILE")]

@@ -13,6 +13,14 @@ pub(super) struct Streams<T> {
     pub(super) audio: T,
 }
 
+impl<T> Streams<T> {
+    /// From both behind one another, (M·L + La, D).
+    pub(super) fn of<O: Ops<Tensor = T>>(ops: &O, config: &AvDitConfig, both: &T) -> Result<Self, O::Error> {
+        let (v, a) = (config.video_tokens(), config.audio_tokens());
+        Ok(Self { video: ops.narrow(both, 0, 0, v)?, audio: ops.narrow(both, 0, v, a)? })
+    }
+}
+
 /// The block `name`, with the six chunks of adaLN on the tokens of sight and of sound.
 pub(super) fn block<O: Ops>(
     ops: &O,

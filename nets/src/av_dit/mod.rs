@@ -50,20 +50,26 @@ pub fn av_dit<O: Ops>(
     let activated = ops.silu(&condition)?;
     let cells = config.token_cells();
 
-    let mut streams = Streams {
-        video: embed_video(ops, config, &inputs.video)?,
-        audio: embed_audio(ops, config, &inputs.audio)?,
-    };
+    let video = embed_video(ops, config, &inputs.video)?;
+    let audio = embed_audio(ops, config, &inputs.audio)?;
+    let mut x = ops.concat(&[&video, &audio], 0)?; // (M·L + La, D)
     for i in 0..config.depth {
         let name = format!("blocks.{i}");
         ops.scope(&name);
         let rows = ops.linear(&activated, &format!("{name}.adaLN_modulation.1"))?; // (2N, 6D)
-        let chunks = chunks(ops, &rows, 6)?;
-        let [video, audio] = [per_token(ops, &chunks, &cells[0]), per_token(ops, &chunks, &cells[1])];
-        streams = block::block(ops, config, &name, &streams, [&video?, &audio?])?;
-        ops.tap(&format!("block{i}.video"), &streams.video);
-        ops.tap(&format!("block{i}.audio"), &streams.audio);
+        let (config, cells) = (config.clone(), cells.clone());
+        let run = move |ops: &O, inputs: &[O::Tensor]| {
+            let chunks = chunks(ops, &inputs[1], 6)?;
+            let [video, audio] = [per_token(ops, &chunks, &cells[0]), per_token(ops, &chunks, &cells[1])];
+            let streams = Streams::of(ops, &config, &inputs[0])?;
+            let streams = block::block(ops, &config, &name, &streams, [&video?, &audio?])?;
+            ops.tap(&format!("block{i}.video"), &streams.video);
+            ops.tap(&format!("block{i}.audio"), &streams.audio);
+            ops.concat(&[&streams.video, &streams.audio], 0)
+        };
+        x = ops.block(&[&x, &rows], Box::new(run))?;
     }
+    let streams = Streams::of(ops, config, &x)?;
 
     ops.scope("final_layer");
     let rows = ops.linear(&activated, "final_layer.adaLN_modulation.1")?; // (2N, 2D)

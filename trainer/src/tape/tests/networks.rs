@@ -118,9 +118,9 @@ fn a_network_has_the_outputs_and_gradients_of_its_decomposed_form() {
 
 #[test]
 fn a_checkpointed_network_has_the_bits_of_a_plain_one() {
-    let network = dit();
     let checkpointed = TapeOptions { checkpoint: true, spread: false };
-    assert!(on_tape(&network, |_| true, checkpointed) == on_tape(&network, |_| true, HERE));
+    assert!(on_tape(&dit(), |_| true, checkpointed) == on_tape(&dit(), |_| true, HERE));
+    assert!(on_tape(&av_dit(), |_| true, checkpointed) == on_tape(&av_dit(), |_| true, HERE));
 }
 
 #[test]
