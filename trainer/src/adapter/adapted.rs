@@ -28,7 +28,8 @@ impl Adapted {
         let shapes: BTreeMap<_, _> =
             config.marked_parameters().into_iter().map(|(p, trained)| (p.name, (p.shape, trained))).collect();
         let mut rows = Vec::new();
-        let all: BTreeSet<String> = shapes.keys().cloned().chain(base.names()).chain(adapter.names()).collect();
+        let all: BTreeSet<String> =
+            shapes.keys().cloned().chain(base.names()).chain(adapter.names()).collect();
         for name in &all {
             let (in_base, in_adapter) = (base.shape(name), adapter.shape(name));
             let found = format!(

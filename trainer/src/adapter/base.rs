@@ -93,7 +93,9 @@ impl Base {
         }
         Err(Error::content(
             path,
-            format!("has SHA-256 {got}, and {CONFIG_FILE} says {expected}\n\nhint: import it again: one of the two files was changed"),
+            format!(
+                "has SHA-256 {got}, and {CONFIG_FILE} says {expected}\n\nhint: import it again: one of the two files was changed"
+            ),
         ))
     }
 
@@ -109,7 +111,9 @@ impl Base {
         let path = self.weights.path().with_file_name(CONFIG_FILE);
         Err(Error::content(
             &path,
-            format!("is not the DiT that the adapter's network stands on:{differences}\n\nhint: give the folder of that base"),
+            format!(
+                "is not the DiT that the adapter's network stands on:{differences}\n\nhint: give the folder of that base"
+            ),
         ))
     }
 }

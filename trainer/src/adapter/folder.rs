@@ -32,7 +32,9 @@ impl Staged {
         if occupied && !is_own(target) {
             return Err(Error::content(
                 target,
-                format!("holds something other than {what}, which is not overwritten\n\nhint: name another folder with -o"),
+                format!(
+                    "holds something other than {what}, which is not overwritten\n\nhint: name another folder with -o"
+                ),
             ));
         }
         for leftover in [&staging, &replaced] {

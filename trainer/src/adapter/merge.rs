@@ -111,7 +111,13 @@ fn source(config: &AdapterConfig, adapter: &Path, form: Form) -> Result<serde_js
     Ok(source.as_object().cloned().unwrap_or_default())
 }
 
-fn account(config: &AvDitConfig, form: Form, list: &[Parameter], bytes: u64, weights_sha256: String) -> Merged {
+fn account(
+    config: &AvDitConfig,
+    form: Form,
+    list: &[Parameter],
+    bytes: u64,
+    weights_sha256: String,
+) -> Merged {
     let parts = config.parts;
     Merged {
         lora: form,

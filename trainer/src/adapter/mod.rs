@@ -13,10 +13,10 @@ mod adapted;
 mod base;
 mod folder;
 mod merge;
-//pub mod peft;
+pub mod peft;
 mod table;
-//#[cfg(test)]
-//mod tests;
+#[cfg(test)]
+mod tests;
 
 pub use adapted::Adapted;
 pub use merge::{Form, Merged, NotFolded, merge};
@@ -109,7 +109,9 @@ impl AdapterConfig {
         }
         let hash = &self.base.weights_sha256;
         if hash.len() != 64 || !hash.bytes().all(|x| matches!(x, b'0'..=b'9' | b'a'..=b'f')) {
-            return fail(format!("base.weights_sha256 {hash:?} is no SHA-256 of 64 lower-case hexadecimal digits"));
+            return fail(format!(
+                "base.weights_sha256 {hash:?} is no SHA-256 of 64 lower-case hexadecimal digits"
+            ));
         }
         self.network.check().map_err(|error| Error::content(path, error))?;
         if self.network.lora == LoraForm::Merged {
@@ -142,7 +144,8 @@ impl Adapter {
     pub fn write(&self, folder: &Path) -> Result<()> {
         self.config.check(&folder.join(CONFIG_FILE))?;
         let (path, shapes) = (folder.join(WEIGHTS_FILE), self.config.shapes());
-        let sizes: BTreeMap<_, _> = shapes.iter().map(|(name, shape)| (name, shape.iter().product())).collect();
+        let sizes: BTreeMap<_, _> =
+            shapes.iter().map(|(name, shape)| (name, shape.iter().product())).collect();
         table::check_sizes(&path, &sizes, &self.weights)?;
         for (name, values) in &self.weights {
             table::check_finite(&path, name, values)?;

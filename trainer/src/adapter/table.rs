@@ -59,7 +59,9 @@ pub(super) fn check_file(file: &TensorFile, shapes: &BTreeMap<String, Vec<usize>
             Some(Row::new(name, format!("{expected:?}"), wrong.to_string()))
         }
         (None, None) => None,
-        (expected, shape) => Some(Row::new(name, shown(expected.map(Vec::as_slice), "none"), shown(shape, "missing"))),
+        (expected, shape) => {
+            Some(Row::new(name, shown(expected.map(Vec::as_slice), "none"), shown(shape, "missing")))
+        }
     };
     verdict(file.path(), shapes.len(), &all.into_iter().filter_map(row).collect::<Vec<_>>())
 }
