@@ -1,5 +1,6 @@
 //! What can be typed.
 
+mod adapter;
 mod bench;
 mod codec;
 mod demo;
@@ -13,6 +14,7 @@ mod quantize;
 mod ranks;
 mod report;
 
+pub use adapter::{AdapterCommand, FromPeftArgs, MergeArgs, ToPeftArgs};
 pub use bench::{BenchArgs, CompareArgs};
 pub use codec::{CodecArgs, TrainWhat};
 pub use demo::{AdapterPart, DemoArgs, DemoNetwork};
@@ -116,6 +118,16 @@ pub enum Command {
     /// Build, list, explain and remove TensorRT engines
     #[command(subcommand)]
     Engine(EngineCommand),
+    /// Take the LoRA of an AV-DiT adapter to peft and back
+    #[command(subcommand)]
+    Adapter(AdapterCommand),
+    /// Write an adapter and the DiT that it stands on as one network, LoRA folded in
+    #[command(
+        after_help = "Examples:\n  avdit merge --base dit/ --adapter adapter/ -o merged/\n  avdit merge --base dit/ --adapter adapter/ -o merged/ --keep-factors\n\n\
+        Only LoRA can be folded: into a copy of the attention for each site, 4·D² values more in each block. Temporal attention, \
+        the audio adapter and the fusion gates are no linear updates of a frozen matrix, and stay."
+    )]
+    Merge(MergeArgs),
     /// Say what a model is and what it costs: parameters, operations, bytes, memory, and what each target changes
     #[command(
         after_help = "Examples:\n  avdit inspect model/\n  avdit inspect model/ --batch 4 --nodes --json"

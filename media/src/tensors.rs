@@ -30,24 +30,13 @@ pub fn write_tensors(
     metadata: &BTreeMap<String, String>,
     tensors: &[TensorRef<'_>],
 ) -> Result<()> {
-    let mut header = format!("{{\"__metadata__\":{}", serde_json::json!(metadata));
-    let mut start = 0;
     for TensorRef { name, shape, values } in tensors {
         Error::check_count(&format!("values of tensor {name}"), shape.iter().product(), values.len())?;
-        let end = start + 4 * values.len();
-        let name = serde_json::json!(name);
-        header +=
-            &format!(",{name}:{{\"dtype\":\"F32\",\"shape\":{shape:?},\"data_offsets\":[{start},{end}]}}");
-        start = end;
     }
-    header.push('}');
-    while !header.len().is_multiple_of(8) {
-        header.push(' ');
-    }
+    let header = header(metadata, tensors.iter().map(|tensor| (tensor.name, tensor.shape.as_slice())));
     write_atomically(path, |file| {
         let mut write = || {
-            file.write_all(&(header.len() as u64).to_le_bytes())?;
-            file.write_all(header.as_bytes())?;
+            file.write_all(&header)?;
             tensors
                 .iter()
                 .flat_map(|tensor| tensor.values)
@@ -55,6 +44,61 @@ pub fn write_tensors(
         };
         write().map_err(|source| Error::io(path, source))
     })
+}
+
+/// As [`write_tensors`], with the values of one tensor after the other from `load`, so that no more than one is in
+/// memory.
+///
+/// # Errors
+/// As [`write_tensors`], and whatever `load` reports; an earlier file is then still there.
+pub fn write_tensors_from<E: From<Error>>(
+    path: &Path,
+    metadata: &BTreeMap<String, String>,
+    tensors: &[(&str, &[usize])],
+    mut load: impl FnMut(&str) -> Result<Vec<f32>, E>,
+) -> Result<(), E> {
+    let mut failed = None;
+    let written = write_atomically(path, |file| {
+        let io = |source| Error::io(path, source);
+        file.write_all(&header(metadata, tensors.iter().copied())).map_err(io)?;
+        for &(name, shape) in tensors {
+            let values = match load(name) {
+                Ok(values) => values,
+                Err(error) => {
+                    failed = Some(error);
+                    return Err(Error::malformed(path, format!("tensor {name}: it has no values")));
+                }
+            };
+            Error::check_count(&format!("values of tensor {name}"), shape.iter().product(), values.len())?;
+            values.iter().try_for_each(|value| file.write_all(&value.to_le_bytes())).map_err(io)?;
+        }
+        Ok(())
+    });
+    match failed {
+        Some(error) => Err(error),
+        None => Ok(written?),
+    }
+}
+
+/// A file's beginning: the length of the JSON that follows, and that.
+fn header<'a>(
+    metadata: &BTreeMap<String, String>,
+    tensors: impl Iterator<Item = (&'a str, &'a [usize])>,
+) -> Vec<u8> {
+    let mut text = format!("{{\"__metadata__\":{}", serde_json::json!(metadata));
+    let mut start = 0;
+    for (name, shape) in tensors {
+        let end = start + 4 * shape.iter().product::<usize>();
+        let name = serde_json::json!(name);
+        text +=
+            &format!(",{name}:{{\"dtype\":\"F32\",\"shape\":{shape:?},\"data_offsets\":[{start},{end}]}}");
+        start = end;
+    }
+    text.push('}');
+    while !text.len().is_multiple_of(8) {
+        text.push(' ');
+    }
+    [&(text.len() as u64).to_le_bytes(), text.as_bytes()].concat()
 }
 
 /// Bytes that are read at once; a multiple of an element's.
@@ -247,6 +291,24 @@ mod tests {
         sample(folder.path());
         assert_eq!(std::fs::read(&path).unwrap(), first);
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing but the file is left");
+    }
+
+    #[test]
+    fn tensors_that_are_loaded_one_by_one_make_the_same_bytes_and_a_failure_leaves_the_earlier_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = sample(folder.path());
+        let first = std::fs::read(&path).unwrap();
+        let metadata = TensorFile::read(&path).unwrap().metadata;
+        let write = |values: Result<Vec<f32>>| {
+            let mut values = Some(values);
+            write_tensors_from(&path, &metadata, &[("t", &[2, 2])], |_| values.take().unwrap())
+        };
+        let failed = write(Err(Error::malformed("elsewhere", "gone"))).unwrap_err().to_string();
+        assert!(failed.contains("elsewhere") && failed.contains("gone"), "{failed}");
+        assert!(write(Ok(vec![1.0])).is_err(), "too few values");
+        assert_eq!(std::fs::read(&path).unwrap(), first);
+        write(Ok(vec![1.0, -2.5, 3.0, 0.0])).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), first);
     }
 
     #[test]

@@ -48,6 +48,16 @@ pub enum Error {
         /// Both sides of the disagreement.
         what: String,
     },
+    /// A base other than the one that an adapter was trained on.
+    #[error(
+        "the adapter was trained on the base whose model.safetensors has SHA-256 {expected}, not on the one that has {got}\n\nhint: give the folder of that base; `sha256sum BASE/model.safetensors` prints which one a folder holds"
+    )]
+    OtherBase {
+        /// The base that the adapter names.
+        expected: String,
+        /// The base that was given.
+        got: String,
+    },
     /// Tensors that an operation of a network cannot take together.
     #[error("a network's operation: {0}")]
     Shape(String),

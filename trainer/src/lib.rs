@@ -3,6 +3,7 @@
 //! It receives shards of latents and a configuration, and leaves checkpoints. A run is configuration and seed: every
 //! random number is a function of seed and step, so that a resumed run makes the same bits as one that never stopped.
 
+pub mod adapter;
 pub mod audit;
 pub mod base;
 pub mod batches;
@@ -36,6 +37,7 @@ pub mod tensorboard;
 pub mod train;
 pub mod weight_file;
 
+pub use adapter::{Adapted, Adapter, AdapterConfig};
 pub use base::{Base, BaseRecord};
 pub use checkpoint::Checkpoint;
 pub use config::TrainConfig;

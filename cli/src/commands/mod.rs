@@ -1,5 +1,6 @@
 //! The commands: they wire the crates together, show progress and say results.
 
+mod adapter;
 mod bench;
 pub mod codec;
 mod compare;
@@ -34,6 +35,8 @@ pub fn run(args: Args) -> Result<()> {
         Command::Bench(args) => bench::run(&args),
         Command::Experiment(command) => crate::cancel::install().and_then(|()| experiment::run(&command)),
         Command::Engine(command) => engine::run(&command),
+        Command::Adapter(command) => adapter::run(&command),
+        Command::Merge(args) => adapter::merge(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Profile(args) => profile::run(&args),
         Command::Compare(args) => compare::run(&args),

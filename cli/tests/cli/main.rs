@@ -8,6 +8,7 @@
 )]
 
 mod account;
+mod adapter;
 mod bad_input;
 mod bench;
 mod codec;

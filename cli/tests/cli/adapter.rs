@@ -1,0 +1,131 @@
+//! Adapters of a small AV-DiT on a small DiT: to peft and back, and merged.
+
+use crate::fixture::{avdit, text};
+use avdit_core::DenoiserSpec;
+use avdit_core::schedule::ScheduleKind;
+use avdit_core::target::Target;
+use avdit_media::codec::file_sha256;
+use avdit_media::tensors::{TensorRef, write_tensors};
+use avdit_nets::{AvDitConfig, DitConfig};
+use avdit_trainer::{Adapter, AdapterConfig};
+use serde_json::{Value, json};
+use std::path::Path;
+
+fn network() -> AvDitConfig {
+    let text = r#"{"width":16,"depth":2,"heads":2,"patch":2,"classes":3,"temporal_ratio":2,"audio_rank":3,
+        "fusion_rank":2,"adapter_ratio":4,"lora_scale":0.7,
+        "video":{"frames":3,"channels":2,"height":4,"width":2,"segments":[1,2]},
+        "audio":{"frames":6,"bins":4,"channels":2,"segments":[2,1]}}"#;
+    serde_json::from_str(text).unwrap()
+}
+
+/// A DiT as it begins; returns the SHA-256 of its tensors.
+fn write_base(folder: &Path, config: &DitConfig, seed: u64) -> String {
+    std::fs::create_dir(folder).unwrap();
+    let list = config.parameters();
+    let values: Vec<_> = list.iter().enumerate().map(|(i, p)| p.initial(seed, i)).collect();
+    let refs = list.iter().zip(&values);
+    let refs: Vec<_> =
+        refs.map(|(p, values)| TensorRef { name: &p.name, shape: p.shape.clone(), values }).collect();
+    let path = folder.join("model.safetensors");
+    write_tensors(&path, &Default::default(), &refs).unwrap();
+    let sha256 = file_sha256(&path).unwrap();
+    let about = json!({
+        "format": "avdit-network/1", "kind": "dit", "config": config, "weights_sha256": sha256, "source": {},
+    });
+    std::fs::write(folder.join("network.json"), about.to_string()).unwrap();
+    sha256
+}
+
+/// `dit/`, `other/` (of another seed) and `adapter/`.
+fn fill(folder: &Path) -> [String; 2] {
+    let network = network();
+    let hashes = [("dit", 1), ("other", 2)]
+        .map(|(name, seed)| write_base(&folder.join(name), &network.backbone(), seed));
+    let trained = network.marked_parameters().into_iter().filter(|(_, trained)| *trained);
+    let weights = trained.map(|(p, _)| (p.name.clone(), p.random(3))).collect();
+    let (target, schedule) = (Target::Epsilon, ScheduleKind::Linear);
+    let spec = DenoiserSpec { layout: network.layout(), target, schedule, timesteps: 1000 };
+    let config = AdapterConfig::new(&hashes[0], network, spec, Default::default());
+    Adapter { config, weights }.write(&folder.join("adapter")).unwrap();
+    hashes
+}
+
+fn json_of(path: &Path) -> Value {
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
+
+#[test]
+fn lora_goes_to_peft_and_back_with_every_byte() {
+    let folder = tempfile::tempdir().unwrap();
+    fill(folder.path());
+    let at = |name: &str| text(&folder.path().join(name));
+    let said = avdit(&["adapter", "to-peft", &at("adapter"), "-o", &at("peft")]).ok();
+    assert!(said.out.contains("audio: rank 3") && said.out.contains("fusion: rank 2"), "{}", said.out);
+    assert!(said.out.contains("1280 values of LoRA"), "{}", said.out);
+    let config = json_of(&folder.path().join("peft/fusion/adapter_config.json"));
+    assert_eq!((&config["peft_type"], &config["r"]), (&json!("LORA"), &json!(2)));
+
+    let back = ["adapter", "from-peft", &at("peft"), "--into", &at("adapter"), "-o", &at("new"), "--json"];
+    let said: Value = serde_json::from_str(&avdit(&back).ok().out).unwrap();
+    assert_eq!((&said["changed_tensors"], &said["lora_scale"]), (&json!(0), &json!(0.7)));
+    for file in ["adapter.safetensors", "adapter.json"] {
+        let read = |name: &str| std::fs::read(folder.path().join(name).join(file)).unwrap();
+        assert!(read("new") == read("adapter"), "{file}");
+    }
+    avdit(&["adapter", "to-peft", &at("dit"), "-o", &at("p")]).refused(3, &["adapter.json"]);
+    avdit(&["adapter", "to-peft", &at("adapter"), "-o", &at("dit")])
+        .refused(3, &["dit: holds something other than peft adapters", "-o"]);
+    avdit(&["adapter", "from-peft", &at("dit"), "--into", &at("adapter"), "-o", &at("p")])
+        .refused(3, &["has no folder audio"]);
+}
+
+#[test]
+fn merge_writes_a_network_that_stands_alone_and_says_its_sizes_and_what_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let hashes = fill(folder.path());
+    let at = |name: &str| text(&folder.path().join(name));
+    let merge = |base: &str, out: &str, more: &[&str]| {
+        avdit(&[&["merge", "--base", &at(base), "--adapter", &at("adapter"), "-o", &at(out)], more].concat())
+    };
+    let (separate, merged) = (network(), network().in_merged_form());
+    let said = merge("dit", "merged", &[]).ok();
+    for part in [
+        format!("together {} ", separate.parameter_count()),
+        format!("after: {} values", merged.parameter_count()),
+        "in each block 1088 for the attention of each of 2 sites".to_owned(),
+        "not folded: temporal attention".to_owned(),
+        "not folded: audio adapter".to_owned(),
+        "not folded: fusion gates".to_owned(),
+    ] {
+        assert!(said.out.contains(&part), "no '{part}' in {}", said.out);
+    }
+    let about = json_of(&folder.path().join("merged/network.json"));
+    assert_eq!((&about["kind"], &about["config"]), (&json!("av-dit"), &json!(merged)));
+    let sha256 = file_sha256(&folder.path().join("merged/model.safetensors")).unwrap();
+    assert_eq!(about["weights_sha256"], json!(sha256));
+
+    let said: Value =
+        serde_json::from_str(&merge("dit", "kept", &["--keep-factors", "--json"]).ok().out).unwrap();
+    assert_eq!((&said["lora"], &said["values"]), (&json!("separate"), &json!(separate.parameter_count())));
+    assert_eq!(json_of(&folder.path().join("kept/network.json"))["config"], json!(separate));
+
+    let refused = merge("other", "x", &[]).refused(3, &["was trained on the base", "sha256sum"]);
+    assert!(hashes.iter().all(|hash| refused.err.contains(hash)), "{}", refused.err);
+    merge("merged", "x", &[]).refused(3, &["network.json: kind is av-dit, expected dit"]);
+    merge("nowhere", "x", &[]).refused(3, &["nowhere"]);
+    merge("dit", "other", &[]).refused(3, &["other: holds something other than a merged AV-DiT"]);
+    assert!(!folder.path().join("x").exists());
+}
+
+#[test]
+fn help_shows_examples() {
+    for (command, example) in [
+        (&["merge", "--help"][..], "avdit merge --base dit/ --adapter adapter/ -o merged/ --keep-factors"),
+        (&["adapter", "to-peft", "--help"], "avdit adapter to-peft adapter/ -o peft/"),
+        (&["adapter", "from-peft", "--help"], "avdit adapter from-peft peft/ --into adapter/ -o new/"),
+    ] {
+        let said = avdit(command).ok();
+        assert!(said.out.contains(example), "{}", said.out);
+    }
+}
