@@ -6,6 +6,7 @@ mod engine;
 mod engine_command;
 mod experiment;
 mod export;
+mod import;
 mod inspect;
 mod profile;
 mod quantize;
@@ -18,6 +19,7 @@ pub use engine::{EngineArgs, SetupArgs};
 pub use engine_command::{BuildArgs, EngineCommand, ExplainArgs, GcArgs, ListArgs};
 pub use experiment::{ExperimentCommand, MonlArgs};
 pub use export::{ExportArgs, ExternalChoice};
+pub use import::ImportArgs;
 pub use inspect::InspectArgs;
 pub use profile::ProfileArgs;
 pub use quantize::{Asked, QuantizeArgs, QuantizeWhat, Smooth};
@@ -74,6 +76,14 @@ pub enum Command {
         after_help = "Examples:\n  avdit report runs/first\n  avdit report runs/first runs/second -o comparison.html"
     )]
     Report(ReportArgs),
+    /// Take a public checkpoint (DiT, a VAE, HiFi-GAN, EnCodec) under this project's names
+    #[command(
+        after_help = "Examples:\n  avdit import DiT-XL-2-256x256.pt -o dit/\n  avdit import vae/diffusion_pytorch_model.safetensors -o sd-vae/\n  \
+        avdit import model-*.safetensors --as dit --heads 16 --size 32x32 -o dit/\n\nReads PyTorch's checkpoints without running their \
+        pickle, and safetensors. Every tensor must be one of the network's and of its shape: what is missing, unknown or \
+        misshapen is told in one table, and nothing is written (exit code 3). The folder: network.json and model.safetensors in float32."
+    )]
+    Import(ImportArgs),
     /// Write a run's network as an ONNX model, checked against the checkpoint
     #[command(
         after_help = "Examples:\n  avdit export runs/first -o model/\n  avdit export runs/first -o model/ --batch 1 --raw\n  \

@@ -30,11 +30,62 @@ pub fn write_tensors(
     metadata: &BTreeMap<String, String>,
     tensors: &[TensorRef<'_>],
 ) -> Result<()> {
-    let mut header = format!("{{\"__metadata__\":{}", serde_json::json!(metadata));
-    let mut start = 0;
+    let shapes: Vec<_> = tensors.iter().map(|tensor| (tensor.name, tensor.shape.as_slice())).collect();
     for TensorRef { name, shape, values } in tensors {
         Error::check_count(&format!("values of tensor {name}"), shape.iter().product(), values.len())?;
-        let end = start + 4 * values.len();
+    }
+    let header = header(metadata, &shapes);
+    write_atomically(path, |file| {
+        let mut write = || {
+            file.write_all(&header)?;
+            tensors
+                .iter()
+                .flat_map(|tensor| tensor.values)
+                .try_for_each(|value| file.write_all(&value.to_le_bytes()))
+        };
+        write().map_err(|source| Error::io(path, source))
+    })
+}
+
+/// As [`write_tensors`], with the values of one tensor in memory at a time: `values` is asked for those of each name and
+/// shape in the order given.
+///
+/// # Errors
+/// Whatever `values` reports; else as [`write_tensors`].
+pub fn write_tensors_in_turn<E: From<Error>>(
+    path: &Path,
+    metadata: &BTreeMap<String, String>,
+    shapes: &[(&str, &[usize])],
+    mut values: impl FnMut(usize) -> Result<Vec<f32>, E>,
+) -> Result<(), E> {
+    // What `values` reports is no error of this crate: it is kept aside while the file is given up.
+    let mut refused = None;
+    let written = write_atomically(path, |file| {
+        let io = |source| Error::io(path, source);
+        file.write_all(&header(metadata, shapes)).map_err(io)?;
+        for (i, (name, shape)) in shapes.iter().enumerate() {
+            let given = values(i).map_err(|error| {
+                refused = Some(error);
+                Error::malformed(path, format!("tensor {name}: no values"))
+            })?;
+            let what = format!("values of tensor {name}");
+            Error::check_count(&what, shape.iter().product(), given.len())?;
+            given.iter().try_for_each(|value| file.write_all(&value.to_le_bytes())).map_err(io)?;
+        }
+        Ok(())
+    });
+    match refused {
+        Some(error) => Err(error),
+        None => Ok(written?),
+    }
+}
+
+/// The length of the header and the header: metadata, then the place of each f32 tensor.
+fn header(metadata: &BTreeMap<String, String>, shapes: &[(&str, &[usize])]) -> Vec<u8> {
+    let mut header = format!("{{\"__metadata__\":{}", serde_json::json!(metadata));
+    let mut start = 0;
+    for (name, shape) in shapes {
+        let end = start + 4 * shape.iter().product::<usize>();
         let name = serde_json::json!(name);
         header +=
             &format!(",{name}:{{\"dtype\":\"F32\",\"shape\":{shape:?},\"data_offsets\":[{start},{end}]}}");
@@ -44,17 +95,7 @@ pub fn write_tensors(
     while !header.len().is_multiple_of(8) {
         header.push(' ');
     }
-    write_atomically(path, |file| {
-        let mut write = || {
-            file.write_all(&(header.len() as u64).to_le_bytes())?;
-            file.write_all(header.as_bytes())?;
-            tensors
-                .iter()
-                .flat_map(|tensor| tensor.values)
-                .try_for_each(|value| file.write_all(&value.to_le_bytes()))
-        };
-        write().map_err(|source| Error::io(path, source))
-    })
+    [&(header.len() as u64).to_le_bytes(), header.as_bytes()].concat()
 }
 
 /// Bytes that are read at once; a multiple of an element's.
@@ -73,6 +114,19 @@ pub struct TensorFile {
     header: Header,
     /// The file's metadata.
     pub metadata: BTreeMap<String, String>,
+}
+
+/// How a tensor lies in a file.
+#[derive(Clone, Copy, Debug)]
+pub struct Stored<'a> {
+    /// The type of its values.
+    pub dtype: Dtype,
+    /// Its shape.
+    pub shape: &'a [usize],
+    /// Where in the file its values begin, in bytes.
+    pub start: u64,
+    /// How many bytes they are.
+    pub bytes: u64,
 }
 
 impl TensorFile {
@@ -122,6 +176,14 @@ impl TensorFile {
     /// The shape of a tensor; `None` if it is not there.
     pub fn shape(&self, name: &str) -> Option<&[usize]> {
         self.header.info(name).map(|info| info.shape.as_slice())
+    }
+
+    /// How a tensor of any type lies in the file; `None` if it is not there.
+    pub fn stored(&self, name: &str) -> Option<Stored<'_>> {
+        let info = self.header.info(name)?;
+        let (from, to) = info.data_offsets;
+        let (start, bytes) = (self.start + from as u64, (to - from) as u64);
+        Some(Stored { dtype: info.dtype, shape: &info.shape, start, bytes })
     }
 
     /// A value of the metadata.
@@ -247,6 +309,23 @@ mod tests {
         sample(folder.path());
         assert_eq!(std::fs::read(&path).unwrap(), first);
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing but the file is left");
+    }
+
+    #[test]
+    fn tensors_in_turn_make_the_same_file_and_whoever_has_none_says_so_himself() {
+        let folder = tempfile::tempdir().unwrap();
+        let whole = std::fs::read(sample(folder.path())).unwrap();
+        let path = folder.path().join("y.safetensors");
+        let metadata = BTreeMap::from([("b".to_owned(), "2\"".to_owned()), ("a".to_owned(), "1".to_owned())]);
+        let shapes: [(&str, &[usize]); 1] = [("t", &[2, 2])];
+        write_tensors_in_turn::<Error>(&path, &metadata, &shapes, |_| Ok(vec![1.0, -2.5, 3.0, 0.0])).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), whole);
+        let refusal = || Err(Error::malformed(Path::new("elsewhere"), "gone"));
+        let other = folder.path().join("z.safetensors");
+        let error = write_tensors_in_turn::<Error>(&other, &metadata, &shapes, |_| refusal()).unwrap_err();
+        assert!(error.to_string().contains("elsewhere") && !other.exists(), "{error}");
+        let few = write_tensors_in_turn::<Error>(&other, &metadata, &shapes, |_| Ok(vec![1.0])).unwrap_err();
+        assert!(few.to_string().contains("values of tensor t") && !other.exists(), "{few}");
     }
 
     #[test]
