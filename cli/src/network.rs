@@ -27,6 +27,23 @@ pub enum Weights {
     Random(RandomWeights),
 }
 
+/// The parameters of a file.
+pub struct FileWeights<'a>(pub &'a WeightFile);
+
+impl WeightSource for FileWeights<'_> {
+    fn names(&self) -> Vec<String> {
+        self.0.names()
+    }
+
+    fn shape(&self, name: &str) -> Option<Vec<usize>> {
+        self.0.shape(name)
+    }
+
+    fn load(&self, name: &str) -> Result<Vec<f32>, Box<dyn std::error::Error + Send + Sync>> {
+        Ok(self.0.load(name)?)
+    }
+}
+
 impl WeightSource for Weights {
     fn names(&self) -> Vec<String> {
         match self {

@@ -3,11 +3,12 @@
 use super::plan::Plan;
 use super::sources::Sources;
 use super::{
-    FORMAT, ImportedConfig, Kind, NETWORK_FILE, NetworkRecord, Source, SourceFile, WEIGHTS_FILE, codecs, dit,
+    FORMAT, Imported, ImportedConfig, Kind, NETWORK_FILE, NetworkRecord, Source, SourceFile, WEIGHTS_FILE, codecs, dit,
 };
 use crate::checkpoint::{read_json, write_json};
 use crate::error::{Error, Result};
 use avdit_media::codec::file_sha256;
+use avdit_media::draft::FolderDraft;
 use avdit_media::tensors::write_tensors_in_turn;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -100,8 +101,8 @@ impl Import {
     /// [`Error::Content`] if the folder is something else, or a tensor holds a value that is not finite; a media error or
     /// [`Error::Io`] if a file cannot be read or written.
     pub fn write(&self, out: &Path, done: &mut dyn FnMut(usize, &str)) -> Result<NetworkRecord> {
-        let staged = Staged::begin(out)?;
-        let weights = staged.path.join(WEIGHTS_FILE);
+        let staged = FolderDraft::begin(out, "an imported network", Imported::is_in)?;
+        let weights = staged.path().join(WEIGHTS_FILE);
         let targets = &self.imports.plan.targets;
         let shapes: Vec<_> = targets.iter().map(|t| (t.name.as_str(), t.shape.as_slice())).collect();
         let metadata = BTreeMap::from([
@@ -126,7 +127,7 @@ impl Import {
             weights_sha256: file_sha256(&weights)?,
             source: Source { first, more: files, key, names },
         };
-        write_json(&staged.path.join(NETWORK_FILE), &record)?;
+        write_json(&staged.path().join(NETWORK_FILE), &record)?;
         staged.commit()?;
         Ok(record)
     }
@@ -185,50 +186,4 @@ fn detected(sources: &Sources, config: Option<&Value>) -> Result<Kind> {
         list(candidates)
     );
     Err(Error::content(sources.path(), what))
-}
-
-/// A folder under a temporary name beside its place; removed unless committed.
-struct Staged {
-    target: PathBuf,
-    path: PathBuf,
-}
-
-impl Staged {
-    fn begin(target: &Path) -> Result<Self> {
-        let occupied = std::fs::read_dir(target).map_or(target.exists(), |mut entries| entries.next().is_some());
-        if occupied && !super::Imported::is_in(target) {
-            let what = "is there, and neither empty nor an imported network\n\nhint: name another folder with -o";
-            return Err(Error::content(target, what));
-        }
-        let name = target.file_name().ok_or_else(|| Error::content(target, "is no name of a folder"))?;
-        let name = format!(".{}.{}.tmp", name.to_string_lossy(), std::process::id());
-        let path = target.with_file_name(name);
-        std::fs::create_dir_all(&path).map_err(Error::io(&path))?;
-        Ok(Self { target: target.to_owned(), path })
-    }
-
-    fn commit(self) -> Result<()> {
-        if self.target.exists() {
-            // Its own two files and nothing that someone may have put beside them.
-            for file in [NETWORK_FILE, WEIGHTS_FILE] {
-                let path = self.target.join(file);
-                if path.exists() {
-                    std::fs::remove_file(&path).map_err(Error::io(&path))?;
-                }
-            }
-            for file in [WEIGHTS_FILE, NETWORK_FILE] {
-                let path = self.target.join(file);
-                std::fs::rename(self.path.join(file), &path).map_err(Error::io(&path))?;
-            }
-            return Ok(());
-        }
-        std::fs::rename(&self.path, &self.target).map_err(Error::io(&self.target))
-    }
-}
-
-impl Drop for Staged {
-    fn drop(&mut self) {
-        // Gone already after a commit.
-        let _ = std::fs::remove_dir_all(&self.path);
-    }
 }
