@@ -6,6 +6,7 @@ mod engine;
 mod engine_command;
 mod experiment;
 mod export;
+mod images;
 mod import;
 mod inspect;
 mod profile;
@@ -19,6 +20,7 @@ pub use engine::{EngineArgs, SetupArgs};
 pub use engine_command::{BuildArgs, EngineCommand, ExplainArgs, GcArgs, ListArgs};
 pub use experiment::{ExperimentCommand, MonlArgs};
 pub use export::{ExportArgs, ExternalChoice};
+pub use images::ImagesArgs;
 pub use import::ImportArgs;
 pub use inspect::InspectArgs;
 pub use profile::ProfileArgs;
@@ -108,6 +110,14 @@ pub enum Command {
         avdit sample model/ --task v2a --video silent.mp4 -o out.mp4 --engine ort\n  \
         avdit sample model/ --given 'video:0-1;audio:0-1' --video clip.mp4 -o out.mp4")]
     Sample(SampleArgs),
+    /// Make images of classes with an imported DiT
+    #[command(
+        after_help = "Examples:\n  avdit images dit/ --classes 207,360 --vae sd-vae/ -o images/ --engine ort\n  \
+        avdit images dit/ --classes 88 --sampler dpm++2m --steps 20 --guided-channels 4 -o images/\n\nWithout --vae the pictures are \
+        the latents in false colours. In the folder: latents.safetensors, a png of each image, sheet.png, and recipe.json, with which \
+        the same images can be made again."
+    )]
+    Images(Box<ImagesArgs>),
     /// Measure what a sampling step costs
     #[command(
         after_help = "Examples:\n  avdit bench model/\n  avdit bench model/ --engine tract,ort-cpu --batch 1,4 --threads 1,2 --html bench.html\n  \

@@ -134,7 +134,8 @@ pub fn sample_image(
                 guide(&mut epsilon, &unconditional.noise, height * width, guidance);
             }
             for (what, values) in [("noise", Some(&epsilon)), ("variance", variance.as_ref())] {
-                if let Some((i, got)) = values.into_iter().flatten().enumerate().find(|(_, x)| !x.is_finite()) {
+                if let Some((i, got)) = values.into_iter().flatten().enumerate().find(|(_, x)| !x.is_finite())
+                {
                     let what = format!("step {} of {steps}, predicted {what}", index + 1);
                     return Err(Error::NotFinite { what, index: i, got: f64::from(*got) });
                 }
@@ -187,7 +188,9 @@ mod tests {
             self.asked.push((timestep, labels.to_vec()));
             let noise = |label: usize| x.iter().map(|x| 0.3 * x + 0.01 * label as f32).collect();
             let variance = self.variance.then(|| vec![0.5; x.len()]);
-            let made = labels.iter().map(|&label| ImagePrediction { noise: noise(label), variance: variance.clone() });
+            let made = labels
+                .iter()
+                .map(|&label| ImagePrediction { noise: noise(label), variance: variance.clone() });
             Ok(made.collect())
         }
     }
@@ -241,13 +244,18 @@ mod tests {
                     let (bar, last) = (bars[step], bars[step - 1]);
                     let beta = 1.0 - bar / last;
                     let clean = (x - (1.0 - bar).sqrt() * epsilon(x)) / bar.sqrt();
-                    let mean = (last.sqrt() * beta * clean + (bar / last).sqrt() * (1.0 - last) * x) / (1.0 - bar);
+                    let mean =
+                        (last.sqrt() * beta * clean + (bar / last).sqrt() * (1.0 - last) * x) / (1.0 - bar);
                     let posterior = beta * (1.0 - last) / (1.0 - bar);
                     // v = 0.5 is three quarters of the way from the posterior's variance to β.
                     let log = 0.75 * beta.ln() + 0.25 * posterior.max(1e-300).ln();
                     x = mean + if step == 2 { (0.5 * log).exp() * fresh[i] } else { 0.0 };
                 }
-                assert!((f64::from(image[i]) - x).abs() < 1e-4 * x.abs().max(1.0), "{channels}: {} {x}", image[i]);
+                assert!(
+                    (f64::from(image[i]) - x).abs() < 1e-4 * x.abs().max(1.0),
+                    "{channels}: {} {x}",
+                    image[i]
+                );
             }
         }
     }

@@ -6,10 +6,10 @@ mod imported;
 pub use checks::Check;
 
 use crate::args::{ExportArgs, ExternalChoice};
+use crate::exit::Usage;
 use crate::network::{self, Network};
 use crate::output::{say, say_json};
 use crate::place;
-use crate::exit::Usage;
 use anyhow::{Context, Result, bail};
 use avdit_core::DenoiserSpec;
 use avdit_core::sampler::StepForm;
@@ -49,7 +49,9 @@ pub fn run(args: &ExportArgs) -> Result<()> {
         return imported::export(args, folder);
     }
     if args.size.is_some() || args.frames.is_some() {
-        bail!(Usage("--size and --frames are for imported networks, of which a run has its own sizes".to_owned()));
+        bail!(Usage(
+            "--size and --frames are for imported networks, of which a run has its own sizes".to_owned()
+        ));
     }
     place::check_export(&args.out, args.run.as_deref(), ExportRecord::SCHEMA)?;
     if let Some(Some(sampler)) = args.fused_step {

@@ -2,7 +2,7 @@
 
 use super::plan::{Extra, From, Plan, Role};
 use super::sources::Sources;
-use super::{Imports, ImportedConfig, parameters};
+use super::{ImportedConfig, Imports, parameters};
 use crate::error::{Error, Result};
 use avdit_nets::encodec::EncodecConfig;
 use avdit_nets::hifigan::HifiganConfig;

@@ -3,7 +3,7 @@
 
 use super::plan::{Extra, From, Plan, Role};
 use super::sources::Sources;
-use super::{ImportOptions, Imports, ImportedConfig};
+use super::{ImportOptions, ImportedConfig, Imports};
 use crate::error::{Error, Result};
 use avdit_nets::DitConfig;
 use avdit_nets::dit::position_code;
@@ -125,11 +125,14 @@ impl Size<'_> {
     fn must(&self, parameter: &str, dimensions: usize) -> Result<&[usize]> {
         let From::Whole(name) = self.names.from(parameter) else { return Ok(&[]) };
         let what = match self.sources.shape(&name) {
-            Some(shape) if shape.len() == dimensions && shape.iter().all(|&size| size > 0) => return Ok(shape),
+            Some(shape) if shape.len() == dimensions && shape.iter().all(|&size| size > 0) => {
+                return Ok(shape);
+            }
             Some(shape) => format!("misshapen: {shape:?}, expected {dimensions} dimensions"),
             None => "missing".to_owned(),
         };
-        let what = format!("tensor {name}: {what}; without it the size of a DiT is not known; nothing was written");
+        let what =
+            format!("tensor {name}: {what}; without it the size of a DiT is not known; nothing was written");
         Err(Error::content(self.sources.path(), what))
     }
 
@@ -139,7 +142,8 @@ impl Size<'_> {
         let (channels, patch) = match *self.must("x_embedder.proj.weight", 4)? {
             [_, channels, patch, other] if patch == other => (channels, patch),
             ref shape => {
-                let what = format!("tensor x_embedder.proj.weight: misshapen: {shape:?}, expected square patches");
+                let what =
+                    format!("tensor x_embedder.proj.weight: misshapen: {shape:?}, expected square patches");
                 return Err(Error::content(self.sources.path(), what));
             }
         };
@@ -150,7 +154,8 @@ impl Size<'_> {
         let mlp_ratio = hidden.and_then(<[usize]>::first).map_or(4.0, |&hidden| hidden as f64 / width as f64);
         let known = HEADS.iter().find(|(known, _)| *known == width).map(|(_, heads)| *heads);
         let heads = options.heads.or_else(|| number("num_attention_heads")).or(known).ok_or_else(|| {
-            let what = format!("a DiT of width {width} is none of the published, and no tensor tells its heads");
+            let what =
+                format!("a DiT of width {width} is none of the published, and no tensor tells its heads");
             Error::Config(format!("{}: {what}\n\nhint: say them with --heads", self.sources.path().display()))
         })?;
         let side = number("sample_size").map(|side| [side, side]);
@@ -190,8 +195,9 @@ impl Size<'_> {
             }
         }
         let most = votes.into_iter().max_by_key(|(_, votes)| *votes).map(|(width, _)| width);
-        most.filter(|&width| width > 0)
-            .ok_or_else(|| Error::content(self.sources.path(), "holds no tensor that tells the width of a DiT"))
+        most.filter(|&width| width > 0).ok_or_else(|| {
+            Error::content(self.sources.path(), "holds no tensor that tells the width of a DiT")
+        })
     }
 
     fn depth(&self) -> Result<usize> {
@@ -200,7 +206,10 @@ impl Size<'_> {
         let depth = self.sources.names().filter_map(block).max().map_or(0, |last| last.saturating_add(1));
         // A stray number must not ask for a table of millions of lines.
         if !(1..=1024).contains(&depth) {
-            return Err(Error::content(self.sources.path(), format!("a DiT of {depth} blocks, expected 1 to 1024")));
+            return Err(Error::content(
+                self.sources.path(),
+                format!("a DiT of {depth} blocks, expected 1 to 1024"),
+            ));
         }
         Ok(depth)
     }
@@ -214,7 +223,8 @@ impl Size<'_> {
         };
         let side = tokens.map(usize::isqrt).filter(|side| *side > 0 && Some(side * side) == tokens);
         side.map(|side| [side * patch; 2]).ok_or_else(|| {
-            let found = tokens.map_or("there is no position code".to_owned(), |n| format!("{n} tokens make no square"));
+            let found = tokens
+                .map_or("there is no position code".to_owned(), |n| format!("{n} tokens make no square"));
             let what = format!("for which latents it is cannot be told: {found}");
             let path = self.sources.path().display();
             Error::Config(format!("{path}: {what}\n\nhint: say it with --size, such as --size 32x32"))

@@ -3,7 +3,8 @@
 use super::plan::Plan;
 use super::sources::Sources;
 use super::{
-    FORMAT, Imported, ImportedConfig, Kind, NETWORK_FILE, NetworkRecord, Source, SourceFile, WEIGHTS_FILE, codecs, dit,
+    FORMAT, Imported, ImportedConfig, Kind, NETWORK_FILE, NetworkRecord, Source, SourceFile, WEIGHTS_FILE,
+    codecs, dit,
 };
 use crate::checkpoint::{read_json, write_json};
 use crate::error::{Error, Result};
@@ -105,10 +106,8 @@ impl Import {
         let weights = staged.path().join(WEIGHTS_FILE);
         let targets = &self.imports.plan.targets;
         let shapes: Vec<_> = targets.iter().map(|t| (t.name.as_str(), t.shape.as_slice())).collect();
-        let metadata = BTreeMap::from([
-            ("format".to_owned(), "pt".to_owned()),
-            ("avdit".to_owned(), FORMAT.to_owned()),
-        ]);
+        let metadata =
+            BTreeMap::from([("format".to_owned(), "pt".to_owned()), ("avdit".to_owned(), FORMAT.to_owned())]);
         write_tensors_in_turn(&weights, &metadata, &shapes, |i| {
             let values = targets[i].from.load(&self.sources)?;
             done(i + 1, &targets[i].name);

@@ -187,11 +187,14 @@ impl Imported {
         record.config.check().map_err(|error| Error::content(&path, error))?;
         let weights = folder.join(WEIGHTS_FILE);
         let codebooks = match record.config.kind() {
-            Kind::Encodec => codecs::codebooks(TensorFile::read(&weights)?.names().iter().map(String::as_str)),
+            Kind::Encodec => {
+                codecs::codebooks(TensorFile::read(&weights)?.names().iter().map(String::as_str))
+            }
             _ => 0,
         };
         let parameters = parameters(&record.config, codebooks);
-        let weights = WeightFile::open(&weights, &parameters.into_iter().map(|p| (p.name, p.shape)).collect())?;
+        let weights =
+            WeightFile::open(&weights, &parameters.into_iter().map(|p| (p.name, p.shape)).collect())?;
         let NetworkRecord { config, weights_sha256: sha256, source, .. } = record;
         Ok(Self { config, weights, sha256, source, folder: folder.to_owned() })
     }

@@ -42,6 +42,9 @@ struct Part {
     bytes: u64,
 }
 
+/// Tensors by name.
+type Entries = Vec<(String, Entry)>;
+
 type Pairs = Vec<(Object, Object)>;
 
 /// The tensors of an archive, and the key that they stand under where that is not the whole.
@@ -49,21 +52,24 @@ type Pairs = Vec<(Object, Object)>;
 /// # Errors
 /// [`Error::Content`] naming the file: it is no archive of PyTorch's, its pickle calls what no tensor needs, there are no
 /// tensors, or one lies outside its storage.
-pub(super) fn entries(path: &Path, key: Option<&str>) -> Result<(Vec<(String, Entry)>, Option<String>)> {
+pub(super) fn entries(path: &Path, key: Option<&str>) -> Result<(Entries, Option<String>)> {
     let bad = |what: String| Error::content(path, what);
     let file = File::open(path).map_err(Error::io(path))?;
-    let mut zip = ZipArchive::new(BufReader::new(file)).map_err(|e| bad(format!("no sound zip archive: {e}")))?;
+    let mut zip =
+        ZipArchive::new(BufReader::new(file)).map_err(|e| bad(format!("no sound zip archive: {e}")))?;
     let mut parts = BTreeMap::new();
     for i in 0..zip.len() {
         let part = zip.by_index_raw(i).map_err(|error| bad(format!("part {i} of the archive: {error}")))?;
-        let name = part.name().map_err(|error| bad(format!("part {i} of the archive: {error}")))?.into_owned();
+        let name =
+            part.name().map_err(|error| bad(format!("part {i} of the archive: {error}")))?.into_owned();
         let start = part.data_start().filter(|_| part.compression() == CompressionMethod::Stored);
         let start = start.ok_or_else(|| bad(format!("{name} is compressed, which PyTorch does not do")))?;
         parts.insert(name, Part { start, bytes: part.size() });
     }
     let pickles: Vec<_> = parts.keys().filter(|name| name.ends_with("data.pkl")).cloned().collect();
     let [pickle] = pickles.as_slice() else {
-        let what = format!("{} parts named data.pkl in the archive, a checkpoint of PyTorch has 1", pickles.len());
+        let what =
+            format!("{} parts named data.pkl in the archive, a checkpoint of PyTorch has 1", pickles.len());
         return Err(bad(what));
     };
     let folder = pickle.strip_suffix("data.pkl").unwrap_or_default();
@@ -90,7 +96,8 @@ pub(super) fn entries(path: &Path, key: Option<&str>) -> Result<(Vec<(String, En
         if name == "_metadata" {
             continue;
         }
-        let spec = Spec::read(&value).ok_or_else(|| bad(format!("{name} is no tensor: {}", brief(&value))))?;
+        let spec =
+            Spec::read(&value).ok_or_else(|| bad(format!("{name} is no tensor: {}", brief(&value))))?;
         let storage = format!("{folder}data/{}", spec.storage);
         let part = parts.get(&storage).ok_or_else(|| bad(format!("tensor {name}: there is no {storage}")))?;
         let entry = spec.entry(part).map_err(|what| bad(format!("tensor {name}: {what}")))?;
@@ -115,12 +122,16 @@ fn read_pickle(path: &Path, mut reader: impl std::io::BufRead) -> Result<Object>
     let strange = |why: String| {
         let named = stack.stack().iter().find_map(unknown_class);
         let named = named.map_or(String::new(), |class| format!("; it names {class}"));
-        let what = format!("its pickle is not one that PyTorch writes of tensors: {why}{named}; nothing of it was run");
+        let what = format!(
+            "its pickle is not one that PyTorch writes of tensors: {why}{named}; nothing of it was run"
+        );
         Error::content(path, what)
     };
     match read {
         Err(error) => Err(strange(error.to_string().lines().next().unwrap_or_default().to_owned())),
-        Ok(()) if stack.stack().len() != 1 => Err(strange(format!("{} objects are left", stack.stack().len()))),
+        Ok(()) if stack.stack().len() != 1 => {
+            Err(strange(format!("{} objects are left", stack.stack().len())))
+        }
         Ok(()) => Ok(stack.finalize()?),
     }
 }
@@ -206,7 +217,8 @@ struct Spec {
 impl Spec {
     fn read(object: &Object) -> Option<Self> {
         let Object::Reduce { callable, args } = object else { return None };
-        let (Object::Class { module_name, class_name }, Object::Tuple(args)) = (callable.as_ref(), args.as_ref())
+        let (Object::Class { module_name, class_name }, Object::Tuple(args)) =
+            (callable.as_ref(), args.as_ref())
         else {
             return None;
         };
@@ -217,9 +229,13 @@ impl Spec {
                 Self::read(&Object::Reduce { callable: callable.into(), args: args.into() })
             }
             ("torch._utils", "_rebuild_tensor_v2") => {
-                let [Object::PersistentLoad(id), offset, shape, strides, ..] = args.as_slice() else { return None };
+                let [Object::PersistentLoad(id), offset, shape, strides, ..] = args.as_slice() else {
+                    return None;
+                };
                 let Object::Tuple(id) = id.as_ref() else { return None };
-                let [_, Object::Class { class_name: class, .. }, Object::Unicode(storage), ..] = id.as_slice() else {
+                let [_, Object::Class { class_name: class, .. }, Object::Unicode(storage), ..] =
+                    id.as_slice()
+                else {
                     return None;
                 };
                 let (storage, class) = (storage.clone(), class.clone());
@@ -250,7 +266,9 @@ impl Spec {
         let fits = len == Some(0) || end.is_some_and(|end| end as u64 <= part.bytes);
         if shape.len() != strides.len() || len.is_none_or(|len| len as u64 > part.bytes) || !fits {
             let bytes = part.bytes;
-            return Err(format!("{shape:?} in steps of {strides:?} from {offset} lies outside its {bytes} bytes"));
+            return Err(format!(
+                "{shape:?} in steps of {strides:?} from {offset} lies outside its {bytes} bytes"
+            ));
         }
         Ok(Entry { start: part.start + (offset * size) as u64, shape, dtype, strides })
     }

@@ -115,7 +115,11 @@ impl Plan {
             match role {
                 Role::Unused => {}
                 Role::Copy(of) => {
-                    let same = sources.load(name)?.iter().zip(sources.load(of)?).all(|(a, b)| a.to_bits() == b.to_bits());
+                    let same = sources
+                        .load(name)?
+                        .iter()
+                        .zip(sources.load(of)?)
+                        .all(|(a, b)| a.to_bits() == b.to_bits());
                     if !same {
                         let what = format!("tensor {name} differs from {of}, of which the network has one");
                         return Err(Error::content(sources.path(), what));
@@ -198,7 +202,8 @@ fn add(
 
 /// Name, fault, both shapes, a line each.
 fn table(faults: &[Fault]) -> String {
-    let shape = |shape: &Option<Vec<usize>>| shape.as_ref().map_or("-".to_owned(), |shape| format!("{shape:?}"));
+    let shape =
+        |shape: &Option<Vec<usize>>| shape.as_ref().map_or("-".to_owned(), |shape| format!("{shape:?}"));
     let mut rows = vec![["tensor", "fault", "in the network", "in the file"].map(str::to_owned)];
     rows.extend(
         faults.iter().map(|f| [f.name.clone(), f.what.to_owned(), shape(&f.expected), shape(&f.found)]),

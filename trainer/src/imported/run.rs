@@ -11,11 +11,7 @@ use std::collections::HashMap;
 ///
 /// # Errors
 /// [`Error::Shape`] if an input is missing or of another size, a parameter's own error, or Candle's.
-pub fn run_network(
-    network: &impl Network,
-    weights: &WeightFile,
-    inputs: &[&[f32]],
-) -> Result<Vec<Vec<f32>>> {
+pub fn run_network(network: &impl Network, weights: &WeightFile, inputs: &[&[f32]]) -> Result<Vec<Vec<f32>>> {
     let device = Device::Cpu;
     let declared = network.inputs();
     if declared.len() != inputs.len() {

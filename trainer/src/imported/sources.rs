@@ -108,7 +108,8 @@ impl Sources {
             self.entries.get(name).ok_or_else(|| Error::content(self.path(), format!("no tensor {name}")))?;
         let path = &self.paths[*file];
         let dtype = entry.dtype.clone().map_err(|other| {
-            let what = format!("tensor {name} is of type {other}, expected float32, float16, bfloat16 or float64");
+            let what =
+                format!("tensor {name} is of type {other}, expected float32, float16, bfloat16 or float64");
             Error::content(path, what)
         })?;
         let mut bytes = vec![0; entry.span() * dtype.size_in_bytes()];

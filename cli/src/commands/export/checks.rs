@@ -64,7 +64,11 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    pub(super) fn of(check: &Check, weight_bytes: u64, &ExportOptions { batch, lowering, .. }: &ExportOptions) -> Self {
+    pub(super) fn of(
+        check: &Check,
+        weight_bytes: u64,
+        &ExportOptions { batch, lowering, .. }: &ExportOptions,
+    ) -> Self {
         let small = weight_bytes <= SMALL;
         let (cases, batch) =
             if small { (2 * KINDS, batch.unwrap_or(2)) } else { (KINDS, batch.unwrap_or(1)) };

@@ -73,7 +73,8 @@ pub(super) fn export(args: &ExportArgs, folder: &Path) -> Result<()> {
             let what = "rows and columns of the latents, such as --size 32x32";
             let size = args.size.ok_or_else(|| needed("--size", what))?;
             let pictures = size.map(|side| side * config.factor());
-            let encoder = work.graph(&vae::Encoder::new(config, pictures).map_err(avdit_export::Error::from)?)?;
+            let encoder =
+                work.graph(&vae::Encoder::new(config, pictures).map_err(avdit_export::Error::from)?)?;
             vec![encoder, work.graph(&vae::Decoder::new(config, size).map_err(avdit_export::Error::from)?)?]
         }
         ImportedConfig::Hifigan(config) => {
@@ -108,7 +109,9 @@ pub(super) fn export(args: &ExportArgs, folder: &Path) -> Result<()> {
         for report in parity {
             let worst = report.worst().and_then(|case| case.relative_error).unwrap_or(f64::INFINITY);
             let (candidate, allowed) = (&report.candidate, report.tolerance);
-            say(format!("  {candidate} against candle: largest error {worst:.1e} of the output (allowed {allowed:.0e})"));
+            say(format!(
+                "  {candidate} against candle: largest error {worst:.1e} of the output (allowed {allowed:.0e})"
+            ));
         }
         for NotChecked { engine, reason } in not_checked {
             say(format!("  {engine}: not checked: {reason}"));
@@ -141,7 +144,9 @@ fn refuse_useless(args: &ExportArgs, network: &Imported) -> Result<()> {
         return Ok(());
     }
     let (flags, kind) = (useless.join(", "), kind.name());
-    bail!(Usage(format!("{flags}: of no effect on an imported {kind}\n\nhint: leave out what is named first")))
+    bail!(Usage(format!(
+        "{flags}: of no effect on an imported {kind}\n\nhint: leave out what is named first"
+    )))
 }
 
 struct Work<'a> {
@@ -167,8 +172,8 @@ impl Work<'_> {
         stage.set(1, "reference");
         let write = WriteOptions { external_data: self.options.external_data, ..WriteOptions::default() };
         let path = self.out.join(format!("{name}.onnx"));
-        let written =
-            export_network(network, &FileWeights(&self.network.weights), self.options)?.write(&path, &write)?;
+        let written = export_network(network, &FileWeights(&self.network.weights), self.options)?
+            .write(&path, &write)?;
         stage.set(2, "written");
         let files = std::iter::once(&written.model).chain(&written.data).map(|path| FileRecord::of(path));
         let (inputs, outputs) = (network.inputs(), network.outputs());
@@ -249,7 +254,8 @@ impl Work<'_> {
             batch,
             tolerance: TOLERANCE.relative,
             // Zeros alone would be agreed upon by a graph that computes nothing.
-            passed: found.iter().all(|case| case.passed) && found.iter().any(|case| case.reference_max_abs > Some(0.0)),
+            passed: found.iter().all(|case| case.passed)
+                && found.iter().any(|case| case.reference_max_abs > Some(0.0)),
             cases: found,
         })
     }
