@@ -8,6 +8,8 @@ mod engine;
 mod engine_command;
 mod experiment;
 mod export;
+mod images;
+mod import;
 mod inspect;
 mod profile;
 mod quantize;
@@ -22,6 +24,8 @@ pub use engine::{EngineArgs, SetupArgs};
 pub use engine_command::{BuildArgs, EngineCommand, ExplainArgs, GcArgs, ListArgs};
 pub use experiment::{ExperimentCommand, MonlArgs};
 pub use export::{ExportArgs, ExternalChoice};
+pub use images::ImagesArgs;
+pub use import::ImportArgs;
 pub use inspect::InspectArgs;
 pub use profile::ProfileArgs;
 pub use quantize::{Asked, QuantizeArgs, QuantizeWhat, Smooth};
@@ -81,6 +85,14 @@ pub enum Command {
         after_help = "Examples:\n  avdit report runs/first\n  avdit report runs/first runs/second -o comparison.html"
     )]
     Report(ReportArgs),
+    /// Take a public checkpoint (DiT, a VAE, HiFi-GAN, EnCodec) under this project's names
+    #[command(
+        after_help = "Examples:\n  avdit import DiT-XL-2-256x256.pt -o dit/\n  avdit import vae/diffusion_pytorch_model.safetensors -o sd-vae/\n  \
+        avdit import model-*.safetensors --as dit --heads 16 --size 32x32 -o dit/\n\nReads PyTorch's checkpoints without running their \
+        pickle, and safetensors. Every tensor must be one of the network's and of its shape: what is missing, unknown or \
+        misshapen is told in one table, and nothing is written (exit code 3). The folder: network.json and model.safetensors in float32."
+    )]
+    Import(ImportArgs),
     /// Write a run's network as an ONNX model, checked against the checkpoint
     #[command(
         after_help = "Examples:\n  avdit export runs/first -o model/\n  avdit export runs/first -o model/ --batch 1 --raw\n  \
@@ -105,6 +117,14 @@ pub enum Command {
         avdit sample model/ --task v2a --video silent.mp4 -o out.mp4 --engine ort\n  \
         avdit sample model/ --given 'video:0-1;audio:0-1' --video clip.mp4 -o out.mp4")]
     Sample(SampleArgs),
+    /// Make images of classes with an imported DiT
+    #[command(
+        after_help = "Examples:\n  avdit images dit/ --classes 207,360 --vae sd-vae/ -o images/ --engine ort\n  \
+        avdit images dit/ --classes 88 --sampler dpm++2m --steps 20 --guided-channels 4 -o images/\n\nWithout --vae the pictures are \
+        the latents in false colours. In the folder: latents.safetensors, a png of each image, sheet.png, and recipe.json, with which \
+        the same images can be made again."
+    )]
+    Images(Box<ImagesArgs>),
     /// Measure what a sampling step costs
     #[command(
         after_help = "Examples:\n  avdit bench model/\n  avdit bench model/ --engine tract,ort-cpu --batch 1,4 --threads 1,2 --html bench.html\n  \

@@ -8,9 +8,8 @@ use avdit_media::shard::{DATASET_FILE, Dataset};
 use avdit_nets::{AvDitConfig, AvditConfig, NetworkConfig};
 use avdit_trainer::checkpoint::{CheckpointConfig, Values};
 use avdit_trainer::config::ObjectiveConfig;
-use avdit_trainer::{Base, CandleDenoiser, Checkpoint, TrainConfig, WeightFile, checkpoint};
+use avdit_trainer::{Adapted, Base, CandleDenoiser, Checkpoint, TrainConfig, WeightFile, checkpoint};
 use serde_json::json;
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// A network, and where its parameters come from.
@@ -26,21 +25,32 @@ pub struct Network {
 pub enum Weights {
     File(WeightFile),
     /// What was trained, and beneath it what stayed as it was.
-    OnBase(WeightFile, Box<Base>),
+    Adapted(Adapted),
     Random(RandomWeights),
+}
+
+/// The parameters of a file.
+pub struct FileWeights<'a>(pub &'a WeightFile);
+
+impl WeightSource for FileWeights<'_> {
+    fn names(&self) -> Vec<String> {
+        self.0.names()
+    }
+
+    fn shape(&self, name: &str) -> Option<Vec<usize>> {
+        self.0.shape(name)
+    }
+
+    fn load(&self, name: &str) -> Result<Vec<f32>, Box<dyn std::error::Error + Send + Sync>> {
+        Ok(self.0.load(name)?)
+    }
 }
 
 impl WeightSource for Weights {
     fn names(&self) -> Vec<String> {
         match self {
             Weights::File(file) => file.names(),
-            Weights::OnBase(file, base) => file
-                .names()
-                .into_iter()
-                .chain(base.weights.names())
-                .collect::<BTreeSet<_>>()
-                .into_iter()
-                .collect(),
+            Weights::Adapted(adapted) => adapted.names(),
             Weights::Random(random) => random.names(),
         }
     }
@@ -48,7 +58,7 @@ impl WeightSource for Weights {
     fn shape(&self, name: &str) -> Option<Vec<usize>> {
         match self {
             Weights::File(file) => file.shape(name),
-            Weights::OnBase(file, base) => file.shape(name).or_else(|| base.weights.shape(name)),
+            Weights::Adapted(adapted) => adapted.shape(name),
             Weights::Random(random) => random.shape(name),
         }
     }
@@ -56,8 +66,7 @@ impl WeightSource for Weights {
     fn load(&self, name: &str) -> Result<Vec<f32>, Box<dyn std::error::Error + Send + Sync>> {
         match self {
             Weights::File(file) => Ok(file.load(name)?),
-            Weights::OnBase(file, _) if file.shape(name).is_some() => Ok(file.load(name)?),
-            Weights::OnBase(_, base) => Ok(base.weights.load(name)?),
+            Weights::Adapted(adapted) => Ok(adapted.load(name)?),
             Weights::Random(random) => random.load(name),
         }
     }
@@ -81,9 +90,11 @@ impl Network {
             provenance["base"] = json!(base);
         }
         let provenance = provenance.as_object().cloned().unwrap_or_default();
-        let weights = match base {
-            Some(record) => Weights::OnBase(file, Box::new(Base::of(&record)?)),
-            None => Weights::File(file),
+        let weights = match (base, &network) {
+            (Some(record), NetworkConfig::AvDit(network)) => {
+                Weights::Adapted(Adapted::new(Base::of(&record)?.weights, file, network)?)
+            }
+            _ => Weights::File(file),
         };
         Ok((folder, Self { config: network, spec, weights, provenance }))
     }
@@ -137,8 +148,7 @@ impl Network {
         let spec = self.spec.clone();
         Ok(CandleDenoiser::load(&self.config, spec, &mut |parameter| match &self.weights {
             Weights::File(file) => file.load(&parameter.name),
-            Weights::OnBase(file, _) if file.shape(&parameter.name).is_some() => file.load(&parameter.name),
-            Weights::OnBase(_, base) => base.weights.load(&parameter.name),
+            Weights::Adapted(adapted) => adapted.load(&parameter.name),
             Weights::Random(random) => Ok(random.of(parameter)),
         })?)
     }

@@ -8,6 +8,7 @@ pub mod denoiser;
 pub mod error;
 mod frozen;
 mod guidance;
+pub mod images;
 pub mod latents;
 pub mod layout;
 pub mod level_plan;

@@ -43,5 +43,7 @@ pub use random::RandomWeights;
 pub use recorder::{Recorder, Value};
 pub use records::{ExportRecord, FileRecord, ModelConfig, NotChecked, Provenance};
 pub use reference::Reference;
-pub use validate::{CaseParity, ParityReport, Tolerance, validate, validate_batches, validate_levels};
+pub use validate::{
+    CaseParity, ParityReport, Tolerance, compare, validate, validate_batches, validate_levels,
+};
 pub use weights::{WeightMap, WeightSource, weight_map};

@@ -116,7 +116,8 @@ pub fn validate_levels(
     Expected::predictions(reference, cases)?.compare(candidate, tolerance)
 }
 
-pub(crate) fn compare(
+/// One output of one case: the largest difference in it, over the largest magnitude of the reference.
+pub fn compare(
     case: String,
     output: String,
     expected: &[f32],

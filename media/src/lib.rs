@@ -6,6 +6,7 @@ mod boxes;
 pub mod clip;
 pub mod codec;
 pub mod decode;
+pub mod draft;
 pub mod encode;
 pub mod error;
 pub mod grid;

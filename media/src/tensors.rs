@@ -119,6 +119,19 @@ pub struct TensorFile {
     pub metadata: BTreeMap<String, String>,
 }
 
+/// How a tensor lies in a file.
+#[derive(Clone, Copy, Debug)]
+pub struct Stored<'a> {
+    /// The type of its values.
+    pub dtype: Dtype,
+    /// Its shape.
+    pub shape: &'a [usize],
+    /// Where in the file its values begin, in bytes.
+    pub start: u64,
+    /// How many bytes they are.
+    pub bytes: u64,
+}
+
 impl TensorFile {
     /// Opens a file and reads its header.
     ///
@@ -166,6 +179,14 @@ impl TensorFile {
     /// The shape of a tensor; `None` if it is not there.
     pub fn shape(&self, name: &str) -> Option<&[usize]> {
         self.header.info(name).map(|info| info.shape.as_slice())
+    }
+
+    /// How a tensor of any type lies in the file; `None` if it is not there.
+    pub fn stored(&self, name: &str) -> Option<Stored<'_>> {
+        let info = self.header.info(name)?;
+        let (from, to) = info.data_offsets;
+        let (start, bytes) = (self.start + from as u64, (to - from) as u64);
+        Some(Stored { dtype: info.dtype, shape: &info.shape, start, bytes })
     }
 
     /// A value of the metadata.
@@ -294,21 +315,20 @@ mod tests {
     }
 
     #[test]
-    fn tensors_that_are_loaded_one_by_one_make_the_same_bytes_and_a_failure_leaves_the_earlier_file() {
+    fn tensors_in_turn_make_the_same_file_and_whoever_has_none_says_so_himself() {
         let folder = tempfile::tempdir().unwrap();
-        let path = sample(folder.path());
-        let first = std::fs::read(&path).unwrap();
-        let metadata = TensorFile::read(&path).unwrap().metadata;
-        let write = |values: Result<Vec<f32>>| {
-            let mut values = Some(values);
-            write_tensors_from(&path, &metadata, &[("t", &[2, 2])], |_| values.take().unwrap())
-        };
-        let failed = write(Err(Error::malformed("elsewhere", "gone"))).unwrap_err().to_string();
-        assert!(failed.contains("elsewhere") && failed.contains("gone"), "{failed}");
-        assert!(write(Ok(vec![1.0])).is_err(), "too few values");
-        assert_eq!(std::fs::read(&path).unwrap(), first);
-        write(Ok(vec![1.0, -2.5, 3.0, 0.0])).unwrap();
-        assert_eq!(std::fs::read(&path).unwrap(), first);
+        let whole = std::fs::read(sample(folder.path())).unwrap();
+        let path = folder.path().join("y.safetensors");
+        let metadata = BTreeMap::from([("b".to_owned(), "2\"".to_owned()), ("a".to_owned(), "1".to_owned())]);
+        let shapes: [(&str, &[usize]); 1] = [("t", &[2, 2])];
+        write_tensors_from::<Error>(&path, &metadata, &shapes, |_| Ok(vec![1.0, -2.5, 3.0, 0.0])).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), whole);
+        let refusal = || Err(Error::malformed(Path::new("elsewhere"), "gone"));
+        let other = folder.path().join("z.safetensors");
+        let error = write_tensors_from::<Error>(&other, &metadata, &shapes, |_| refusal()).unwrap_err();
+        assert!(error.to_string().contains("elsewhere") && !other.exists(), "{error}");
+        let few = write_tensors_from::<Error>(&other, &metadata, &shapes, |_| Ok(vec![1.0])).unwrap_err();
+        assert!(few.to_string().contains("values of tensor t") && !other.exists(), "{few}");
     }
 
     #[test]

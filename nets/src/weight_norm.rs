@@ -8,7 +8,7 @@ pub type Tensors = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
 
 /// How the names of length and direction of a weight end, behind the name of the layer: PyTorch's present form and its
 /// former one.
-const FORMS: [[&str; 2]; 2] =
+pub const FORMS: [[&str; 2]; 2] =
     [["parametrizations.weight.original0", "parametrizations.weight.original1"], ["weight_g", "weight_v"]];
 
 /// Puts `{layer}.weight` = g · v / ‖v‖ in the place of every pair of length g and direction v, the norm being over all

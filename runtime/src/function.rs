@@ -22,6 +22,12 @@ pub struct Function {
     runner: Runner,
 }
 
+/// Where a graph is.
+enum Graph<'a> {
+    Bytes(&'a [u8]),
+    File(&'a Path),
+}
+
 enum Runner {
     Tract(Arc<TypedRunnableModel>),
     OnnxRuntime(Box<Mutex<Session>>),
@@ -53,21 +59,47 @@ impl Function {
     pub fn with_shapes(
         bytes: &[u8],
         path: &Path,
+        shapes: [Vec<Vec<usize>>; 2],
+        kind: EngineKind,
+        options: &EngineOptions,
+    ) -> Result<Self> {
+        Self::of(Graph::Bytes(bytes), path, shapes, kind, options)
+    }
+
+    /// Opens an ONNX file, whose weights may lie in a file of their own; the rest as [`Function::with_shapes`].
+    ///
+    /// # Errors
+    /// As [`Function::with_shapes`].
+    pub fn from_file(
+        path: &Path,
+        shapes: [Vec<Vec<usize>>; 2],
+        kind: EngineKind,
+        options: &EngineOptions,
+    ) -> Result<Self> {
+        Self::of(Graph::File(path), path, shapes, kind, options)
+    }
+
+    fn of(
+        graph: Graph<'_>,
+        path: &Path,
         [inputs, outputs]: [Vec<Vec<usize>>; 2],
         kind: EngineKind,
         options: &EngineOptions,
     ) -> Result<Self> {
         let failed = |reason| engine_error(kind, "open", path, reason);
         let runner = match kind {
-            EngineKind::Tract => Runner::Tract(plan(bytes, &inputs, &outputs).map_err(failed)?),
+            EngineKind::Tract => Runner::Tract(plan(graph, &inputs, &outputs).map_err(failed)?),
             EngineKind::OrtCpu => {
                 let library = library::load(options.onnx_runtime.as_deref())?;
-                let session = session::from_memory(library, options, bytes).map_err(failed)?;
-                Runner::OnnxRuntime(Box::new(Mutex::new(session)))
+                let session = match graph {
+                    Graph::Bytes(bytes) => session::from_memory(library, options, bytes),
+                    Graph::File(path) => session::from_file(library, options, path),
+                };
+                Runner::OnnxRuntime(Box::new(Mutex::new(session.map_err(failed)?)))
             }
             _ => {
                 return Err(Error::Value {
-                    what: "engine of a codec".to_owned(),
+                    what: "engine of a graph that is no denoiser".to_owned(),
                     expected: EngineKind::ON_CPU.map(EngineKind::name).join(" or "),
                     got: kind.name().to_owned(),
                 });
@@ -123,12 +155,16 @@ fn engine_error(kind: EngineKind, action: &'static str, path: &Path, reason: Str
 }
 
 fn plan(
-    bytes: &[u8],
+    graph: Graph<'_>,
     inputs: &[Vec<usize>],
     outputs: &[Vec<usize>],
 ) -> Result<Arc<TypedRunnableModel>, String> {
     guarded(|| {
-        let mut model = tract_onnx::onnx().with_ignore_value_info(true).model_for_read(&mut &*bytes)?;
+        let onnx = tract_onnx::onnx().with_ignore_value_info(true);
+        let mut model = match graph {
+            Graph::Bytes(bytes) => onnx.model_for_read(&mut &*bytes)?,
+            Graph::File(path) => onnx.model_for_path(path)?,
+        };
         for (i, input) in inputs.iter().enumerate() {
             model.set_input_fact(i, InferenceFact::dt_shape(f32::datum_type(), input))?;
         }

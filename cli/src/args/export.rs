@@ -8,7 +8,7 @@ use std::path::PathBuf;
 /// Options of `export`.
 #[derive(Debug, ClapArgs)]
 pub struct ExportArgs {
-    /// A run's folder, one of its checkpoints, or the folder of a learned codec
+    /// A run's folder, one of its checkpoints, or the folder of a learned codec or of an imported network
     #[arg(required_unless_present = "random")]
     pub run: Option<PathBuf>,
     /// Random weights under this seed in place of a run: what a network costs can be known before it is trained
@@ -54,6 +54,12 @@ pub struct ExportArgs {
     /// names separated by commas
     #[arg(long, default_value = "auto")]
     pub check: Check,
+    /// Rows and columns of the latents of an imported autoencoder
+    #[arg(long, value_name = "ROWSxCOLUMNS", value_parser = super::import::sides)]
+    pub size: Option<[usize; 2]>,
+    /// Frames of the spectrogram of an imported vocoder, or of the latents of an imported EnCodec
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub frames: Option<u32>,
     /// The result as JSON on stdout
     #[arg(long)]
     pub json: bool,

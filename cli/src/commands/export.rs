@@ -1,14 +1,16 @@
 //! `avdit export`: checkpoint → ONNX model, checked against the checkpoint.
 
 mod checks;
+mod imported;
 
 pub use checks::Check;
 
 use crate::args::{ExportArgs, ExternalChoice};
+use crate::exit::Usage;
 use crate::network::{self, Network};
 use crate::output::{say, say_json};
 use crate::place;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use avdit_core::DenoiserSpec;
 use avdit_core::sampler::StepForm;
 use avdit_export::{ExportOptions, ExportRecord, ModelConfig, ModelFolder, NotChecked, export_denoiser};
@@ -43,26 +45,26 @@ pub fn run(args: &ExportArgs) -> Result<()> {
     if let Some(folder) = args.run.as_deref().filter(|run| super::codec::is_codec(run)) {
         return super::codec::export(args, folder);
     }
+    if let Some(folder) = args.run.as_deref().filter(|run| avdit_trainer::Imported::is_in(run)) {
+        return imported::export(args, folder);
+    }
+    if args.size.is_some() || args.frames.is_some() {
+        bail!(Usage(
+            "--size and --frames are for imported networks, of which a run has its own sizes".to_owned()
+        ));
+    }
     place::check_export(&args.out, args.run.as_deref(), ExportRecord::SCHEMA)?;
     if let Some(Some(sampler)) = args.fused_step {
         let method = sampler.method(false);
         StepForm::of(method).check_method(method)?;
     }
     let options = ExportOptions {
-        batch: args.batch.map(usize::from),
-        opset: args.opset,
-        lowering: args.target,
-        external_data: match args.external_data {
-            ExternalChoice::Auto => ExternalData::Auto,
-            ExternalChoice::Always => ExternalData::Always,
-            ExternalChoice::Never => ExternalData::Never,
-        },
         freeze: args.freeze_schedule,
         step: args.fused_step.map(|sampler| {
             // The form does not depend on the schedule of the network.
             sampler.map_or(StepForm::EVERY, |sampler| StepForm::of(sampler.method(false)))
         }),
-        ..ExportOptions::default()
+        ..graph_options(args)
     };
     let (record, costs) = match (&args.run, args.random) {
         (Some(run), _) => {
@@ -109,6 +111,21 @@ pub fn run(args: &ExportArgs) -> Result<()> {
         say(format!("  written in {seconds:.1} s, peak memory {peak:.0} MiB"));
     }
     Ok(())
+}
+
+/// What every graph can be told.
+fn graph_options(args: &ExportArgs) -> ExportOptions {
+    ExportOptions {
+        batch: args.batch.map(usize::from),
+        opset: args.opset,
+        lowering: args.target,
+        external_data: match args.external_data {
+            ExternalChoice::Auto => ExternalData::Auto,
+            ExternalChoice::Always => ExternalData::Always,
+            ExternalChoice::Never => ExternalData::Never,
+        },
+        ..ExportOptions::default()
+    }
 }
 
 /// Exports a run and checks the graph on every engine that can run here.

@@ -9,6 +9,8 @@ mod doctor;
 mod engine;
 mod experiment;
 pub mod export;
+mod images;
+mod import;
 mod inspect;
 mod prepare;
 mod profile;
@@ -29,6 +31,8 @@ pub fn run(args: Args) -> Result<()> {
             crate::cancel::install().and_then(|()| codec::run(&args))
         }
         Command::Train(args) => crate::cancel::install().and_then(|()| train::run(&args)),
+        Command::Images(args) => images::run(&args),
+        Command::Import(args) => import::run(&args),
         Command::Export(args) => export::run(&args),
         Command::Quantize(args) => crate::cancel::install().and_then(|()| quantize::run(&args)),
         Command::Sample(args) => sample::run(&args),

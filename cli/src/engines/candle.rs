@@ -42,7 +42,8 @@ impl CandleEngine {
         let threads = ThreadPoolBuilder::new().num_threads(options.threads);
         let pool = threads.build().context("threads for candle")?;
         let (path, producer) = match &network.weights {
-            Weights::File(file) | Weights::OnBase(file, _) => (file.path().to_owned(), "checkpoint"),
+            Weights::File(file) => (file.path().to_owned(), "checkpoint"),
+            Weights::Adapted(adapted) => (adapted.path().to_owned(), "checkpoint"),
             Weights::Random(_) => (folder.to_owned(), "random weights"),
         };
         let facts = EngineFacts {

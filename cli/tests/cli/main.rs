@@ -18,6 +18,8 @@ mod fixture;
 mod forms;
 #[cfg(target_os = "linux")]
 mod gpu;
+mod images;
+mod imported;
 mod interrupted;
 mod pipeline;
 mod prepare;

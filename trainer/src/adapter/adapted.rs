@@ -1,8 +1,8 @@
 //! A base and an adapter as the weights of one network.
 
-use super::base::Base;
 use super::table::{Row, shown, verdict};
 use super::{Adapter, AdapterConfig};
+use crate::base::Base;
 use crate::error::Result;
 use crate::weight_file::WeightFile;
 use avdit_nets::AvDitConfig;
@@ -66,9 +66,14 @@ impl Adapted {
         let (config, file) = Adapter::open(adapter)?;
         let base = Base::open(base)?;
         base.check_fits(&config.network)?;
-        config.check_base(base.verified_sha256()?)?;
+        config.check_base(&base.sha256()?)?;
         let adapted = Self::new(base.weights, file, &config.network)?;
         Ok((config, adapted))
+    }
+
+    /// The file of what is trained.
+    pub fn path(&self) -> &Path {
+        self.adapter.path()
     }
 
     /// The names of all tensors of the network, sorted.

@@ -1,7 +1,7 @@
 //! A base and an adapter as one network that stands alone.
 
-use super::base::{CONFIG_FILE, FORMAT, NetworkFile, WEIGHTS_FILE};
 use super::folder::Staged;
+use super::network_file::{CONFIG_FILE, FORMAT, NetworkFile, WEIGHTS_FILE};
 use super::{Adapted, AdapterConfig, metadata};
 use crate::checkpoint::write_json;
 use crate::error::{Error, Result};

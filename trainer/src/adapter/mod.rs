@@ -10,11 +10,11 @@
 //! Python. A folder is whole or absent: it is filled under a temporary name, then renamed.
 
 mod adapted;
-mod base;
 mod folder;
 mod merge;
+pub(crate) mod network_file;
 pub mod peft;
-mod table;
+pub(crate) mod table;
 #[cfg(test)]
 mod tests;
 
@@ -41,9 +41,6 @@ const CONFIG_FILE: &str = "adapter.json";
 
 /// Its tensors, in its folder.
 const WEIGHTS_FILE: &str = "adapter.safetensors";
-
-/// The only kind of base that there is.
-const BASE_KIND: &str = "dit";
 
 /// What an adapter was trained on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,7 +74,7 @@ impl AdapterConfig {
         spec: DenoiserSpec,
         provenance: Map<String, Value>,
     ) -> Self {
-        let base = BaseRef { weights_sha256: base_sha256.to_owned(), kind: BASE_KIND.to_owned() };
+        let base = BaseRef { weights_sha256: base_sha256.to_owned(), kind: crate::base::KIND.to_owned() };
         Self { format: FORMAT.to_owned(), base, network, spec, provenance }
     }
 
@@ -104,8 +101,8 @@ impl AdapterConfig {
         if self.format != FORMAT {
             return fail(format!("format is {}, expected {FORMAT}", self.format));
         }
-        if self.base.kind != BASE_KIND {
-            return fail(format!("base is of kind {}, expected {BASE_KIND}", self.base.kind));
+        if self.base.kind != crate::base::KIND {
+            return fail(format!("base is of kind {}, expected {}", self.base.kind, crate::base::KIND));
         }
         let hash = &self.base.weights_sha256;
         if hash.len() != 64 || !hash.bytes().all(|x| matches!(x, b'0'..=b'9' | b'a'..=b'f')) {

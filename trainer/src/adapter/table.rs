@@ -50,7 +50,7 @@ pub(super) fn verdict(path: &Path, of: usize, rows: &[Row]) -> Result<()> {
 ///
 /// # Errors
 /// [`Error::Content`] with a table of those that are missing, left over, of another shape or of another type.
-pub(super) fn check_file(file: &TensorFile, shapes: &BTreeMap<String, Vec<usize>>) -> Result<()> {
+pub(crate) fn check_file(file: &TensorFile, shapes: &BTreeMap<String, Vec<usize>>) -> Result<()> {
     let found: BTreeSet<String> = file.names().into_iter().collect();
     let all: BTreeSet<&String> = shapes.keys().chain(&found).collect();
     let row = |name: &String| match (shapes.get(name), file.shape(name)) {

@@ -1,6 +1,6 @@
 //! Adapters on a small network: folders, their checks, and the base that they stand on.
 
-use super::base::NetworkFile;
+use super::network_file::{self, NetworkFile};
 use super::*;
 use avdit_core::schedule::ScheduleKind;
 use avdit_core::target::Target;
@@ -28,18 +28,18 @@ fn spec(network: &AvDitConfig) -> DenoiserSpec {
 /// Writes a base with random values; returns its folder.
 fn write_base(folder: &Path, config: &DitConfig, seed: u64) -> PathBuf {
     std::fs::create_dir_all(folder).unwrap();
-    let path = folder.join(base::WEIGHTS_FILE);
+    let path = folder.join(network_file::WEIGHTS_FILE);
     let values: Vec<_> = config.parameters().into_iter().map(|p| (p.random(seed), p)).collect();
     let refs = values.iter().map(|(values, p)| TensorRef { name: &p.name, shape: p.shape.clone(), values });
-    write_tensors(&path, &metadata(base::FORMAT), &refs.collect::<Vec<_>>()).unwrap();
+    write_tensors(&path, &metadata(network_file::FORMAT), &refs.collect::<Vec<_>>()).unwrap();
     let about = NetworkFile {
-        format: base::FORMAT.to_owned(),
-        kind: BASE_KIND.to_owned(),
+        format: network_file::FORMAT.to_owned(),
+        kind: crate::base::KIND.to_owned(),
         config: config.clone(),
         weights_sha256: file_sha256(&path).unwrap(),
         source: Map::new(),
     };
-    write_json(&folder.join(base::CONFIG_FILE), &about).unwrap();
+    write_json(&folder.join(network_file::CONFIG_FILE), &about).unwrap();
     folder.to_owned()
 }
 
@@ -54,7 +54,7 @@ fn adapter(network: &AvDitConfig, base_sha256: &str) -> Adapter {
 /// `base/` and `adapter/` in a folder.
 fn both(folder: &Path) -> (PathBuf, PathBuf, Adapter) {
     let base = write_base(&folder.join("base"), &network().backbone(), 1);
-    let adapter = adapter(&network(), &file_sha256(&base.join(base::WEIGHTS_FILE)).unwrap());
+    let adapter = adapter(&network(), &file_sha256(&base.join(network_file::WEIGHTS_FILE)).unwrap());
     let path = folder.join("adapter");
     adapter.write(&path).unwrap();
     (base, path, adapter)
@@ -111,7 +111,7 @@ fn the_published_adapter_is_less_than_a_fifth_of_its_model() {
     let config = AdapterConfig::new("", published.clone(), spec(&published), Map::new());
     let count: usize = config.shapes().values().map(|shape| shape.iter().product::<usize>()).sum();
     assert_eq!((count, published.parameter_count()), (159_865_440, 833_057_376));
-    assert!(count as f64 / published.parameter_count() as f64 < 0.2);
+    assert!((count as f64) < 0.2 * published.parameter_count() as f64);
     // Folding adds a copy of 4·D·(D + 1) values for each of two sites in 28 blocks, and takes 2·4·72·D of factors each.
     let merged = published.in_merged_form().parameter_count();
     let (d, sites) = (1152, 2 * 28);
@@ -123,15 +123,15 @@ fn the_published_adapter_is_less_than_a_fifth_of_its_model() {
 fn another_base_is_refused_with_both_hashes_and_the_command_that_tells_them() {
     let folder = tempfile::tempdir().unwrap();
     let (base, path, adapter) = both(folder.path());
-    let own = file_sha256(&base.join(base::WEIGHTS_FILE)).unwrap();
+    let own = file_sha256(&base.join(network_file::WEIGHTS_FILE)).unwrap();
     adapter.check_base(&own).unwrap();
     let other = write_base(&folder.path().join("other"), &network().backbone(), 2);
-    let hash = file_sha256(&other.join(base::WEIGHTS_FILE)).unwrap();
+    let hash = file_sha256(&other.join(network_file::WEIGHTS_FILE)).unwrap();
     for text in [said(adapter.check_base(&hash)), said(Adapted::open(&other, &path))] {
         assert!(text.contains(&own) && text.contains(&hash) && text.contains("sha256sum"), "{text}");
     }
     // A base whose tensors are not those that it speaks of.
-    std::fs::copy(other.join(base::WEIGHTS_FILE), base.join(base::WEIGHTS_FILE)).unwrap();
+    std::fs::copy(other.join(network_file::WEIGHTS_FILE), base.join(network_file::WEIGHTS_FILE)).unwrap();
     let text = said(Adapted::open(&base, &path));
     assert!(text.contains("model.safetensors: has SHA-256") && text.contains(&own), "{text}");
 }
@@ -241,7 +241,7 @@ fn what_is_no_adapter_is_not_overwritten_and_a_failure_leaves_the_earlier_one() 
     let (base, path, adapter) = both(folder.path());
     let text = said(adapter.write(&base));
     assert!(text.contains("holds something other than an adapter") && text.contains("-o"), "{text}");
-    assert!(base.join(base::WEIGHTS_FILE).is_file());
+    assert!(base.join(network_file::WEIGHTS_FILE).is_file());
     // Cut off between the two renames of replacing: the earlier one is put back, then replaced.
     std::fs::rename(&path, folder.path().join(".adapter.old")).unwrap();
     adapter.write(&path).unwrap();

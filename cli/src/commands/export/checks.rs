@@ -54,17 +54,21 @@ impl FromStr for Check {
 
 /// What is to be done for a check.
 #[derive(Debug, PartialEq, Eq)]
-struct Plan {
+pub(super) struct Plan {
     /// Engines in order.
-    engines: Vec<EngineKind>,
+    pub(super) engines: Vec<EngineKind>,
     /// Whether one is enough: the next is tried only if the last is not here.
-    first_suffices: bool,
+    pub(super) first_suffices: bool,
     cases: usize,
     batch: usize,
 }
 
 impl Plan {
-    fn of(check: &Check, weight_bytes: u64, &ExportOptions { batch, lowering, .. }: &ExportOptions) -> Self {
+    pub(super) fn of(
+        check: &Check,
+        weight_bytes: u64,
+        &ExportOptions { batch, lowering, .. }: &ExportOptions,
+    ) -> Self {
         let small = weight_bytes <= SMALL;
         let (cases, batch) =
             if small { (2 * KINDS, batch.unwrap_or(2)) } else { (KINDS, batch.unwrap_or(1)) };
@@ -113,7 +117,7 @@ pub fn run(
         }
         let mut engine = match engines::open(model, kind, &opening) {
             Ok(engine) => engine,
-            Err(error) if !matches!(check, Check::On(_)) && no_runtime(&error) && !runtime_named() => {
+            Err(error) if may_be_absent(check, &error) => {
                 tracing::warn!(
                     "the graph was not checked on ONNX Runtime, which is not here (`avdit doctor` says more)"
                 );
@@ -135,6 +139,11 @@ pub fn run(
             )))
         }
     }
+}
+
+/// Whether an engine did not open because ONNX Runtime is not here, which nobody said it was.
+pub(super) fn may_be_absent(check: &Check, error: &anyhow::Error) -> bool {
+    !matches!(check, Check::On(_)) && no_runtime(error) && !runtime_named()
 }
 
 /// Whether the user has said which ONNX Runtime to load; it must then be usable.

@@ -210,6 +210,19 @@ pub(crate) fn from_memory(
     builder.commit_from_memory(bytes).map_err(|error| error.to_string())
 }
 
+/// A session on the CPU over the graph of a file.
+///
+/// # Errors
+/// ONNX Runtime's own words.
+pub(crate) fn from_file(
+    library: &OrtLibrary,
+    options: &EngineOptions,
+    path: &Path,
+) -> Result<Session, String> {
+    let mut builder = builder(library, options, Arc::new(|_| {}))?;
+    builder.commit_from_file(path).map_err(|error| error.to_string())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

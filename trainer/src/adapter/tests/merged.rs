@@ -40,9 +40,9 @@ fn distance(a: &[f32], b: &[f32]) -> f64 {
 
 /// The network of a merged folder, and its tensors.
 fn opened(folder: &Path) -> (AvDitConfig, WeightFile) {
-    let about: NetworkFile<AvDitConfig> = read_json(&folder.join(base::CONFIG_FILE)).unwrap();
+    let about: NetworkFile<AvDitConfig> = read_json(&folder.join(network_file::CONFIG_FILE)).unwrap();
     assert_eq!((about.format.as_str(), about.kind.as_str()), ("avdit-network/1", "av-dit"));
-    let path = folder.join(base::WEIGHTS_FILE);
+    let path = folder.join(network_file::WEIGHTS_FILE);
     assert_eq!(about.weights_sha256, file_sha256(&path).unwrap());
     let shapes = about.config.parameters().into_iter().map(|p| (p.name, p.shape)).collect();
     (about.config, WeightFile::open(&path, &shapes).unwrap())
