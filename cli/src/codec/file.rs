@@ -122,7 +122,8 @@ pub fn write(
     let mut tensors = Vec::new();
     for (prefix, list) in nets.parameters() {
         for parameter in list {
-            let values = network(prefix).map(|network| network.values(&parameter)).transpose()?.unwrap_or_default();
+            let values =
+                network(prefix).map(|network| network.values(&parameter)).transpose()?.unwrap_or_default();
             tensors.push((format!("{prefix}{}", parameter.name), parameter.shape, values));
         }
     }

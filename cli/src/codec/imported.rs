@@ -2,11 +2,12 @@
 
 use anyhow::{Result, bail};
 use avdit_media::codec::file_sha256;
+use avdit_media::tensors::TensorFile;
 use avdit_nets::Parameter;
 use avdit_nets::encodec::EncodecConfig;
 use avdit_nets::hifigan::HifiganConfig;
 use avdit_nets::vae::VaeConfig;
-use avdit_trainer::{Error, WeightFile};
+use avdit_trainer::Error;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::path::Path;
@@ -44,7 +45,6 @@ impl ImportedConfig {
 
 #[derive(Deserialize)]
 struct Record {
-    format: String,
     #[serde(flatten)]
     config: ImportedConfig,
     weights_sha256: String,
@@ -59,7 +59,7 @@ pub struct Imported {
     pub sha256: String,
     /// Where it comes from.
     pub source: Value,
-    tensors: avdit_media::tensors::TensorFile,
+    tensors: TensorFile,
 }
 
 impl Imported {
@@ -79,11 +79,14 @@ impl Imported {
         let malformed = |error: serde_json::Error| Error::content(&path, error);
         let value: Value = serde_json::from_slice(&text).map_err(malformed)?;
         if value["format"] != FORMAT {
-            bail!(Error::content(&path, format!("format is {}, expected \"{FORMAT}\"\n\n{hint}", value["format"])));
+            bail!(Error::content(
+                &path,
+                format!("format is {}, expected \"{FORMAT}\"\n\n{hint}", value["format"])
+            ));
         }
-        let Record { config, weights_sha256, source, .. } = serde_json::from_value(value).map_err(malformed)?;
+        let Record { config, weights_sha256, source } = serde_json::from_value(value).map_err(malformed)?;
         let weights = folder.join(WEIGHTS_FILE);
-        let tensors = avdit_media::tensors::TensorFile::read(&weights)?;
+        let tensors = TensorFile::read(&weights)?;
         let found = file_sha256(&weights)?;
         if found != weights_sha256 {
             let what = format!("its SHA-256 is {found}, {NETWORK_FILE} says {weights_sha256}");

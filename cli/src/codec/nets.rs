@@ -86,10 +86,16 @@ impl Nets {
             }
             (ImportedConfig::Encodec(network), None) => AudioNets::Encodec { network: network.clone() },
             (ImportedConfig::Encodec(_), Some(_)) => {
-                return Err("--vocoder: EnCodec makes sound by itself\n\nhint: leave --vocoder out".to_owned());
+                return Err(
+                    "--vocoder: EnCodec makes sound by itself\n\nhint: leave --vocoder out".to_owned()
+                );
             }
             (other, _) => {
-                return wrong("--audio", other, "an autoencoder of mel spectrograms (vae) or a codec of sound (encodec)");
+                return wrong(
+                    "--audio",
+                    other,
+                    "an autoencoder of mel spectrograms (vae) or a codec of sound (encodec)",
+                );
             }
         };
         let nets = Self { video: video.clone(), audio };
@@ -106,7 +112,9 @@ impl Nets {
                 return Ok(());
             }
             let (seen, made) = got;
-            Err(format!("{option}: takes {seen} and makes {made} channels, expected {expected}, those of {of}"))
+            Err(format!(
+                "{option}: takes {seen} and makes {made} channels, expected {expected}, those of {of}"
+            ))
         };
         channels("--video", &self.video, 3, "pictures")?;
         match &self.audio {
@@ -122,14 +130,19 @@ impl Nets {
                     ("samples for a frame of bands", hop, mel.hop_length),
                 ] {
                     if got != expected {
-                        return Err(format!("--vocoder: {got} {what}, expected {expected}, those of AudioLDM's front end"));
+                        return Err(format!(
+                            "--vocoder: {got} {what}, expected {expected}, those of AudioLDM's front end"
+                        ));
                     }
                 }
             }
             AudioNets::Encodec { network } => {
                 network.check().map_err(|error| format!("--audio: {error}"))?;
                 if network.audio_channels != 1 {
-                    return Err(format!("--audio: takes {} channels of sound, clips have 1", network.audio_channels));
+                    return Err(format!(
+                        "--audio: takes {} channels of sound, clips have 1",
+                        network.audio_channels
+                    ));
                 }
             }
         }
@@ -155,7 +168,8 @@ impl Nets {
         };
         let [width, height] = choices.size;
         let (frames, fps) = (choices.frames, choices.fps);
-        let sample_rate_hz = u32::try_from(sample_rate).map_err(|_| format!("--audio: {sample_rate} samples per second"))?;
+        let sample_rate_hz =
+            u32::try_from(sample_rate).map_err(|_| format!("--audio: {sample_rate} samples per second"))?;
         let config = PublicConfig {
             grid: ClipGrid { frames, fps, width, height, sample_rate_hz },
             segments: choices.segments,

@@ -46,7 +46,11 @@ struct Maker {
 
 impl Maker {
     /// A network of one input and one output, whose tensors begin with what `weights` knows.
-    fn lazy<N>(&self, network: Result<N, NetworkError>, weights: impl WeightSource + Send + Sync + 'static) -> Result<Lazy>
+    fn lazy<N>(
+        &self,
+        network: Result<N, NetworkError>,
+        weights: impl WeightSource + Send + Sync + 'static,
+    ) -> Result<Lazy>
     where
         N: network::Network + Send + Sync + 'static,
     {
@@ -67,7 +71,12 @@ impl Maker {
 ///
 /// # Errors
 /// If a network cannot be built for the sizes of its clips.
-pub fn run_on(file: &PublicFile, path: &Path, kind: EngineKind, options: &EngineOptions) -> Result<PublicCodec> {
+pub fn run_on(
+    file: &PublicFile,
+    path: &Path,
+    kind: EngineKind,
+    options: &EngineOptions,
+) -> Result<PublicCodec> {
     let (config, nets) = (&file.config, &file.nets);
     let tile = config.tiles()?.tile();
     let pixels = tile.map(|side| side * config.pictures.factor);

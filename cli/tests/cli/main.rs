@@ -20,6 +20,8 @@ mod gpu;
 mod interrupted;
 mod pipeline;
 mod prepare;
+mod public_codec;
+mod public_networks;
 mod quantize;
 mod random;
 #[cfg(not(feature = "mpi"))]

@@ -25,7 +25,7 @@ pub use fit::{ClipSource, FitReport};
 pub use griffin_lim::griffin_lim;
 pub use learned::{LearnedCodec, Network, Networks, planes};
 pub use linear::LinearCodec;
-pub use public::{PictureLatents, PublicCodec, PublicConfig, PublicNetworks, SoundLatents, Tiles};
+pub use public::{PictureLatents, PublicCodec, PublicConfig, PublicNetworks, Side, SoundLatents, Tiles};
 pub use quality::Reconstruction;
 pub use stft::Stft;
 
