@@ -3,6 +3,7 @@
 mod adapter;
 mod bench;
 mod codec;
+mod codec_command;
 mod demo;
 mod engine;
 mod engine_command;
@@ -19,6 +20,7 @@ mod report;
 pub use adapter::{AdapterCommand, FromPeftArgs, MergeArgs, ToPeftArgs};
 pub use bench::{BenchArgs, CompareArgs};
 pub use codec::{CodecArgs, TrainWhat};
+pub use codec_command::{AssembleArgs, CheckArgs, CodecCommand, Tile};
 pub use demo::{AdapterPart, DemoArgs, DemoNetwork};
 pub use engine::{EngineArgs, SetupArgs};
 pub use engine_command::{BuildArgs, EngineCommand, ExplainArgs, GcArgs, ListArgs};
@@ -64,6 +66,7 @@ pub enum Command {
     #[command(
         after_help = "Examples:\n  avdit prepare clips/ -o data/\n  avdit prepare *.mp4 -o data/ --preset small\n  \
         avdit prepare more/ -o data2/ --codec data/codec.safetensors\n  \
+        avdit prepare clips/ -o data/ --codec codec/                    # of avdit train codec, or avdit codec assemble\n  \
         avdit prepare clips/ -o data/ --shard $SLURM_ARRAY_TASK_ID/16   # in a job of --array=0-15\n  \
         avdit prepare clips/ -o data/ --merge                           # when all of it is done\n  \
         avdit prepare --join data/ data2/ -o both/\n\nReads mp4/mov (H.264, AAC), gif or a folder of png \
@@ -73,6 +76,9 @@ pub enum Command {
         audit.md and stats.json."
     )]
     Prepare(PrepareArgs),
+    /// Make a codec of public networks, or measure any codec
+    #[command(subcommand)]
+    Codec(CodecCommand),
     /// Train a MoNL AVDiT
     #[command(after_help = "Examples:\n  avdit train --example > run.toml\n  avdit train run.toml\n  \
         avdit train run.toml --dry-run\n  \
@@ -193,7 +199,8 @@ pub struct PrepareArgs {
     /// Whose grid of pixels, samples and latents: 64×64 for tiny and frames, 128×128 for the others, 17 frames at 8 fps; frames has latents picture by picture, for dit and av-dit
     #[arg(long, default_value = "tiny", value_parser = clap::builder::PossibleValuesParser::new(crate::grids::NAMES))]
     pub preset: String,
-    /// Use this codec, linear or learned, and its grid in place of fitting one: its file, or the folder that holds it
+    /// Use this codec and its grid in place of fitting one: linear, learned (`train codec`) or of public networks
+    /// (`codec assemble`); its file, or the folder that holds it
     #[arg(long, conflicts_with = "preset")]
     pub codec: Option<PathBuf>,
     /// Which decoder

@@ -1,4 +1,10 @@
-//! Codecs from their files: linear ones, and learned ones whose networks an engine runs.
+//! Codecs from their files: linear ones, learned ones and those of public networks, whose networks an engine runs.
+
+pub mod file;
+pub mod imported;
+pub mod memory;
+pub mod nets;
+pub mod public;
 
 use anyhow::{Context, Result, bail};
 use avdit_export::{ExportOptions, WeightMap, export_autoencoder, weight_map};
@@ -6,6 +12,7 @@ use avdit_media::codec::{Codec, LearnedCodec, LinearCodec, Network, Networks};
 use avdit_nets::codec::Part;
 use avdit_runtime::{EngineKind, EngineOptions, Function};
 use avdit_trainer::codec::CodecFile;
+use file::PublicFile;
 use std::path::{Path, PathBuf};
 
 /// The name of a codec's file in the folder that it lies in.
@@ -16,22 +23,23 @@ pub fn file_of(path: &Path) -> PathBuf {
     if path.is_dir() { path.join(FILE) } else { path.to_owned() }
 }
 
-/// Opens the codec of a file, or of the folder that holds it. The networks of a learned one run on tract.
+/// Opens the codec of a file, or of the folder that holds it. Its networks, where it has any, run on tract.
 pub fn open(path: &Path) -> Result<Box<dyn Codec>> {
+    open_on(path, EngineKind::Tract, &EngineOptions::default())
+}
+
+/// [`open`], with the networks on an engine.
+pub fn open_on(path: &Path, engine: EngineKind, options: &EngineOptions) -> Result<Box<dyn Codec>> {
     let path = file_of(path);
-    match CodecFile::kind(&path)?.as_str() {
-        "linear" => Ok(Box::new(LinearCodec::load(&path)?)),
-        "learned" => Ok(Box::new(run_on(
-            &CodecFile::read(&path)?,
-            &path,
-            EngineKind::Tract,
-            &EngineOptions::default(),
-        )?)),
+    Ok(match CodecFile::kind(&path)?.as_str() {
+        "linear" => Box::new(LinearCodec::load(&path)?),
+        "learned" => Box::new(run_on(&CodecFile::read(&path)?, &path, engine, options)?),
+        file::KIND => Box::new(public::run_on(&PublicFile::open(&path)?, &path, engine, options)?),
         kind => bail!(avdit_trainer::Error::content(
             &path,
-            format!("codec of kind {kind}, expected linear or learned")
+            format!("codec of kind {kind}, expected linear, learned or {}", file::KIND)
         )),
-    }
+    })
 }
 
 /// The parameters of a codec with their shapes.

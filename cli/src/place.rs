@@ -9,6 +9,9 @@ use avdit_media::shard::DATASET_FILE;
 use std::fmt;
 use std::path::Path;
 
+/// What tells the folder of a codec of public networks.
+pub const PUBLIC_CODEC_FILE: &str = "public-codec.json";
+
 /// What this program makes folders of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -17,12 +20,15 @@ pub enum Kind {
     Model,
     /// A learned codec and the state of its training.
     Codec,
+    /// A codec of public networks.
+    PublicCodec,
 }
 
 impl Kind {
-    const ALL: [Self; 4] = [Self::Dataset, Self::Run, Self::Model, Self::Codec];
+    const ALL: [Self; 5] = [Self::Dataset, Self::Run, Self::Model, Self::Codec, Self::PublicCodec];
 
-    fn is_in(self, folder: &Path) -> Result<bool> {
+    /// Whether a folder holds it.
+    pub fn is_in(self, folder: &Path) -> Result<bool> {
         Ok(match self {
             Self::Dataset => folder.join(DATASET_FILE).exists(),
             Self::Run => folder.is_dir() && avdit_trainer::checkpoint::is_run(folder)?,
@@ -30,6 +36,7 @@ impl Kind {
             Self::Codec => Modality::ALL
                 .iter()
                 .any(|modality| folder.join(format!("{}.train.safetensors", modality.name())).is_file()),
+            Self::PublicCodec => folder.join(PUBLIC_CODEC_FILE).is_file(),
         })
     }
 }
@@ -41,6 +48,7 @@ impl fmt::Display for Kind {
             Self::Run => "a run",
             Self::Model => "an exported model",
             Self::Codec => "a learned codec and the state of its training",
+            Self::PublicCodec => "a codec of public networks",
         })
     }
 }
@@ -70,6 +78,18 @@ pub fn check_codec(out: &Path) -> Result<()> {
     if out.join(FILE).exists() && !Kind::Codec.is_in(out)? {
         let what = "a codec that was not trained there (no state of its training is beside it)";
         return Err(refused(out, what, "-o"));
+    }
+    Ok(())
+}
+
+/// As [`check`], for `codec assemble`: a codec there must be one of public networks.
+///
+/// # Errors
+/// As [`check`].
+pub fn check_public(out: &Path) -> Result<()> {
+    check(out, Kind::PublicCodec, "-o")?;
+    if out.join(FILE).exists() && !Kind::PublicCodec.is_in(out)? {
+        return Err(refused(out, "the codec of something else", "-o"));
     }
     Ok(())
 }
@@ -117,6 +137,7 @@ mod tests {
             (Kind::Run, "checkpoints/step-000001/state.json"),
             (Kind::Model, "export.json"),
             (Kind::Codec, "video.train.safetensors"),
+            (Kind::PublicCodec, PUBLIC_CODEC_FILE),
         ];
         for (kind, mark) in marks {
             let out = folder.path().join(mark.replace('/', "-"));

@@ -45,6 +45,13 @@ pub fn run(args: &ExportArgs) -> Result<()> {
     if let Some(folder) = args.run.as_deref().filter(|run| super::codec::is_codec(run)) {
         return super::codec::export(args, folder);
     }
+    if let Some(folder) =
+        args.run.as_deref().filter(|run| place::Kind::PublicCodec.is_in(run).unwrap_or(false))
+    {
+        let what = "holds a codec of public networks, whose graphs are made where they are run\n\nhint: use the folder as it \
+            is: avdit prepare --codec, avdit codec check";
+        return Err(avdit_trainer::Error::content(folder, what).into());
+    }
     if let Some(folder) = args.run.as_deref().filter(|run| avdit_trainer::Imported::is_in(run)) {
         return imported::export(args, folder);
     }

@@ -19,7 +19,7 @@ mod report;
 mod sample;
 mod train;
 
-use crate::args::{Args, Command, TrainArgs, TrainWhat};
+use crate::args::{Args, CodecCommand, Command, TrainArgs, TrainWhat};
 use anyhow::Result;
 
 /// Runs what was typed.
@@ -29,6 +29,10 @@ pub fn run(args: Args) -> Result<()> {
         Command::Prepare(args) => crate::cancel::install().and_then(|()| prepare::run(&args)),
         Command::Train(TrainArgs { what: Some(TrainWhat::Codec(args)), .. }) => {
             crate::cancel::install().and_then(|()| codec::run(&args))
+        }
+        Command::Codec(CodecCommand::Assemble(args)) => codec::assemble::run(&args),
+        Command::Codec(CodecCommand::Check(args)) => {
+            crate::cancel::install().and_then(|()| codec::check::run(&args))
         }
         Command::Train(args) => crate::cancel::install().and_then(|()| train::run(&args)),
         Command::Images(args) => images::run(&args),

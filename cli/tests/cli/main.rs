@@ -23,6 +23,8 @@ mod imported;
 mod interrupted;
 mod pipeline;
 mod prepare;
+mod public_codec;
+mod public_networks;
 mod quantize;
 mod random;
 #[cfg(not(feature = "mpi"))]

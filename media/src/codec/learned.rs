@@ -95,18 +95,17 @@ impl Codec for LearnedCodec {
 
 /// Pictures as (F, 3, H, W), −1 to 1.
 pub fn planes(video: &Video) -> Vec<f32> {
-    let pixels = video.width * video.height;
-    let mut planes = Vec::with_capacity(video.frames.len() * 3 * pixels);
-    for frame in &video.frames {
-        for color in 0..3 {
-            planes.extend(frame.iter().skip(color).step_by(3).map(|&byte| f32::from(byte) / 127.5 - 1.0));
-        }
-    }
-    planes
+    video.frames.iter().flat_map(|frame| planes_of(frame)).collect()
+}
+
+/// One frame as (3, H, W), −1 to 1.
+pub(super) fn planes_of(frame: &[u8]) -> Vec<f32> {
+    let plane = |color| frame.iter().skip(color).step_by(3).map(|&byte| f32::from(byte) / 127.5 - 1.0);
+    (0..3).flat_map(plane).collect()
 }
 
 /// Frames from [`planes`] of so many pixels each.
-fn pictures(planes: &[f32], pixels: usize) -> Vec<Vec<u8>> {
+pub(super) fn pictures(planes: &[f32], pixels: usize) -> Vec<Vec<u8>> {
     let byte = |x: f32| ((x + 1.0) * 127.5).round().clamp(0.0, 255.0) as u8;
     let frame = |planes: &[f32]| {
         (0..pixels).flat_map(|i| [0, 1, 2].map(|color| byte(planes[color * pixels + i]))).collect()

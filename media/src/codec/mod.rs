@@ -13,6 +13,7 @@ mod griffin_lim;
 mod learned;
 mod linear;
 mod principal;
+mod public;
 mod quality;
 mod stft;
 mod video;
@@ -24,6 +25,7 @@ pub use fit::{ClipSource, FitReport};
 pub use griffin_lim::griffin_lim;
 pub use learned::{LearnedCodec, Network, Networks, planes};
 pub use linear::LinearCodec;
+pub use public::{PictureLatents, PublicCodec, PublicConfig, PublicNetworks, Side, SoundLatents, Tiles};
 pub use quality::Reconstruction;
 pub use stft::Stft;
 

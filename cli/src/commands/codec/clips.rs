@@ -160,15 +160,19 @@ fn of_files(args: &CodecArgs) -> Result<Clips> {
         bail!(avdit_media::Error::value("clips to train a codec on", "at least 2 that can be kept", got));
     }
     let identity = format!("{} clips (names, sizes and times hash to {identity})", clips.len());
-    let Split { training, held_out, files, told } = split(clips);
-    let source =
-        |places| Box::new(OfFiles { grid, options: options.clone(), places, cache: Mutex::default() });
+    let Split { training, held_out, files: held_out_files, told } = split(clips);
+    let source = |places| files(grid, options.clone(), places);
     Ok(Clips {
         training: source(training),
         held_out: source(held_out),
         identity,
-        apart: Apart { held_out_how: told, held_out_files: files, left_out },
+        apart: Apart { held_out_how: told, held_out_files, left_out },
     })
+}
+
+/// Clips of a survey with `options`, which brought them onto `grid`.
+pub fn files(grid: ClipGrid, options: PrepareOptions, places: Vec<Place>) -> Box<dyn ClipSource> {
+    Box::new(OfFiles { grid, options, places, cache: Mutex::default() })
 }
 
 /// Lists and judges the files as `prepare` does.

@@ -1,5 +1,8 @@
-//! `avdit train codec`: clips → a learned codec, its graphs, and what it loses beside linear codecs.
+//! `avdit train codec`: clips → a learned codec, its graphs, and what it loses beside linear codecs. `avdit codec`: what else
+//! can be done with codecs.
 
+pub mod assemble;
+pub mod check;
 mod clips;
 mod graphs;
 mod report;
