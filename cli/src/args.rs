@@ -17,7 +17,7 @@ mod quantize;
 mod ranks;
 mod report;
 
-pub use adapter::{AdapterCommand, FromPeftArgs, MergeArgs, ToPeftArgs};
+pub use adapter::{AdapterCommand, ExtractArgs, FromPeftArgs, MergeArgs, ToPeftArgs};
 pub use bench::{BenchArgs, CompareArgs};
 pub use codec::{CodecArgs, TrainWhat};
 pub use codec_command::{AssembleArgs, CheckArgs, CodecCommand, Tile};
@@ -144,7 +144,7 @@ pub enum Command {
     /// Build, list, explain and remove TensorRT engines
     #[command(subcommand)]
     Engine(EngineCommand),
-    /// Take the LoRA of an AV-DiT adapter to peft and back
+    /// Adapters of AV-DiT: out of a run, to peft and back
     #[command(subcommand)]
     Adapter(AdapterCommand),
     /// Write an adapter and the DiT that it stands on as one network, LoRA folded in

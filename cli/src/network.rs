@@ -6,6 +6,7 @@ use avdit_export::{ModelConfig, Provenance, RandomWeights, WeightSource};
 use avdit_media::codec::file_sha256;
 use avdit_media::shard::{DATASET_FILE, Dataset};
 use avdit_nets::{AvDitConfig, AvditConfig, NetworkConfig};
+use avdit_trainer::adapter::Alone;
 use avdit_trainer::checkpoint::{CheckpointConfig, Values};
 use avdit_trainer::config::ObjectiveConfig;
 use avdit_trainer::{Adapted, Base, CandleDenoiser, Checkpoint, TrainConfig, WeightFile, checkpoint};
@@ -99,6 +100,17 @@ impl Network {
         Ok((folder, Self { config: network, spec, weights, provenance }))
     }
 
+    /// An AV-DiT that `avdit merge` wrote.
+    pub fn alone(folder: &Path) -> Result<Self> {
+        let Alone { network, spec, weights, weights_sha256, source } = Alone::open(folder)?;
+        let folder = folder.canonicalize().with_context(|| folder.display().to_string())?;
+        let provenance = json!({
+            "merged": folder, "weights_sha256": weights_sha256, "source": source, "avdit": env!("CARGO_PKG_VERSION"),
+        });
+        let provenance = provenance.as_object().cloned().unwrap_or_default();
+        Ok(Self { config: network.into(), spec, weights: Weights::File(weights), provenance })
+    }
+
     /// A network with random weights; `of` says in words which.
     pub fn random(config: NetworkConfig, spec: DenoiserSpec, seed: u64, of: &str) -> Self {
         let provenance = json!({
@@ -120,6 +132,17 @@ impl Network {
             let seed = random["seed"].as_u64().ok_or_else(|| bad("random weights without a seed".into()))?;
             let of = random["network"].as_str().unwrap_or_default();
             return Ok(Self::random(model.network, model.spec, seed, of));
+        }
+        if let Some(merged) = provenance.get("merged").and_then(|path| path.as_str()) {
+            let network = Self::alone(Path::new(merged)).with_context(|| {
+                format!("{}: the network that it was exported from is needed", folder.display())
+            })?;
+            if network.provenance.get("weights_sha256") != provenance.get("weights_sha256") {
+                return Err(
+                    bad(format!("{merged} has changed since the export\n\nhint: export it again")).into()
+                );
+            }
+            return Ok(network);
         }
         let path = provenance.get("checkpoint").and_then(|path| path.as_str());
         let path = path.ok_or_else(|| bad("it names no checkpoint, and no seed of random weights".into()))?;

@@ -6,6 +6,11 @@ use std::path::PathBuf;
 /// What to do with adapters of AV-DiT.
 #[derive(Debug, Subcommand)]
 pub enum AdapterCommand {
+    /// Write what a run of an AV-DiT has trained as an adapter: the trained tensors alone, and which base they belong to
+    #[command(
+        after_help = "Examples:\n  avdit adapter extract runs/av-dit -o adapter/\n\nThe run's codec goes with it."
+    )]
+    Extract(ExtractArgs),
     /// Write the LoRA of an adapter as Hugging Face peft reads it
     #[command(
         after_help = "Examples:\n  avdit adapter to-peft adapter/ -o peft/\n\npeft/audio and peft/fusion are two peft adapters to the official DiT, \
@@ -20,6 +25,22 @@ pub enum AdapterCommand {
         the new adapter then has larger ranks and the same function."
     )]
     FromPeft(FromPeftArgs),
+}
+
+/// Options of `adapter extract`.
+#[derive(Debug, ClapArgs)]
+pub struct ExtractArgs {
+    /// A run's folder, or one of its checkpoints
+    pub run: PathBuf,
+    /// Folder for the adapter
+    #[arg(short, long)]
+    pub out: PathBuf,
+    /// The trained parameters in place of their moving average
+    #[arg(long)]
+    pub raw: bool,
+    /// The result as JSON on stdout
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Options of `adapter to-peft`.

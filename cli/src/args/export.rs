@@ -8,7 +8,7 @@ use std::path::PathBuf;
 /// Options of `export`.
 #[derive(Debug, ClapArgs)]
 pub struct ExportArgs {
-    /// A run's folder, one of its checkpoints, or the folder of a learned codec or of an imported network
+    /// A run's folder, one of its checkpoints, or the folder of a learned codec, an imported network or a merged one
     #[arg(required_unless_present = "random")]
     pub run: Option<PathBuf>,
     /// Random weights under this seed in place of a run: what a network costs can be known before it is trained

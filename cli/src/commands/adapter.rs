@@ -1,17 +1,65 @@
 //! `avdit adapter` and `avdit merge`: what an AV-DiT has learned beside its base, to and from peft, and with its base as one.
 
-use crate::args::{AdapterCommand, FromPeftArgs, MergeArgs, ToPeftArgs};
+use crate::args::{AdapterCommand, ExtractArgs, FromPeftArgs, MergeArgs, ToPeftArgs};
+use crate::codec;
+use crate::commands::export::find_codec;
 use crate::output::{say, say_json};
 use crate::progress::Activity;
-use anyhow::Result;
-use avdit_trainer::adapter::{self, Adapter, Form, Merged, peft};
+use anyhow::{Context, Result};
+use avdit_media::atomic::write_bytes_atomically;
+use avdit_nets::NetworkConfig;
+use avdit_trainer::adapter::{self, Adapter, AdapterConfig, Form, Merged, peft};
+use avdit_trainer::checkpoint::{self, Checkpoint, Values};
 use serde_json::json;
+use std::path::Path;
 
 pub fn run(command: &AdapterCommand) -> Result<()> {
     match command {
+        AdapterCommand::Extract(args) => extract(args),
         AdapterCommand::ToPeft(args) => to_peft(args),
         AdapterCommand::FromPeft(args) => from_peft(args),
     }
+}
+
+fn extract(args: &ExtractArgs) -> Result<()> {
+    let values = if args.raw { Values::Raw } else { Values::Ema };
+    let folder = checkpoint::latest(&args.run)?;
+    let (config, file) = Checkpoint::open_values(&folder, values)?;
+    let bad = |what: &str| avdit_trainer::Error::content(&folder, what);
+    let (NetworkConfig::AvDit(network), Some(base)) = (config.network, config.base) else {
+        return Err(bad(
+            "is no checkpoint of adapters\n\nhint: train some with model.architecture = \"av-dit\"",
+        )
+        .into());
+    };
+    let provenance = json!({
+        "checkpoint": folder.canonicalize()?, "values": if args.raw { "raw" } else { "ema" }, "train": config.train,
+        "avdit": env!("CARGO_PKG_VERSION"),
+    });
+    let provenance = provenance.as_object().cloned().unwrap_or_default();
+    let config = AdapterConfig::new(&base.weights_sha256, network, config.spec, provenance);
+    let values = file.names().into_iter().map(|name| Ok((name.clone(), file.load(&name)?)));
+    let adapter = Adapter { config, weights: values.collect::<Result<_>>()? };
+    adapter.write(&args.out)?;
+    let codec = find_codec(&args.run, &folder)?;
+    copy_codec(&codec, &args.out)?;
+    let count: usize = adapter.weights.values().map(Vec::len).sum();
+    let whole = adapter.config.network.parameter_count();
+    if args.json {
+        return say_json(&json!({
+            "schema": "avdit-adapter-extract/1", "values": count, "network_values": whole, "base": base,
+        }));
+    }
+    let share = 100.0 * count as f64 / whole as f64;
+    say(format!("{}: {count} values, {share:.1} % of the network's {whole}", args.out.display()));
+    say(format!("  its base: {} (SHA-256 {})", base.path.display(), base.weights_sha256));
+    Ok(())
+}
+
+/// The codec of a folder goes with what is made from it.
+fn copy_codec(codec: &Path, out: &Path) -> Result<()> {
+    let bytes = std::fs::read(codec).with_context(|| codec.display().to_string())?;
+    Ok(write_bytes_atomically(&out.join(codec::FILE), &bytes)?)
 }
 
 fn to_peft(args: &ToPeftArgs) -> Result<()> {
@@ -56,6 +104,10 @@ pub fn merge(args: &MergeArgs) -> Result<()> {
     let activity = Activity::new("merge base and adapter");
     let merged = adapter::merge(&args.base, &args.adapter, &args.out, form)?;
     activity.finish(&format!("{} values written", merged.values));
+    let codec = args.adapter.join(codec::FILE);
+    if codec.is_file() {
+        copy_codec(&codec, &args.out)?;
+    }
     if args.json {
         let mut record = serde_json::to_value(&merged)?;
         record["schema"] = "avdit-merge/1".into();

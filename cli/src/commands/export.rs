@@ -15,8 +15,11 @@ use avdit_core::DenoiserSpec;
 use avdit_core::sampler::StepForm;
 use avdit_export::{ExportOptions, ExportRecord, ModelConfig, ModelFolder, NotChecked, export_denoiser};
 use avdit_media::codec::Codec;
+use avdit_nets::NetworkConfig;
 use avdit_onnx::ExternalData;
 use avdit_runtime::machine::peak_memory_bytes;
+use avdit_trainer::Imported;
+use avdit_trainer::adapter::Alone;
 use avdit_trainer::checkpoint::Values;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -52,7 +55,8 @@ pub fn run(args: &ExportArgs) -> Result<()> {
             is: avdit prepare --codec, avdit codec check";
         return Err(avdit_trainer::Error::content(folder, what).into());
     }
-    if let Some(folder) = args.run.as_deref().filter(|run| avdit_trainer::Imported::is_in(run)) {
+    let is_alone = args.run.as_deref().is_some_and(Alone::is_in);
+    if let Some(folder) = args.run.as_deref().filter(|run| !is_alone && Imported::is_in(run)) {
         return imported::export(args, folder);
     }
     if args.size.is_some() || args.frames.is_some() {
@@ -74,6 +78,14 @@ pub fn run(args: &ExportArgs) -> Result<()> {
         ..graph_options(args)
     };
     let (record, costs) = match (&args.run, args.random) {
+        (Some(folder), _) if is_alone => {
+            let (network, codec) = (Network::alone(folder)?, folder.join(crate::codec::FILE));
+            let codec = codec.is_file().then_some(codec);
+            if let Some(codec) = &codec {
+                check_codec(codec, crate::codec::open(codec)?.as_ref(), &network.spec)?;
+            }
+            write(&network, codec.as_deref(), &args.out, &options, &args.check)?
+        }
         (Some(run), _) => {
             let values = match (args.raw, args.ema) {
                 (true, _) => Values::Raw,
@@ -144,6 +156,11 @@ pub fn export(run: &Path, out: &Path, ema: bool, options: &ExportOptions) -> Res
 /// A run's network and the codec of its latents.
 fn of_run(run: &Path, values: Values) -> Result<(Network, PathBuf)> {
     let (folder, network) = Network::of_run(run, values)?;
+    if let NetworkConfig::Dit(_) = network.config {
+        let hint = "train adapters on it (model.architecture = \"av-dit\"), and export those";
+        let what = format!("its network, a dit, makes pictures and no clips\n\nhint: {hint}");
+        return Err(avdit_trainer::Error::content(run, what).into());
+    }
     let codec = find_codec(run, &folder)?;
     check_codec(&codec, crate::codec::open(&codec)?.as_ref(), &network.spec)?;
     Ok((network, codec))
@@ -180,7 +197,7 @@ fn write(
 }
 
 /// The codec lies in the run's folder, which is given or holds the checkpoint that is.
-fn find_codec(run: &Path, checkpoint: &Path) -> Result<PathBuf> {
+pub fn find_codec(run: &Path, checkpoint: &Path) -> Result<PathBuf> {
     let places = [Some(run), checkpoint.parent().and_then(Path::parent)];
     let found =
         places.into_iter().flatten().map(|place| place.join("codec.safetensors")).find(|path| path.is_file());

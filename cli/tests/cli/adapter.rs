@@ -1,6 +1,6 @@
 //! Adapters of a small AV-DiT on a small DiT: to peft and back, and merged.
 
-use crate::fixture::{avdit, text};
+use crate::fixture::{avdit, fixture, text};
 use avdit_core::DenoiserSpec;
 use avdit_core::schedule::ScheduleKind;
 use avdit_core::target::Target;
@@ -127,5 +127,41 @@ fn help_shows_examples() {
     ] {
         let said = avdit(command).ok();
         assert!(said.out.contains(example), "{}", said.out);
+    }
+}
+
+#[test]
+fn from_an_image_network_to_clips_by_adapters_that_travel_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| text(&folder.path().join(name));
+    let data = text(&fixture().at("data"));
+    let train = |name: &str, model: &str| {
+        let config = format!(
+            "data = '{data}'\nout = '{}'\n[model]\n{model}\n[optimizer]\nema_decay = 0.5\n[run]\nsteps = 3\nbatch = 4\n\
+             measure_matmul = false\n",
+            at(name)
+        );
+        std::fs::write(folder.path().join("run.toml"), config).unwrap();
+        avdit(&["train", &at("run.toml")]).ok();
+    };
+    train("pictures", "architecture = 'dit'\nwidth = 32\ndepth = 2\nheads = 2");
+    let adapters = "[model.adapters]\naudio_bins = 8\naudio_rank = 2\nfusion_rank = 2";
+    train("run", &format!("architecture = 'av-dit'\nbase = '{}'\n{adapters}", at("pictures")));
+
+    avdit(&["export", &at("pictures"), "-o", &at("model")])
+        .refused(3, &["a dit, makes pictures and no clips", "hint: train adapters"]);
+    avdit(&["adapter", "extract", &at("pictures"), "-o", &at("adapter")])
+        .refused(3, &["no checkpoint of adapters", "hint: train"]);
+    let said = avdit(&["adapter", "extract", &at("run"), "-o", &at("adapter")]).ok().out;
+    assert!(said.contains("% of the network's") && said.contains("its base: "), "{said}");
+    let merge = ["merge", "--base", &at("pictures"), "--adapter", &at("adapter"), "-o", &at("merged")];
+    avdit(&merge).ok();
+    for (from, to) in [("run", "model"), ("merged", "merged-model")] {
+        let said = avdit(&["export", &at(from), "-o", &at(to), "--json"]).ok().out;
+        let record: Value = serde_json::from_str(&said).unwrap();
+        assert!(!record["parity"].as_array().unwrap().is_empty(), "{record}");
+        let out = at(&format!("{to}.mp4"));
+        avdit(&["sample", &at(to), "--task", "joint", "--steps", "2", "-o", &out]).ok();
+        assert!(Path::new(&out).is_file());
     }
 }

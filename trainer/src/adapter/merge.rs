@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use avdit_media::codec::file_sha256;
 use avdit_media::tensors::write_tensors_from;
 use avdit_nets::lora::LoraError;
-use avdit_nets::{AvDitConfig, Network, Parameter};
+use avdit_nets::{AvDitConfig, Parameter};
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -31,6 +31,9 @@ pub struct NotFolded {
     /// Why.
     pub reason: &'static str,
 }
+
+/// The name of the network that is written, as `network.json` has it.
+pub(super) const KIND: &str = "av-dit";
 
 /// What was written.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -65,7 +68,7 @@ pub struct Merged {
 /// As [`Adapted::open`]; [`Error::Content`] if `out` holds something other than such a folder; [`Error::Io`].
 pub fn merge(base: &Path, adapter: &Path, out: &Path, form: Form) -> Result<Merged> {
     let (config, weights) = Adapted::open(base, adapter)?;
-    let is_own = |found: &Path| NetworkFile::kind(found).is_some_and(|kind| kind == config.network.name());
+    let is_own = |found: &Path| NetworkFile::kind(found).is_some_and(|kind| kind == KIND);
     let staged = Staged::begin(out, "a merged AV-DiT", &is_own)?;
     let network = match form {
         Form::Merged => config.network.in_merged_form(),
@@ -90,7 +93,7 @@ pub fn merge(base: &Path, adapter: &Path, out: &Path, form: Form) -> Result<Merg
     let bytes = std::fs::metadata(&path).map_err(Error::io(&path))?.len();
     let about = NetworkFile {
         format: FORMAT.to_owned(),
-        kind: network.name().to_owned(),
+        kind: KIND.to_owned(),
         source: source(&config, adapter, form)?,
         config: network,
         weights_sha256,

@@ -10,6 +10,7 @@
 //! Python. A folder is whole or absent: it is filled under a temporary name, then renamed.
 
 mod adapted;
+mod alone;
 mod folder;
 mod merge;
 pub(crate) mod network_file;
@@ -19,6 +20,7 @@ pub(crate) mod table;
 mod tests;
 
 pub use adapted::Adapted;
+pub use alone::Alone;
 pub use merge::{Form, Merged, NotFolded, merge};
 
 use crate::checkpoint::{read_json, write_json};
