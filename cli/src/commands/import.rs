@@ -11,7 +11,7 @@ pub fn run(args: &ImportArgs) -> Result<()> {
     let import = Import::read(&args.files, &args.options())?;
     let kind = import.config().kind().name();
     let (tensors, parameters) = (import.tensors(), import.parameters());
-    let mut stage = Stage::new(&format!("import a {kind}"), tensors, "tensors");
+    let mut stage = Stage::new(&format!("import {kind}"), tensors, "tensors");
     let record = import.write(&args.out, &mut |done, name| stage.set(done, name))?;
     stage.finish(&format!("{parameters} parameters"));
     if args.json {
@@ -21,7 +21,7 @@ pub fn run(args: &ImportArgs) -> Result<()> {
     }
     let names = &record.source.names;
     say(format!(
-        "{}: a {kind} under its {names} names, {tensors} tensors, {parameters} parameters",
+        "{}: {kind}, {names} names, {tensors} tensors, {parameters} parameters",
         args.out.display()
     ));
     if let Some(key) = &record.source.key {

@@ -35,7 +35,7 @@ pub fn run(args: Args) -> Result<()> {
             crate::cancel::install().and_then(|()| codec::check::run(&args))
         }
         Command::Train(args) => crate::cancel::install().and_then(|()| train::run(&args)),
-        Command::Images(args) => images::run(&args),
+        Command::Images(args) => crate::cancel::install().and_then(|()| images::run(&args)),
         Command::Import(args) => import::run(&args),
         Command::Export(args) => export::run(&args),
         Command::Quantize(args) => crate::cancel::install().and_then(|()| quantize::run(&args)),

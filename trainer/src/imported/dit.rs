@@ -3,7 +3,7 @@
 
 use super::plan::{Extra, From, Plan, Role};
 use super::sources::Sources;
-use super::{ImportOptions, ImportedConfig, Imports};
+use super::{ImportOptions, MAX_DEPTH, ImportedConfig, Imports};
 use crate::error::{Error, Result};
 use avdit_nets::DitConfig;
 use avdit_nets::dit::position_code;
@@ -151,7 +151,11 @@ impl Size<'_> {
         let outputs = self.must("final_layer.linear.weight", 2)?[0];
         let (null_class, depth) = (!options.no_null_class, self.depth()?);
         let hidden = (0..depth).find_map(|i| self.shape(&format!("blocks.{i}.mlp.fc1.bias")));
-        let mlp_ratio = hidden.and_then(<[usize]>::first).map_or(4.0, |&hidden| hidden as f64 / width as f64);
+        let mut mlp_ratio = hidden.and_then(<[usize]>::first).map_or(4.0, |&hidden| hidden as f64 / width as f64);
+        // The network rounds the product down, which the rounded quotient must not take below what the tensors have.
+        if hidden.is_some_and(|shape| shape.first().is_some_and(|&h| ((width as f64 * mlp_ratio) as usize) < h)) {
+            mlp_ratio = mlp_ratio.next_up();
+        }
         let known = HEADS.iter().find(|(known, _)| *known == width).map(|(_, heads)| *heads);
         let heads = options.heads.or_else(|| number("num_attention_heads")).or(known).ok_or_else(|| {
             let what =
@@ -205,11 +209,9 @@ impl Size<'_> {
         let block = |name: &str| name.strip_prefix(front)?.split_once('.')?.0.parse::<usize>().ok();
         let depth = self.sources.names().filter_map(block).max().map_or(0, |last| last.saturating_add(1));
         // A stray number must not ask for a table of millions of lines.
-        if !(1..=1024).contains(&depth) {
-            return Err(Error::content(
-                self.sources.path(),
-                format!("a DiT of {depth} blocks, expected 1 to 1024"),
-            ));
+        if !(1..=MAX_DEPTH).contains(&depth) {
+            let what = format!("a DiT of {depth} blocks, expected 1 to {MAX_DEPTH}");
+            return Err(Error::content(self.sources.path(), what));
         }
         Ok(depth)
     }

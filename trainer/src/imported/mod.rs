@@ -35,6 +35,9 @@ pub const NETWORK_FILE: &str = "network.json";
 /// The file of its parameters.
 pub const WEIGHTS_FILE: &str = "model.safetensors";
 
+/// Blocks of a DiT, at most.
+const MAX_DEPTH: usize = 1024;
+
 /// The kinds of networks that can be imported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -91,6 +94,11 @@ impl ImportedConfig {
 
     fn check(&self) -> Result<(), NetworkError> {
         match self {
+            // A stray number must not ask for a list of millions of parameters.
+            Self::Dit(config) if config.depth > MAX_DEPTH => Err(NetworkError {
+                network: "dit",
+                what: format!("depth is {}, expected at most {MAX_DEPTH}", config.depth),
+            }),
             Self::Dit(config) => Network::check(config),
             Self::Vae(config) => config.check(),
             Self::Hifigan(config) => config.check(),

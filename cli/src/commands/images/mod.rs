@@ -4,7 +4,8 @@ mod model;
 mod pictures;
 
 use crate::args::ImagesArgs;
-use crate::exit::Usage;
+use crate::cancel;
+use crate::exit::{Interrupted, Usage};
 use crate::output::{json_text, say, say_json};
 use crate::progress::Stage;
 use anyhow::{Context, Result, bail};
@@ -50,8 +51,11 @@ pub fn run(args: &ImagesArgs) -> Result<()> {
                 stage.set(i * steps + index + 1, &note);
             }
             _ => {}
-        })?;
-        latents.push(made);
+        });
+        if cancel::asked() {
+            bail!(Interrupted("nothing was kept; the same command makes the same images".to_owned()));
+        }
+        latents.push(made?);
     }
     let step = Summary::of(&step_ms).context("no step was taken")?;
     stage.finish(&format!("{:.1} ms a step (p50)", step.p50));

@@ -88,6 +88,9 @@ impl ImageDenoiser for Graph {
         timestep: f32,
         labels: &[usize],
     ) -> avdit_core::Result<Vec<ImagePrediction>> {
+        if crate::cancel::asked() {
+            return Err(avdit_core::Error::value("sampling", "to go on", "a request to stop"));
+        }
         avdit_core::Error::check_count("labels of a prediction", self.batch, labels.len())?;
         let (x, timesteps) = (latents.repeat(self.batch), vec![timestep; self.batch]);
         let labels: Vec<f32> = labels.iter().map(|&label| label as f32).collect();
