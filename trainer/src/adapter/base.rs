@@ -58,6 +58,12 @@ impl Base {
     /// [`Error::Io`] or [`Error::Content`] naming the file and what is wrong with it.
     pub(super) fn open(folder: &Path) -> Result<Self> {
         let path = folder.join(CONFIG_FILE);
+        if !path.is_file() {
+            let what = format!(
+                "holds no {CONFIG_FILE}, so it is no imported network\n\nhint: `avdit import CHECKPOINT -o DIT` makes one"
+            );
+            return Err(Error::content(folder, what));
+        }
         let about: NetworkFile<Value> = read_json(&path)?;
         for (what, got, expected) in
             [("format", &about.format, FORMAT), ("kind", &about.kind, super::BASE_KIND)]
@@ -94,7 +100,7 @@ impl Base {
         Err(Error::content(
             path,
             format!(
-                "has SHA-256 {got}, and {CONFIG_FILE} says {expected}\n\nhint: import it again: one of the two files was changed"
+                "has SHA-256 {got}, and {CONFIG_FILE} says {expected}\n\nhint: one of the two was changed; import it again with `avdit import`"
             ),
         ))
     }

@@ -78,6 +78,15 @@ impl Staged {
     }
 }
 
+/// Whether a folder has all of these entries and no other.
+pub(super) fn holds_exactly(folder: &Path, files: &[&str]) -> bool {
+    let is_named = |entry: std::io::Result<std::fs::DirEntry>| {
+        entry.is_ok_and(|entry| files.iter().any(|name| entry.file_name() == *name))
+    };
+    files.iter().all(|name| folder.join(name).is_file())
+        && std::fs::read_dir(folder).is_ok_and(|mut entries| entries.all(is_named))
+}
+
 impl Drop for Staged {
     fn drop(&mut self) {
         // Gone already after a commit.
