@@ -50,7 +50,7 @@ pub enum Error {
     },
     /// A base other than the one that an adapter was trained on.
     #[error(
-        "the adapter was trained on the base whose model.safetensors has SHA-256 {expected}, not on the one that has {got}\n\nhint: give the folder of that base; `sha256sum BASE/model.safetensors` prints which one a folder holds"
+        "the adapter was trained on the base whose model.safetensors has SHA-256 {expected}, not on the one that has {got}\n\nhint: give the folder of that base: `sha256sum DIT/model.safetensors` says which one a folder holds, `avdit import CHECKPOINT -o DIT` makes one"
     )]
     OtherBase {
         /// The base that the adapter names.

@@ -113,7 +113,7 @@ fn merge_writes_a_network_that_stands_alone_and_says_its_sizes_and_what_stays() 
     let refused = merge("other", "x", &[]).refused(3, &["was trained on the base", "sha256sum"]);
     assert!(hashes.iter().all(|hash| refused.err.contains(hash)), "{}", refused.err);
     merge("merged", "x", &[]).refused(3, &["network.json: kind is av-dit, expected dit"]);
-    merge("nowhere", "x", &[]).refused(3, &["nowhere"]);
+    merge("nowhere", "x", &[]).refused(3, &["nowhere: holds no network.json", "avdit import"]);
     merge("dit", "other", &[]).refused(3, &["other: holds something other than a merged AV-DiT"]);
     assert!(!folder.path().join("x").exists());
 }

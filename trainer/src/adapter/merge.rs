@@ -1,6 +1,6 @@
 //! A base and an adapter as one network that stands alone.
 
-use super::folder::Staged;
+use super::folder::{Staged, holds_only};
 use super::network_file::{CONFIG_FILE, FORMAT, NetworkFile, WEIGHTS_FILE};
 use super::{Adapted, AdapterConfig, metadata};
 use crate::checkpoint::write_json;
@@ -68,7 +68,10 @@ pub struct Merged {
 /// As [`Adapted::open`]; [`Error::Content`] if `out` holds something other than such a folder; [`Error::Io`].
 pub fn merge(base: &Path, adapter: &Path, out: &Path, form: Form) -> Result<Merged> {
     let (config, weights) = Adapted::open(base, adapter)?;
-    let is_own = |found: &Path| NetworkFile::kind(found).is_some_and(|kind| kind == KIND);
+    let is_own = |found: &Path| {
+        holds_only(found, &[CONFIG_FILE, WEIGHTS_FILE])
+            && NetworkFile::kind(found).is_some_and(|kind| kind == KIND)
+    };
     let staged = Staged::begin(out, "a merged AV-DiT", &is_own)?;
     let network = match form {
         Form::Merged => config.network.in_merged_form(),
@@ -103,13 +106,13 @@ pub fn merge(base: &Path, adapter: &Path, out: &Path, form: Form) -> Result<Merg
     Ok(account(&config.network, form, &list, bytes, about.weights_sha256))
 }
 
-/// Where the network comes from, and what a sampler must know of it.
+/// Where the network comes from, and what a sampler must know of it: the files that it was made of as an import says them,
+/// and more.
 fn source(config: &AdapterConfig, adapter: &Path, form: Form) -> Result<serde_json::Map<String, Value>> {
     let source = json!({
-        "base": config.base, "lora": form, "spec": config.spec, "avdit": env!("CARGO_PKG_VERSION"),
-        "adapter": {
-            "weights_sha256": file_sha256(&adapter.join(super::WEIGHTS_FILE))?, "provenance": config.provenance,
-        },
+        "file": super::WEIGHTS_FILE, "sha256": file_sha256(&adapter.join(super::WEIGHTS_FILE))?, "names": "official",
+        "more": [{ "file": WEIGHTS_FILE, "sha256": config.base.weights_sha256 }],
+        "lora": form, "spec": config.spec, "provenance": config.provenance, "avdit": env!("CARGO_PKG_VERSION"),
     });
     Ok(source.as_object().cloned().unwrap_or_default())
 }

@@ -149,7 +149,8 @@ impl Adapter {
         for (name, values) in &self.weights {
             table::check_finite(&path, name, values)?;
         }
-        let staged = folder::Staged::begin(folder, "an adapter", &|found| found.join(CONFIG_FILE).is_file())?;
+        let is_own = |found: &Path| folder::holds_only(found, &[CONFIG_FILE, WEIGHTS_FILE]);
+        let staged = folder::Staged::begin(folder, "an adapter", &is_own)?;
         let metadata = metadata(FORMAT);
         let tensors = self.weights.iter().map(|(name, values)| TensorRef {
             name,

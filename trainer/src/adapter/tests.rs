@@ -242,6 +242,9 @@ fn what_is_no_adapter_is_not_overwritten_and_a_failure_leaves_the_earlier_one() 
     let text = said(adapter.write(&base));
     assert!(text.contains("holds something other than an adapter") && text.contains("-o"), "{text}");
     assert!(base.join(network_file::WEIGHTS_FILE).is_file());
+    std::fs::write(path.join("notes.txt"), "").unwrap();
+    assert!(said(adapter.write(&path)).contains("holds something other than an adapter"));
+    std::fs::remove_file(path.join("notes.txt")).unwrap();
     // Cut off between the two renames of replacing: the earlier one is put back, then replaced.
     std::fs::rename(&path, folder.path().join(".adapter.old")).unwrap();
     adapter.write(&path).unwrap();

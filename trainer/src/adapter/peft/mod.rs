@@ -17,7 +17,7 @@
 mod config;
 mod factors;
 
-use super::folder::Staged;
+use super::folder::{Staged, holds_only};
 use super::{Adapter, table};
 use crate::checkpoint::{read_json, write_json};
 use crate::error::{Error, Result};
@@ -192,7 +192,7 @@ fn holds_sites_alone(folder: &Path) -> bool {
     let is_site = |entry: std::io::Result<std::fs::DirEntry>| {
         entry.is_ok_and(|entry| {
             let name = entry.file_name();
-            (name == "audio" || name == "fusion") && entry.path().join(CONFIG_FILE).is_file()
+            (name == "audio" || name == "fusion") && holds_only(&entry.path(), &[CONFIG_FILE, WEIGHTS_FILE])
         })
     };
     std::fs::read_dir(folder).is_ok_and(|mut entries| entries.all(is_site))
