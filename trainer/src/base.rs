@@ -46,11 +46,15 @@ impl Base {
     /// # Errors
     /// [`Error::Io`] or [`Error::Content`] naming the file and what is wrong with it, such as another network.
     pub fn open(path: &Path) -> Result<Self> {
-        if path.join(CONFIG_FILE).is_file() || !checkpoint::is_run(path)? {
-            imported(path)
-        } else {
-            of_run(path)
+        if path.join(CONFIG_FILE).is_file() {
+            return imported(path);
         }
+        if checkpoint::is_run(path)? {
+            return of_run(path);
+        }
+        let what =
+            format!("holds no {CONFIG_FILE} and no checkpoints: neither an imported network nor a run");
+        Err(Error::content(path, format!("{what}\n\nhint: `avdit import CHECKPOINT -o DIT` makes one")))
     }
 
     /// Opens the base that a record names, and makes sure that it is the same.
@@ -82,7 +86,7 @@ impl Base {
             Some(expected) if *expected != got => Err(Error::content(
                 path,
                 format!(
-                    "has SHA-256 {got}, and {CONFIG_FILE} says {expected}\n\nhint: import it again: one of the two files was changed"
+                    "has SHA-256 {got}, and {CONFIG_FILE} says {expected}\n\nhint: one of the two was changed; import it again with `avdit import`"
                 ),
             )),
             _ => Ok(got),
