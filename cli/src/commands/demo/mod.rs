@@ -187,6 +187,12 @@ fn say_verdict(verdict: &[law::Law], folders: &Folders, elapsed: Duration) {
             a.difference.high,
             a.clips
         ));
+        if let Some(both) = &a.hue_timbre {
+            say(format!(
+                "  colour and timbre, which last through a clip, correlate {:.2} [{:.2}, {:.2}] over clips",
+                both.mean, both.low, both.high
+            ));
+        }
         if let Some(motion) = law.motion {
             say(format!(
                 "  the ball's height changes its course {motion:.2} times as much as in true clips, frame by frame"

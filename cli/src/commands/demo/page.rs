@@ -149,6 +149,11 @@ fn training(facts: &Facts<'_>, laws: &[Law]) -> Result<data::Training> {
     let mut times: Vec<f64> = lines.iter().map(|line| number(line, "step_ms")).collect();
     times.sort_by(f64::total_cmp);
     let median = times.get(times.len() / 2).copied().unwrap_or(f64::NAN);
+    let lasting = laws.iter().filter_map(|law| {
+        let x = law.agreement.hue_timbre?;
+        let value = format!("{:.2} [{:.2}, {:.2}]", x.mean, x.low, x.high);
+        Some(data::Fact::new(format!("correlation of colour and timbre over clips, {}", law.task), value))
+    });
     let motion = laws.iter().find_map(|law| law.motion).map(|motion| {
         let what = "changes of the ball's course, frame by frame, to those in true clips";
         data::Fact::new(what, format!("{motion:.2} ×"))
@@ -166,6 +171,7 @@ fn training(facts: &Facts<'_>, laws: &[Law]) -> Result<data::Training> {
                 data::Fact::new("step", format!("{median:.0} ms (median)")),
             ])
             .chain(motion)
+            .chain(lasting)
             .collect(),
     })
 }
