@@ -26,7 +26,7 @@ pub struct Network {
 pub enum Weights {
     File(WeightFile),
     /// What was trained, and beneath it what stayed as it was.
-    Adapted(Adapted),
+    Adapted(Box<Adapted>),
     Random(RandomWeights),
 }
 
@@ -93,7 +93,7 @@ impl Network {
         let provenance = provenance.as_object().cloned().unwrap_or_default();
         let weights = match (base, &network) {
             (Some(record), NetworkConfig::AvDit(network)) => {
-                Weights::Adapted(Adapted::new(Base::of(&record)?.weights, file, network)?)
+                Weights::Adapted(Box::new(Adapted::new(Base::of(&record)?.weights, file, network)?))
             }
             _ => Weights::File(file),
         };
