@@ -45,6 +45,17 @@ pub fn write_bytes_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
     write_atomically(path, |writer| writer.write_all(bytes).map_err(|source| Error::io(path, source)))
 }
 
+/// [`write_atomically`] of what a file holds, which is never in memory whole.
+///
+/// # Errors
+/// [`Error::Io`] naming the file that cannot be read, or `path`.
+pub fn copy_atomically(from: &Path, path: &Path) -> Result<()> {
+    let mut source = File::open(from).map_err(|source| Error::io(from, source))?;
+    write_atomically(path, |writer| {
+        std::io::copy(&mut source, writer).map(drop).map_err(|source| Error::io(path, source))
+    })
+}
+
 /// Removes what processes that were killed while they wrote have left in a folder. Only for a folder that nobody else
 /// writes at this time, and a folder that is not there has nothing in it.
 ///
@@ -143,6 +154,9 @@ mod tests {
             Err(Error::malformed("x", "stopped on purpose"))
         });
         assert!(failed.is_err());
+        assert_eq!(std::fs::read(&path).unwrap(), b"old");
+        assert!(copy_atomically(&folder.path().join("gone"), &path).is_err());
+        copy_atomically(&path, &path).unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"old");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
     }

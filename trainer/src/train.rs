@@ -13,7 +13,7 @@ use crate::run_log::RunLog;
 use crate::session::Session;
 use crate::speed::Speed;
 use crate::tensorboard::EventFile;
-use avdit_media::atomic::{FolderLock, write_bytes_atomically};
+use avdit_media::atomic::{FolderLock, copy_atomically, write_bytes_atomically};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -350,8 +350,7 @@ fn prepare_folder(config: &TrainConfig, examples: &dyn Examples, start: StartOpt
     checkpoint::clean(out)?;
     write_bytes_atomically(&out.join("config.toml"), config.to_toml()?.as_bytes())?;
     if let Some(codec) = examples.codec() {
-        let bytes = std::fs::read(&codec).map_err(Error::io(&codec))?;
-        write_bytes_atomically(&out.join("codec.safetensors"), &bytes)?;
+        copy_atomically(&codec, &out.join("codec.safetensors"))?;
     }
     failure::forget(out)?;
     let stale = out.join(GRADIENTS_FILE);

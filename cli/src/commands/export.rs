@@ -182,8 +182,7 @@ fn write(
         staged.write(&model, &config, options)?
     };
     if let Some(codec) = codec {
-        let bytes = std::fs::read(codec).with_context(|| codec.display().to_string())?;
-        avdit_media::atomic::write_bytes_atomically(&staged.path().join("codec.safetensors"), &bytes)?;
+        avdit_media::atomic::copy_atomically(codec, &staged.path().join("codec.safetensors"))?;
     }
     let (written, export_peak) = (start.elapsed().as_secs_f64(), peak_memory_bytes());
     checks::run(check, network, staged.path(), options, &mut record)?;

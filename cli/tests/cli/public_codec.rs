@@ -169,7 +169,11 @@ fn what_makes_no_codec_is_refused_with_the_reason() {
     with(&["--segments", "8"]).refused(3, &["latent frames of sound: 40", "a multiple of 16"]);
     with(&["--frames", "17", "--fps", "8", "--segments", "1", "--tile", "2"])
         .refused(3, &["side of a tile in latents: 2"]);
-    with(&["--size", "72"]).refused(2, &["--size"]);
+    let odd = ["codec", "assemble", "--size", "64x72", "-o", &out];
+    avdit(&[&odd[..], &both].concat()).refused(
+        3,
+        &["height of the clips in pixels: 72", "a multiple of 16 (patches of 2 latents of 8 pixels)"],
+    );
     with(&["--audio-scale", "2"]).refused(2, &["states its own scale"]);
     with(&["--tile", "some"]).refused(2, &["expected auto, off or a number of latents"]);
     assert!(!Path::new(&out).exists());

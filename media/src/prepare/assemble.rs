@@ -3,7 +3,7 @@
 use super::work::{Kept, Work};
 use super::{Begun, CodecPlan, Progress, Stage, Summary, decode_all, interrupted};
 use crate::Clip;
-use crate::atomic::write_bytes_atomically;
+use crate::atomic::{copy_atomically, write_bytes_atomically};
 use crate::audit::{AuditPage, AuditRow, RenderPage, count_reasons, write_jsonl, write_markdown};
 use crate::codec::{ClipSource, Codec, LinearCodec, file_sha256};
 use crate::error::{Error, Result};
@@ -79,8 +79,7 @@ pub(super) fn assemble(
     let codec_path = staged.join(CODEC_FILE);
     let (codec, report): (&dyn Codec, _) = match (&fitted, &begun.codec) {
         (None, CodecPlan::Use(used)) => {
-            let bytes = std::fs::read(&used.file).map_err(|source| Error::io(&used.file, source))?;
-            write_bytes_atomically(&codec_path, &bytes)?;
+            copy_atomically(&used.file, &codec_path)?;
             (&*used.codec, used.report.clone())
         }
         (Some(codec), _) => {
