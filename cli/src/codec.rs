@@ -1,7 +1,6 @@
 //! Codecs from their files: linear ones, learned ones and those of public networks, whose networks an engine runs.
 
 pub mod file;
-pub mod imported;
 pub mod memory;
 pub mod nets;
 pub mod public;

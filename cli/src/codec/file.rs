@@ -4,13 +4,13 @@
 //! `networks` (the configuration of each), `layout`, `sources` (JSON). Tensors, all f32: those of the networks that coding
 //! reads, under the networks' own names behind `video.`, `audio.` and `vocoder.`.
 
-use super::imported::Imported;
 use super::nets::{AUDIO, Choices, Nets, VIDEO, VOCODER};
 use anyhow::Result;
 use avdit_core::Layout;
 use avdit_export::WeightSource;
 use avdit_media::codec::PublicConfig;
 use avdit_media::tensors::{TensorFile, TensorRef, write_tensors};
+use avdit_trainer::Imported;
 use avdit_trainer::{Error, WeightFile};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -122,8 +122,10 @@ pub fn write(
     let mut tensors = Vec::new();
     for (prefix, list) in nets.parameters() {
         for parameter in list {
-            let values =
-                network(prefix).map(|network| network.values(&parameter)).transpose()?.unwrap_or_default();
+            let values = network(prefix)
+                .map(|network| network.weights.load(&parameter.name))
+                .transpose()?
+                .unwrap_or_default();
             tensors.push((format!("{prefix}{}", parameter.name), parameter.shape, values));
         }
     }

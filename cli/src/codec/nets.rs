@@ -1,6 +1,5 @@
 //! The public networks of a codec, and what codec they make.
 
-use super::imported::ImportedConfig;
 use avdit_media::codec::{PictureLatents, PublicConfig, SoundLatents};
 use avdit_media::mel::MelConfig;
 use avdit_media::{ClipGrid, Rational};
@@ -8,6 +7,7 @@ use avdit_nets::encodec::{self, EncodecConfig};
 use avdit_nets::hifigan::{self, HifiganConfig};
 use avdit_nets::vae::VaeConfig;
 use avdit_nets::{Network, Parameter};
+use avdit_trainer::imported::ImportedConfig;
 use serde::{Deserialize, Serialize};
 
 /// How the names of the tensors of each network begin in a codec's file.
@@ -67,7 +67,7 @@ impl Nets {
         vocoder: Option<&ImportedConfig>,
     ) -> Result<Self, String> {
         let wrong = |option: &str, got: &ImportedConfig, expected: &str| {
-            Err(format!("{option}: {}, expected {expected}", got.name()))
+            Err(format!("{option}: {}, expected {expected}", name(got)))
         };
         let ImportedConfig::Vae(video) = video else {
             return wrong("--video", video, "an autoencoder of pictures (vae)");
@@ -201,5 +201,16 @@ impl Nets {
             }
         }
         parts
+    }
+}
+
+/// What an imported network is, in words.
+fn name(config: &ImportedConfig) -> &'static str {
+    match config {
+        ImportedConfig::Dit(_) => "a DiT",
+        ImportedConfig::Vae(config) if config.in_channels == 1 => "an autoencoder of mel spectrograms (vae)",
+        ImportedConfig::Vae(_) => "an autoencoder of pictures (vae)",
+        ImportedConfig::Hifigan(_) => "a vocoder (hifigan)",
+        ImportedConfig::Encodec(_) => "a codec of sound (encodec)",
     }
 }

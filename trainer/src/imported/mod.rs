@@ -188,6 +188,10 @@ impl Imported {
     /// cannot be built, or the first tensor that is missing, left over or of another shape.
     pub fn open(folder: &Path) -> Result<Self> {
         let path = folder.join(NETWORK_FILE);
+        if !path.is_file() {
+            let hint = "give the folder of an imported network; `avdit import FILE -o FOLDER` makes one";
+            return Err(Error::content(folder, format!("holds no {NETWORK_FILE}\n\nhint: {hint}")));
+        }
         let record: NetworkRecord = read_json(&path)?;
         if record.format != FORMAT {
             return Err(Error::content(&path, format!("format is {}, expected {FORMAT}", record.format)));

@@ -2,7 +2,6 @@
 
 use crate::args::{AssembleArgs, Tile};
 use crate::codec::file::{self, PublicFile};
-use crate::codec::imported::Imported;
 use crate::codec::memory::{self, decoder_bytes};
 use crate::codec::nets::{AudioNets, Choices, Nets};
 use crate::codec::{FILE, public};
@@ -12,12 +11,20 @@ use crate::place;
 use anyhow::{Context, Result, bail};
 use avdit_media::codec::{Codec, PublicConfig};
 use avdit_runtime::{EngineKind, EngineOptions, machine};
+use avdit_trainer::Imported;
 use serde_json::{Value, json};
 use std::path::Path;
 
+/// Opens an imported network, and makes sure that its tensors are those that were imported.
+fn open(folder: &Path) -> Result<Imported> {
+    let network = Imported::open(folder)?;
+    network.verify()?;
+    Ok(network)
+}
+
 pub fn run(args: &AssembleArgs) -> Result<()> {
     let (video, audio) = match (&args.video, &args.audio) {
-        (Some(video), Some(audio)) => (Imported::open(video)?, Imported::open(audio)?),
+        (Some(video), Some(audio)) => (open(video)?, open(audio)?),
         (given, _) => {
             let (one, other) = if given.is_some() { ("--video", "--audio") } else { ("--audio", "--video") };
             bail!(Usage(format!(
@@ -26,7 +33,7 @@ pub fn run(args: &AssembleArgs) -> Result<()> {
             )));
         }
     };
-    let vocoder = args.vocoder.as_deref().map(Imported::open).transpose()?;
+    let vocoder = args.vocoder.as_deref().map(open).transpose()?;
     place::check_public(&args.out)?;
     let nets = Nets::of(&video.config, &audio.config, vocoder.as_ref().map(|vocoder| &vocoder.config));
     let nets = nets.map_err(|what| Coded::bad_input(named(args, &what)))?;
