@@ -70,10 +70,7 @@ pub fn write_tensors_in_turn<E: From<Error>>(
             })?;
             let what = format!("values of tensor {name}");
             Error::check_count(&what, shape.iter().product(), given.len())?;
-            for block in given.chunks(BLOCK / 4) {
-                let bytes: Vec<u8> = block.iter().flat_map(|value| value.to_le_bytes()).collect();
-                file.write_all(&bytes).map_err(io)?;
-            }
+            given.iter().try_for_each(|value| file.write_all(&value.to_le_bytes())).map_err(io)?;
         }
         Ok(())
     });

@@ -20,10 +20,7 @@ pub fn run(args: &ImportArgs) -> Result<()> {
         }));
     }
     let names = &record.source.names;
-    say(format!(
-        "{}: {kind}, {names} names, {tensors} tensors, {parameters} parameters",
-        args.out.display()
-    ));
+    say(format!("{}: {kind}, {names} names, {tensors} tensors, {parameters} parameters", args.out.display()));
     if let Some(key) = &record.source.key {
         say(format!("  of the key {key}"));
     }

@@ -3,7 +3,7 @@
 
 use super::plan::{Extra, From, Plan, Role};
 use super::sources::Sources;
-use super::{ImportOptions, MAX_DEPTH, ImportedConfig, Imports};
+use super::{ImportOptions, ImportedConfig, Imports, MAX_DEPTH};
 use crate::error::{Error, Result};
 use avdit_nets::DitConfig;
 use avdit_nets::dit::position_code;
@@ -151,9 +151,12 @@ impl Size<'_> {
         let outputs = self.must("final_layer.linear.weight", 2)?[0];
         let (null_class, depth) = (!options.no_null_class, self.depth()?);
         let hidden = (0..depth).find_map(|i| self.shape(&format!("blocks.{i}.mlp.fc1.bias")));
-        let mut mlp_ratio = hidden.and_then(<[usize]>::first).map_or(4.0, |&hidden| hidden as f64 / width as f64);
+        let mut mlp_ratio =
+            hidden.and_then(<[usize]>::first).map_or(4.0, |&hidden| hidden as f64 / width as f64);
         // The network rounds the product down, which the rounded quotient must not take below what the tensors have.
-        if hidden.is_some_and(|shape| shape.first().is_some_and(|&h| ((width as f64 * mlp_ratio) as usize) < h)) {
+        if hidden
+            .is_some_and(|shape| shape.first().is_some_and(|&h| ((width as f64 * mlp_ratio) as usize) < h))
+        {
             mlp_ratio = mlp_ratio.next_up();
         }
         let known = HEADS.iter().find(|(known, _)| *known == width).map(|(_, heads)| *heads);
