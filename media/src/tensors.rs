@@ -70,10 +70,7 @@ pub fn write_tensors_from<E: From<Error>>(
                 }
             };
             Error::check_count(&format!("values of tensor {name}"), shape.iter().product(), values.len())?;
-            for block in values.chunks(BLOCK / 4) {
-                let bytes: Vec<u8> = block.iter().flat_map(|value| value.to_le_bytes()).collect();
-                file.write_all(&bytes).map_err(io)?;
-            }
+            values.iter().try_for_each(|value| file.write_all(&value.to_le_bytes())).map_err(io)?;
         }
         Ok(())
     });
