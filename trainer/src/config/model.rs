@@ -41,7 +41,7 @@ pub struct ModelConfig {
     /// Side of the square of video latents that makes a token.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub patch: Option<usize>,
-    /// Of an AV-DiT: the image DiT that it stands on and leaves as it is, a run of one.
+    /// Of an AV-DiT: the image DiT that it stands on and leaves as it is: a run of one, or an imported one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub base: Option<PathBuf>,
     /// Of an AV-DiT: its adapters.
