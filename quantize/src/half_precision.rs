@@ -1,8 +1,9 @@
 //! Sixteen-bit floats: weights are stored in them, and nodes compute in them unless there is a reason not to.
 //!
-//! The graph says it all by casts, so no engine needs a flag. Inputs and outputs stay as they are.
+//! The graph says it all by casts, so no engine needs a flag. Inputs and outputs stay as they are unless asked.
 
 mod class;
+mod ports;
 mod simulate;
 
 pub use simulate::simulate;
@@ -117,20 +118,34 @@ fn magnitude(values: &[f32]) -> f32 {
 /// # Errors
 /// [`Error::Mismatch`] for a kept node that is not there; [`Error::Onnx`] if the graph is not sound.
 pub fn convert(model: &mut Model, half: Half, kept: &Kept) -> Result<()> {
+    convert_graph(model, half, kept, false)
+}
+
+/// The same, with inputs and outputs in `half` too: inputs that some node in half takes, and outputs that one makes.
+///
+/// # Errors
+/// As [`convert`].
+pub fn convert_with_ports(model: &mut Model, half: Half, kept: &Kept) -> Result<()> {
+    convert_graph(model, half, kept, true)
+}
+
+fn convert_graph(model: &mut Model, half: Half, kept: &Kept, ports: bool) -> Result<()> {
     check_kept(model, kept)?;
     let types = model.infer_shapes()?;
     let source = model.clone();
     let graph = source.graph();
     let tensors: HashMap<&str, &TensorProto> =
         graph.initializer.iter().map(|tensor| (tensor.name(), tensor)).collect();
-    let public: BTreeSet<&str> = graph.output.iter().map(|output| output.name()).collect();
+    let outputs = graph.output.iter().map(|output| output.name());
+    let public: BTreeSet<&str> = if ports { BTreeSet::new() } else { outputs.collect() };
+    let taken = if ports { ports::taken_in_half(graph, &types, kept) } else { HashSet::new() };
     let mut converter = Converter {
         model: &source,
         edit: Edit::of(graph),
         half,
         types: &types,
         tensors: &tensors,
-        now: HashMap::new(),
+        now: taken.into_iter().map(|input| (input, half.data_type())).collect(),
         casts: HashMap::new(),
         stored: HashMap::new(),
         renamed: HashMap::new(),
@@ -138,8 +153,11 @@ pub fn convert(model: &mut Model, half: Half, kept: &Kept) -> Result<()> {
     for node in &graph.node {
         converter.node(node, kept.contains_key(node.name()), &public)?;
     }
-    let edit = converter.edit;
+    let Converter { edit, now, .. } = converter;
     edit.finish(model, &[]);
+    if ports {
+        ports::declare(model.graph_mut(), half, |port| now.contains_key(port));
+    }
     Ok(model.check()?)
 }
 

@@ -4,6 +4,7 @@
 //! [`Recipe`] that made it and its quality. It knows operators and values, and no network.
 
 mod calibration;
+mod class;
 mod edit;
 mod error;
 pub mod half_precision;
@@ -21,6 +22,7 @@ mod unit;
 mod workbench;
 
 pub use calibration::{Calibrated, Calibration, Ranges};
+pub use class::{Class, ClassTime, classes};
 pub use error::{Error, Result};
 pub use histogram::Histogram;
 pub use int8::{Dialect, Form, Integers, Settings};

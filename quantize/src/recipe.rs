@@ -25,6 +25,9 @@ pub struct Recipe {
     /// How integers are chosen.
     #[serde(default)]
     pub integers: Integers,
+    /// Whether inputs and outputs of the graph are in 16-bit floats as well.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub half_ports: bool,
     /// Units that are quantized, each with its form.
     #[serde(default)]
     pub units: BTreeMap<String, Form>,
@@ -57,6 +60,7 @@ impl Recipe {
         // Names those nodes that have none, which is how `kept` knows them.
         let units = crate::units(model)?;
         match self.precision.half() {
+            Some(half) if self.half_ports => half_precision::convert_with_ports(model, half, &self.kept),
             Some(half) => half_precision::convert(model, half, &self.kept),
             None => int8::rewrite(model, &self.units, &self.settings(model, &units, calibration)?),
         }

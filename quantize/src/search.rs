@@ -3,6 +3,7 @@
 //! Errors of units are nearly independent, so their noise adds up and the sum orders the sets; what a set really does is
 //! measured before it is believed.
 
+use crate::class::ClassTime;
 use crate::error::{Error, Result};
 use crate::int8::{self, Form, Settings};
 use crate::quality::{self, Errors, ratio_of};
@@ -46,6 +47,9 @@ pub struct Found {
     pub order: Vec<Sensitivity>,
     /// Every set that was measured.
     pub measured: Vec<Candidate>,
+    /// Units that were left out since fewer bits make them slower.
+    #[serde(default)]
+    pub slower: Vec<ClassTime>,
 }
 
 /// What a search is about.
@@ -147,7 +151,7 @@ impl Search<'_> {
         let chosen = longest(order.len(), &mut fits)?;
         let chosen = names(chosen);
         measured.sort_by_key(|candidate| candidate.units);
-        Ok(Found { chosen, order, measured })
+        Ok(Found { chosen, order, measured, slower: Vec::new() })
     }
 }
 

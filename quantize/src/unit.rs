@@ -6,7 +6,7 @@ use avdit_onnx::{DataType, Model, attribute, tensor};
 use std::collections::{BTreeMap, HashMap};
 
 /// What a unit multiplies by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// A matrix of weights.
     Weights,

@@ -150,6 +150,27 @@ fn half_precision_computes_products_and_keeps_norms_and_what_depends_on_levels()
 }
 
 #[test]
+fn inputs_and_outputs_are_in_half_precision_where_asked_and_where_nodes_in_half_are_at_them() {
+    let mut made = model();
+    let kept = half_precision::kept(&made, Half::Fp16, &BTreeMap::new(), 4.0).unwrap();
+    half_precision::convert_with_ports(&mut made, Half::Fp16, &kept).unwrap();
+    let types = |ports: Vec<(String, avdit_onnx::ValueType)>| {
+        ports.into_iter().map(|(name, value)| (name, value.data_type)).collect::<BTreeMap<_, _>>()
+    };
+    let (inputs, outputs) = (types(made.inputs().unwrap()), types(made.outputs().unwrap()));
+    let levels = made.graph().node.iter().find(|node| node.name() == "/levels/MatMul").unwrap();
+    for (name, data_type) in &inputs {
+        let expected = if *name == levels.input[0] { DataType::Float } else { DataType::Float16 };
+        assert_eq!(*data_type, expected, "{name}");
+    }
+    assert!(outputs.values().any(|data_type| *data_type == DataType::Float16), "{outputs:?}");
+    let casts_of_ports = made.graph().node.iter().filter(|node| {
+        node.op_type() == "Cast" && inputs.get(&node.input[0]).is_some_and(|of| *of == DataType::Float)
+    });
+    assert_eq!(casts_of_ports.count(), 0);
+}
+
+#[test]
 fn a_value_beyond_half_precision_keeps_its_nodes_and_names_it() {
     let measured = [("/first/MatMul".to_owned(), 30_000.0), ("/second/Gemm".to_owned(), f32::NAN)].into();
     let kept = half_precision::kept(&model(), Half::Fp16, &measured, 4.0).unwrap();
@@ -198,6 +219,7 @@ fn a_recipe_makes_the_same_graph_again() {
     std::fs::create_dir_all(&folder).unwrap();
     let path = folder.join("quant.toml");
     let recipe = Recipe {
+        half_ports: false,
         schema: Recipe::SCHEMA.into(),
         precision: Precision::Int8Dynamic,
         budget_snr_db: 20.0,

@@ -12,7 +12,7 @@ use avdit_core::sampler::StepForm;
 use avdit_core::{DenoiserSpec, FrozenSchedule};
 pub(crate) use ports::{Port, Ports};
 use serde::{Deserialize, Serialize};
-use signature::Signature;
+use signature::{Checked, Signature};
 use std::path::{Path, PathBuf};
 use tract_onnx::pb;
 use tract_onnx::prelude::Framework;
@@ -121,8 +121,12 @@ impl Model {
             .as_ref()
             .ok_or_else(|| wrong("is not an ONNX model: it holds no graph".to_owned()))?;
         let external = external::check(folder, &path, graph)?;
-        let ports = Ports::of(&spec, step);
-        let (inputs, outputs, batch) = Signature { path: &path, ports: &ports }.check(graph)?;
+        let mut ports = Ports::of(&spec, step);
+        let signature = Signature { path: &path, ports: &ports, is_step: step.is_some() };
+        let Checked { inputs, outputs, halves, batch } = signature.check(graph)?;
+        for (ports, halves) in [&mut ports.inputs, &mut ports.outputs].into_iter().zip(halves) {
+            ports.iter_mut().zip(halves).for_each(|(port, half)| port.half = half);
+        }
         let is_standard = |domain: &str| domain.is_empty() || domain == "ai.onnx";
         let facts = GraphFacts {
             bytes: bytes.len() as u64 + external,

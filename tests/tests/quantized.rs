@@ -8,8 +8,8 @@ use avdit_export::{
     ExportOptions, Lowering, ModelConfig, ModelFolder, Provenance, RandomWeights, export_denoiser,
 };
 use avdit_nets::AvditConfig;
-use avdit_onnx::{Model, tensor};
-use avdit_quantize::half_precision::{Half, convert, kept, simulate};
+use avdit_onnx::{DataType, Model, tensor};
+use avdit_quantize::half_precision::{Half, convert, convert_with_ports, kept, simulate};
 use avdit_quantize::quality::{Errors, errors, trajectory, worst_db};
 use avdit_quantize::states::{State, Trajectories, walk};
 use avdit_quantize::{
@@ -34,6 +34,8 @@ const KEEPS: [(Kind, f64); 8] = [
     (Kind::Form(Form::Int8Dynamic, 7), 31.0),
     (Kind::Form(Form::Int8Static, 7), 31.0),
 ];
+/// The same for fp16 with inputs and outputs in it.
+const HALF_PORTS_KEEP: f64 = 57.0;
 /// Nothing in fewer bits is exact: what keeps more than this was not quantized.
 const NOT_EXACT: f64 = 110.0;
 
@@ -140,6 +142,7 @@ fn everything(
     let strength = |unit: &Unit| Some(calibration.values.get(unit.input()?)?.smoothing.alpha);
     let smoothing = units.iter().filter_map(|unit| Some((unit.name.clone(), strength(unit)?)));
     Recipe {
+        half_ports: false,
         schema: Recipe::SCHEMA.into(),
         precision: Precision::Int8Static,
         budget_snr_db: 0.0,
@@ -258,6 +261,25 @@ fn the_search_keeps_its_budget_and_leaves_out_what_harms() {
     assert!((1..all.len()).contains(&chosen.chosen.len()), "{} of {}", chosen.chosen.len(), all.len());
     let measured: Errors = search.measure(&mut bench, &chosen.chosen).unwrap();
     assert!(worst_db(&measured) >= search.budget_db);
+}
+
+#[test]
+fn a_graph_with_inputs_and_outputs_in_half_precision_takes_and_gives_what_others_do() {
+    for kind in engines() {
+        let lowering = if kind == EngineKind::OrtCpu { Lowering::OrtCpu } else { Lowering::Portable };
+        let Setting { folder, mut model, .. } = setting(lowering);
+        units(&mut model).unwrap();
+        let mut bench = Bench { folder: folder.path(), kind };
+        let (states, _) = walked(&mut bench, &model);
+        let kept = kept(&model, Half::Fp16, &BTreeMap::new(), 4.0).unwrap();
+        convert_with_ports(&mut model, Half::Fp16, &kept).unwrap();
+        let inputs: Vec<_> = model.inputs().unwrap().into_iter().map(|(_, value)| value.data_type).collect();
+        // Levels are told in single precision: 16 bits would only round them.
+        assert_eq!(inputs, [DataType::Float16, DataType::Float16, DataType::Float, DataType::Float]);
+        assert!(model.outputs().unwrap().iter().all(|(_, value)| value.data_type == DataType::Float16));
+        let found = worst_db(&errors(bench.open(&model).unwrap().as_mut(), &states).unwrap());
+        assert!((HALF_PORTS_KEEP..NOT_EXACT).contains(&found), "{kind}: {found:.1} dB");
+    }
 }
 
 #[test]

@@ -46,6 +46,9 @@ pub struct QuantizeArgs {
     /// Make it by this recipe, such as the quant.toml of an earlier result, in place of a search
     #[arg(long, value_name = "FILE", conflicts_with_all = ["precision", "everything"])]
     pub recipe: Option<PathBuf>,
+    /// Have inputs and outputs of the graph in fp16 as well (fp16 alone): for programs that hold latents so
+    #[arg(long, conflicts_with_all = ["recipe", "everything"])]
+    pub half_ports: bool,
     /// Quantize every unit in place of searching for those that keep the budget
     #[arg(long)]
     pub everything: bool,

@@ -119,17 +119,27 @@ fn form(folder: &Path) -> Vec<String> {
     let target = target.map(|target| format!("for {target}"));
     let frozen = config["frozen"]["steps"].as_u64().map(|steps| format!("frozen for {steps} steps"));
     let step = config["step"].is_object().then(|| "fused step".to_owned());
-    target.into_iter().chain(frozen).chain(step).collect()
+    let integers = match record["dtype"].as_str().unwrap_or_default() {
+        "int8-dynamic" => Some("dynamic ranges"),
+        "int8-static" => Some("static ranges"),
+        "int8-weight" => Some("weights in 8 bits"),
+        "int4-weight" => Some("weights in 4 bits"),
+        "bf16" => Some("bf16"),
+        _ => None,
+    };
+    let integers = integers.map(str::to_owned);
+    integers.into_iter().chain(target).chain(frozen).chain(step).collect()
 }
 
-/// The precision of a model: what `export.json` says its weights are.
+/// The precision that the products of a model are made in, by what `export.json` says: its weights alone in fewer bits
+/// leave products in float. None where this machine's rate is not measured in it.
 fn precision(folder: &Path) -> Result<Option<Precision>> {
     let text = std::fs::read_to_string(folder.join("export.json"))?;
     let record: serde_json::Value = serde_json::from_str(&text)?;
     Ok(match record["dtype"].as_str().unwrap_or_default() {
-        "int8" | "uint8" => Some(Precision::Int8),
+        "int8" | "uint8" | "int8-dynamic" | "int8-static" => Some(Precision::Int8),
         "float16" | "fp16" => Some(Precision::Float16),
-        "float32" | "fp32" => Some(Precision::Float32),
+        "float32" | "fp32" | "int8-weight" | "int4-weight" => Some(Precision::Float32),
         _ => None,
     })
 }
@@ -156,12 +166,14 @@ mod tests {
     }
 
     #[test]
-    fn the_precision_is_that_of_the_weights() {
+    fn the_precision_is_that_of_the_products() {
         let folder = tempfile::tempdir().unwrap();
         for (dtype, precision) in [
             ("float32", Some(Precision::Float32)),
             ("float16", Some(Precision::Float16)),
             ("int8", Some(Precision::Int8)),
+            ("int8-dynamic", Some(Precision::Int8)),
+            ("int8-weight", Some(Precision::Float32)),
             ("bfloat16", None),
         ] {
             std::fs::write(folder.path().join("export.json"), format!("{{\"dtype\":\"{dtype}\"}}")).unwrap();
@@ -172,5 +184,7 @@ mod tests {
         let config = "{\"frozen\":{\"steps\":20},\"step\":{\"history\":3}}";
         std::fs::write(folder.path().join("config.json"), config).unwrap();
         assert_eq!(facts(folder.path()).form, ["for ort-cpu", "frozen for 20 steps", "fused step"]);
+        std::fs::write(folder.path().join("export.json"), "{\"dtype\":\"int8-static\"}").unwrap();
+        assert_eq!(facts(folder.path()).form[0], "static ranges");
     }
 }

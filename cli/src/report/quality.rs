@@ -59,6 +59,9 @@ pub(crate) fn quality_page(quality: &Quality) -> Result<String, minijinja::Error
         units => quality.search.iter().flat_map(|found| found.order.iter().map(|unit| context! {
             name => &unit.unit, db => unit.worst_snr_db, chosen => found.chosen.contains(&unit.unit),
         })).collect::<Vec<_>>(),
+        slower => quality.search.iter().flat_map(|found| &found.slower).map(|class| context! {
+            units => &class.units, ratio => format!("{:.2}", class.ratio),
+        }).collect::<Vec<_>>(),
         samples => samples.collect::<Vec<_>>(),
         style => Value::from_safe_string(concat!(include_str!("page.css"), include_str!("quality.css")).into()),
     })

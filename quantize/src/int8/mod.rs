@@ -46,9 +46,14 @@ impl Form {
         matches!(self, Form::Int8Dynamic | Form::Int8Static)
     }
 
-    /// Whether a unit can have this form: products of two activations have no weights, and no range that is known.
+    /// Whether a unit can have this form: products of two activations have no weights, and neither they nor matrices
+    /// that several values are multiplied by have one range that is known.
     pub fn fits(self, unit: &Unit) -> bool {
-        unit.kind == Kind::Weights || self == Form::Int8Dynamic
+        match self {
+            Form::Int8Dynamic => true,
+            Form::Int8Static => unit.kind == Kind::Weights && unit.input().is_some(),
+            Form::Int8Weight | Form::Int4Weight => unit.kind == Kind::Weights,
+        }
     }
 }
 
@@ -182,7 +187,11 @@ fn finite(model: &Model, weight: &TensorProto) -> Result<Vec<f32>> {
 fn check(unit: &Unit, form: Form, settings: &Settings) -> Result<()> {
     let name = &unit.name;
     if !form.fits(unit) {
-        let what = format!("form of unit {name}, a product of two activations");
+        let why = match unit.kind {
+            Kind::Activations => "a product of two activations",
+            Kind::Weights => "which several values are multiplied by",
+        };
+        let what = format!("form of unit {name}, {why}");
         return Err(Error::mismatch(what, Form::Int8Dynamic.name(), form.name()));
     }
     if form == Form::Int8Static && !settings.ranges.contains_key(name) {

@@ -11,10 +11,12 @@ mod step;
 use super::{Engine, EngineFacts, EngineKind, EngineOptions, ExtraOutput, milliseconds};
 use crate::engine_cache::{self, Prepared};
 use crate::error::{Error, Result};
-use crate::graph::{INPUTS, Model, OUTPUTS, Ports};
+use crate::graph::{Model, Port, Ports};
 use avdit_core::{Denoiser, DenoiserSpec, Latents, Levels, Modality, StepDenoiser};
-use ort::session::Session;
-use ort::value::{TensorRef, ToShape};
+use half::f16;
+use half::slice::HalfFloatSliceExt;
+use ort::session::{Session, SessionInputValue};
+use ort::value::{Tensor, TensorRef};
 use session::Opening;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -134,26 +136,32 @@ impl OrtEngine {
         out: &mut Latents,
         extras: &[String],
     ) -> Result<Vec<ExtraOutput>, String> {
-        let (v, a, n) = (&self.spec.layout.video, &self.spec.layout.audio, self.spec.layout.segments());
         let batch = noisy.batch;
         let text = |error: ort::Error| error.to_string();
-        let inputs = ort::inputs! {
-            INPUTS[0] => view([batch, v.frames, v.channels, v.height, v.width], &noisy.video)?,
-            INPUTS[1] => view([batch, a.frames, a.channels], &noisy.audio)?,
-            INPUTS[2] => view([batch, n], &levels.video)?,
-            INPUTS[3] => view([batch, n], &levels.audio)?,
-        };
+        let data = [&noisy.video, &noisy.audio, &levels.video, &levels.audio];
+        let inputs = self.ports.inputs.iter().zip(data).map(|(port, data)| {
+            let value = match port.half {
+                true => Tensor::from_array((port.shape(batch), Port::halves(data))).map_err(text)?.into(),
+                false => view(port.shape(batch), data)?.into(),
+            };
+            Ok((port.name.as_str(), value))
+        });
+        let inputs: Vec<(&str, SessionInputValue<'_>)> = inputs.collect::<Result<_, String>>()?;
         let start = Instant::now();
         let results = self.session.run(inputs).map_err(text)?;
         self.last_run = start.elapsed();
-        for (name, modality) in OUTPUTS.into_iter().zip(Modality::ALL) {
-            let (shape, values) = results[name].try_extract_tensor::<f32>().map_err(text)?;
-            let out = out.get_mut(modality);
-            if values.len() != out.len() {
+        for (port, modality) in self.ports.outputs.iter().zip(Modality::ALL) {
+            let (result, out) = (&results[port.name.as_str()], out.get_mut(modality));
+            let count: i64 = result.shape().iter().product();
+            if count != out.len() as i64 {
+                let (name, shape) = (&port.name, result.shape());
                 let expected = self.spec.layout.shape(modality, batch);
                 return Err(format!("output {name} has shape {shape}, expected {expected:?}"));
             }
-            out.copy_from_slice(values);
+            match port.half {
+                true => result.try_extract_tensor::<f16>().map_err(text)?.1.convert_to_f32_slice(out),
+                false => out.copy_from_slice(result.try_extract_tensor::<f32>().map_err(text)?.1),
+            }
         }
         let extra = |name: &String| -> Result<_, String> {
             let (shape, values) = results[name.as_str()].try_extract_tensor::<f32>().map_err(text)?;
@@ -214,10 +222,7 @@ impl Engine for OrtEngine {
     }
 }
 
-fn view<const N: usize>(shape: [usize; N], data: &[f32]) -> Result<TensorRef<'_, f32>, String>
-where
-    [usize; N]: ToShape,
-{
+fn view(shape: Vec<usize>, data: &[f32]) -> Result<TensorRef<'_, f32>, String> {
     TensorRef::from_array_view((shape, data)).map_err(|error| error.to_string())
 }
 

@@ -6,7 +6,7 @@ mod step;
 
 use super::{Engine, EngineFacts, EngineKind, EngineOptions, ExtraOutput, Placement, milliseconds};
 use crate::error::{Error, Result};
-use crate::graph::{Batch, GraphFacts, Model, Ports};
+use crate::graph::{Batch, GraphFacts, Model, Port, Ports};
 use avdit_core::{Denoiser, DenoiserSpec, Latents, Levels, Modality, StepDenoiser};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -109,7 +109,7 @@ impl TractEngine {
         let mut model = self.take_parsed()?;
         let plan = guarded("prepare", &self.facts.graph, || {
             for (&place, port) in self.inputs.iter().zip(&self.ports.inputs) {
-                model.set_input_fact(place, InferenceFact::dt_shape(f32::datum_type(), port.shape(batch)))?;
+                model.set_input_fact(place, InferenceFact::dt_shape(element(port), port.shape(batch)))?;
             }
             let plan =
                 multithread_tract_scope(self.executor.clone(), || model.into_optimized()?.into_runnable())?;
@@ -117,8 +117,9 @@ impl TractEngine {
                 let fact = plan.model().output_fact(place)?;
                 let expected = port.shape(batch);
                 let got = fact.shape.as_concrete();
-                if got != Some(expected.as_slice()) || fact.datum_type != f32::datum_type() {
-                    let what = format!("output {} is {fact:?}, expected F32 {expected:?}", port.name);
+                if got != Some(expected.as_slice()) || fact.datum_type != element(port) {
+                    let (name, wanted) = (&port.name, element(port));
+                    let what = format!("output {name} is {fact:?}, expected {wanted:?} {expected:?}");
                     return Err(TractError::msg(what));
                 }
             }
@@ -149,12 +150,19 @@ impl TractEngine {
         let plan = self.plan(noisy.batch)?;
         let data = [&noisy.video, &noisy.audio, &levels.video, &levels.audio];
         let fed = self.ports.inputs.iter().zip(data);
-        let fed = fed.map(|(port, data)| tensor(&port.shape(noisy.batch), data).map(Tensor::into_tvalue));
+        let fed = fed.map(|(port, data)| {
+            let shape = port.shape(noisy.batch);
+            let tensor = match port.half {
+                true => Tensor::from_shape(&shape, &Port::halves(data)),
+                false => tensor(&shape, data),
+            };
+            tensor.map(Tensor::into_tvalue)
+        });
         let fed = fed.collect::<TractResult<_>>().map_err(|error| self.failed(&error))?;
         let results = self.run_plan(&plan, fed)?;
         for (&place, modality) in self.outputs.iter().zip(Modality::ALL) {
-            out.get_mut(modality)
-                .copy_from_slice(values(&results[place]).map_err(|error| self.failed(&error))?);
+            let single = results[place].cast_to::<f32>().map_err(|error| self.failed(&error))?;
+            out.get_mut(modality).copy_from_slice(values(&single).map_err(|error| self.failed(&error))?);
         }
         Ok(results)
     }
@@ -232,6 +240,11 @@ impl Engine for TractEngine {
         let extras = self.extras.iter().map(|(place, name)| self.extra(&results, *place, name));
         extras.collect::<Result<_>>().map_err(|error| super::failed(NAME, error))
     }
+}
+
+/// The type that the graph has a port in.
+fn element(port: &Port) -> DatumType {
+    if port.half { f16::datum_type() } else { f32::datum_type() }
 }
 
 fn tensor(shape: &[usize], data: &[f32]) -> TractResult<Tensor> {

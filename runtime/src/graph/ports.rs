@@ -3,6 +3,8 @@
 use super::{INPUTS, OUTPUTS};
 use avdit_core::sampler::StepForm;
 use avdit_core::{DenoiserSpec, Modality};
+use half::f16;
+use half::slice::HalfFloatSliceExt;
 
 /// An input or output.
 #[derive(Clone, Debug)]
@@ -10,16 +12,25 @@ pub(crate) struct Port {
     pub(crate) name: String,
     /// Without the batch.
     dims: Vec<usize>,
+    /// Whether the graph has it in half precision; engines take and give single precision all the same.
+    pub(crate) half: bool,
 }
 
 impl Port {
     fn new(name: impl Into<String>, dims: &[usize]) -> Self {
-        Self { name: name.into(), dims: dims.to_vec() }
+        Self { name: name.into(), dims: dims.to_vec(), half: false }
     }
 
     /// Its shape for a batch.
     pub(crate) fn shape(&self, batch: usize) -> Vec<usize> {
         [&[batch], &self.dims[..]].concat()
+    }
+
+    /// Values as the graph takes them, where it takes them in half precision.
+    pub(crate) fn halves(values: &[f32]) -> Vec<f16> {
+        let mut halves = vec![f16::ZERO; values.len()];
+        halves.convert_from_f32_slice(values);
+        halves
     }
 }
 

@@ -11,11 +11,22 @@ use tract_onnx::pb::tensor_proto::DataType;
 pub(super) struct Signature<'a> {
     pub(super) path: &'a Path,
     pub(super) ports: &'a Ports,
+    /// Whether it is one of a fused step.
+    pub(super) is_step: bool,
+}
+
+/// What a graph declares.
+pub(super) struct Checked {
+    pub(super) inputs: Vec<usize>,
+    pub(super) outputs: Vec<usize>,
+    /// Which inputs and outputs are in half precision.
+    pub(super) halves: [Vec<bool>; 2],
+    pub(super) batch: Batch,
 }
 
 impl Signature<'_> {
-    /// Positions of the inputs and outputs, and the batches that the graph takes.
-    pub(super) fn check(&self, graph: &pb::GraphProto) -> Result<(Vec<usize>, Vec<usize>, Batch)> {
+    /// Positions of the inputs and outputs, which of them are in half precision, and the batches that the graph takes.
+    pub(super) fn check(&self, graph: &pb::GraphProto) -> Result<Checked> {
         let initialised: HashSet<_> = graph.initializer.iter().map(|t| t.name.as_str()).collect();
         let fed: Vec<_> = graph.input.iter().filter(|i| !initialised.contains(i.name.as_str())).collect();
         let mut batch = Batch::Any;
@@ -29,7 +40,12 @@ impl Signature<'_> {
         }
         let declared: Vec<_> = graph.output.iter().collect();
         let outputs = self.positions("output", &self.ports.outputs, &declared, &mut batch)?;
-        Ok((inputs, outputs, batch))
+        let is_half = |port: &pb::ValueInfoProto| element_type(port) == Some(DataType::Float16);
+        let halves = [
+            inputs.iter().map(|&place| is_half(fed[place])).collect(),
+            outputs.iter().map(|&place| is_half(declared[place])).collect(),
+        ];
+        Ok(Checked { inputs, outputs, halves, batch })
     }
 
     fn positions(
@@ -66,7 +82,13 @@ impl Signature<'_> {
             let rest_fits = got.iter().zip(expected).skip(1).all(|(got, want)| got.fits(*want));
             got.len() == expected.len() && rest_fits
         });
-        if element_type(port) != Some(DataType::Float) || !fits {
+        let float = match element_type(port) {
+            Some(DataType::Float) => true,
+            // A fused step keeps its state on the device, in single precision.
+            Some(DataType::Float16) => !self.is_step,
+            _ => false,
+        };
+        if !float || !fits {
             let rest: Vec<_> = expected[1..].iter().map(ToString::to_string).collect();
             let expected = format!("Float (batch, {})", rest.join(", "));
             return Err(self.error(format!("{kind} {}", port.name), expected, describe(port)));

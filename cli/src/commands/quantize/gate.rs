@@ -93,28 +93,46 @@ pub fn judge(job: &Job<'_>, folder: &Path, made: &Made, size: Size) -> Result<Qu
 }
 
 /// Predictions of both, in turn, so that whatever else the machine does hits both.
-pub fn latency(job: &Job<'_>, mut engines: [&mut dyn Engine; 2]) -> Result<Latency> {
-    let state = &job.states[job.states.len() / 2];
-    let mut out = Latents::zeros(&job.config.spec.layout, 1);
-    let mut times: [Vec<f64>; 2] = Default::default();
-    let mut cpu = [0.0; 2];
-    for round in 0..=ROUNDS {
-        for (which, engine) in engines.iter_mut().enumerate() {
-            let start = cpu_seconds();
-            engine.predict(&state.noisy, &state.levels, &mut out)?;
-            // The first round warms up.
-            if round > 0 {
-                times[which].push(engine.last_run().as_secs_f64() * 1e3);
-                cpu[which] += cpu_seconds() - start;
-            }
-        }
-    }
-    let p50 = |times: &[f64]| Summary::of(times).map_or(0.0, |summary| summary.p50);
+pub fn latency(job: &Job<'_>, engines: [&mut dyn Engine; 2]) -> Result<Latency> {
+    let rounds = pairs(job, engines, ROUNDS)?;
+    let p50 = |which: usize| {
+        let times: Vec<f64> = rounds.iter().map(|pair| pair[which].wall_ms).collect();
+        Summary::of(&times).map_or(0.0, |summary| summary.p50)
+    };
+    let mean = |which: usize| rounds.iter().map(|pair| pair[which].cpu_ms).sum::<f64>() / ROUNDS as f64;
     Ok(Latency {
         rounds: ROUNDS,
-        source_p50_ms: p50(&times[0]),
-        quantized_p50_ms: p50(&times[1]),
-        source_cpu_ms: cpu[0] * 1e3 / ROUNDS as f64,
-        quantized_cpu_ms: cpu[1] * 1e3 / ROUNDS as f64,
+        source_p50_ms: p50(0),
+        quantized_p50_ms: p50(1),
+        source_cpu_ms: mean(0),
+        quantized_cpu_ms: mean(1),
     })
+}
+
+/// What a prediction took.
+#[derive(Clone, Copy, Debug)]
+pub struct Took {
+    pub wall_ms: f64,
+    pub cpu_ms: f64,
+}
+
+/// So many predictions of each of two engines, in turn, after one that warms up.
+pub fn pairs(job: &Job<'_>, mut engines: [&mut dyn Engine; 2], rounds: usize) -> Result<Vec<[Took; 2]>> {
+    let state = &job.states[job.states.len() / 2];
+    let mut out = Latents::zeros(&job.config.spec.layout, 1);
+    let mut took = Vec::new();
+    for _ in 0..=rounds {
+        let mut pair = [Took { wall_ms: 0.0, cpu_ms: 0.0 }; 2];
+        for (pair, engine) in pair.iter_mut().zip(&mut engines) {
+            let start = cpu_seconds();
+            engine.predict(&state.noisy, &state.levels, &mut out)?;
+            *pair = Took {
+                wall_ms: engine.last_run().as_secs_f64() * 1e3,
+                cpu_ms: (cpu_seconds() - start) * 1e3,
+            };
+        }
+        took.push(pair);
+    }
+    took.remove(0);
+    Ok(took)
 }

@@ -3,6 +3,7 @@
 use super::Job;
 use super::cache::Cache;
 use super::recipe;
+use super::worth;
 use crate::args::Smooth;
 use crate::cancel;
 use crate::exit::Interrupted;
@@ -33,8 +34,19 @@ fn with_costs(model: &Model) -> Result<Vec<(Unit, u64)>> {
     Ok(units.into_iter().map(|unit| (unit.clone(), of(&unit))).collect())
 }
 
-/// The recipe, what it was calibrated with, and what the search found.
-pub fn search(job: &Job<'_>) -> Result<(Recipe, Calibration, Option<Found>)> {
+/// What a search leaves.
+pub struct Searched {
+    pub recipe: Recipe,
+    /// What it was calibrated with.
+    pub calibration: Calibration,
+    /// Nothing where every unit was asked for.
+    pub found: Option<Found>,
+    /// What was measured, until the result is written.
+    pub cache: Cache,
+}
+
+/// Finds the recipe.
+pub fn search(job: &Job<'_>) -> Result<Searched> {
     let Some(form) = job.precision.form() else { unreachable!("16-bit floats have a way of their own") };
     let mut units = with_costs(&job.model)?;
     units.retain(|(unit, _)| form.fits(unit));
@@ -60,11 +72,10 @@ pub fn search(job: &Job<'_>) -> Result<(Recipe, Calibration, Option<Found>)> {
         ..recipe::empty(job)
     };
     if job.args.everything {
-        cache.done();
-        return Ok((everything, calibration, None));
+        return Ok(Searched { recipe: everything, calibration, found: None, cache });
     }
     let settings = everything.settings(&job.model, &all, &calibration)?;
-    let search = Search {
+    let mut search = Search {
         model: &job.model,
         units: &units,
         states: &job.states,
@@ -72,11 +83,15 @@ pub fn search(job: &Job<'_>) -> Result<(Recipe, Calibration, Option<Found>)> {
         settings: &settings,
         budget_db: job.args.budget_snr,
     };
+    let slower = worth::slower(job, &search, &bench)?;
+    let is_slower = |unit: &Unit| slower.iter().any(|class| class.units.contains(&unit.name));
+    let faster: Vec<(Unit, u64)> = units.iter().filter(|(unit, _)| !is_slower(unit)).cloned().collect();
+    search.units = &faster;
     let sensitivities = sensitivities(&search, &mut bench, &mut cache)?;
-    let (search, found) = largest(job, search, &mut bench, &sensitivities)?;
-    cache.done();
+    let (search, mut found) = largest(job, search, &mut bench, &sensitivities)?;
+    found.slower = slower;
     let recipe = filled(everything, &found, &search);
-    Ok((recipe, calibration, Some(found)))
+    Ok(Searched { recipe, calibration, found: Some(found), cache })
 }
 
 /// Inputs of units as they are on the trajectories.
@@ -182,7 +197,8 @@ fn stop_if_asked() -> avdit_quantize::Result<()> {
     }
 }
 
-fn interrupted() -> Result<()> {
+/// An error once ctrl-C was pressed.
+pub fn interrupted() -> Result<()> {
     match cancel::asked() {
         true => Err(Interrupted("run the same command again: it goes on from what is there".into()).into()),
         false => Ok(()),
@@ -205,7 +221,16 @@ fn filled(everything: Recipe, found: &Found, search: &Search<'_>) -> Recipe {
     let reason = |worst: f64| {
         format!("alone it leaves {worst:.1} dB; with it, {:.1} dB are not kept", search.budget_db)
     };
-    let kept = left.map(|unit| (unit.unit.clone(), reason(unit.worst_snr_db))).collect();
+    let kept = left.map(|unit| (unit.unit.clone(), reason(unit.worst_snr_db)));
+    let slower = found.slower.iter().flat_map(|class| {
+        let reason = format!(
+            "8 bits are slower here: {:.2} × the time of a prediction with all {} units like it",
+            class.ratio,
+            class.units.len()
+        );
+        class.units.iter().map(move |unit| (unit.clone(), reason.clone()))
+    });
+    let kept = kept.chain(slower).collect();
     // Divisors are those of all units that share an input, chosen or not.
     Recipe { units, kept, ..everything }
 }

@@ -8,6 +8,7 @@ mod integers;
 mod quality;
 mod recipe;
 mod target;
+mod worth;
 
 pub use quality::{Quality, file_name};
 
@@ -68,7 +69,7 @@ pub fn run(args: &QuantizeArgs) -> Result<()> {
     let mut job = Job::open(args, source, out)?;
     job.walk()?;
     let made = recipe::make(&job)?;
-    write(&job, &made)
+    write(&job, made)
 }
 
 impl<'a> Job<'a> {
@@ -77,6 +78,11 @@ impl<'a> Job<'a> {
         let target = args.target.unwrap_or(args.engine);
         let asked = recipe.as_ref().map_or(args.precision, |(recipe, _)| Asked::Exactly(recipe.precision));
         let precision = target::precision(asked, target)?;
+        if args.half_ports && precision != Precision::Fp16 {
+            bail!(Usage(format!(
+                "--half-ports: inputs and outputs can be fp16 where the graph computes in it, and --precision is {precision}"
+            )));
+        }
         let config = ModelConfig::read(source)?;
         let record = ExportRecord::read(source)?;
         let wrong =
@@ -169,8 +175,8 @@ fn read_recipe(path: &Path) -> Result<(Recipe, Calibration)> {
 }
 
 /// Judges the graph, and writes the folder if it keeps the budget.
-fn write(job: &Job<'_>, made: &Made) -> Result<()> {
-    let Made { recipe, .. } = made;
+fn write(job: &Job<'_>, made: Made) -> Result<()> {
+    let Made { recipe, .. } = &made;
     let staged = ModelFolder::begin(job.out)?;
     let folder = staged.path();
     let written = made.model.write(folder.join("model.onnx"), &WriteOptions::default())?;
@@ -183,7 +189,7 @@ fn write(job: &Job<'_>, made: &Made) -> Result<()> {
     let files: Vec<FileRecord> = files.map(|path| FileRecord::of(path)).collect::<Result<_, _>>()?;
     let bytes = |files: &[FileRecord]| files.iter().map(|file| file.bytes).sum();
     let size = quality::Size { source_bytes: bytes(&job.record.files), quantized_bytes: bytes(&files) };
-    let judged = gate::judge(job, folder, made, size)?;
+    let judged = gate::judge(job, folder, &made, size)?;
     let failures = judged.failures();
     if !failures.is_empty() {
         bail!(GateFailed(format!(
@@ -209,6 +215,9 @@ fn write(job: &Job<'_>, made: &Made) -> Result<()> {
         ..job.record.clone()
     };
     staged.commit(&record)?;
+    if let Some(cache) = made.cache {
+        cache.done();
+    }
     if job.args.json { say_json(&judged) } else { tell(&judged, job.out) }
 }
 

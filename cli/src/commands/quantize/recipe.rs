@@ -1,7 +1,8 @@
 //! The recipe of a job: read, or found.
 
 use super::Job;
-use super::integers;
+use super::cache::Cache;
+use super::integers::{self, Searched};
 use crate::progress::Stage;
 use anyhow::Result;
 use avdit_onnx::Model;
@@ -23,17 +24,22 @@ pub struct Made {
     pub calibration: Calibration,
     /// What the search found where there was one.
     pub found: Option<Found>,
+    /// What a search measured: it goes once the result is written, so that one that fails the gate is quickly repeated.
+    pub cache: Option<Cache>,
 }
 
 /// Reads or finds the recipe, and follows it.
 pub fn make(job: &Job<'_>) -> Result<Made> {
-    let (recipe, calibration, found) = match (&job.recipe, job.precision.half()) {
+    let (recipe, calibration, found, cache) = match (&job.recipe, job.precision.half()) {
         (Some((recipe, calibration)), _) => {
             let recipe = Recipe { budget_snr_db: job.args.budget_snr, ..recipe.clone() };
-            (recipe, calibration.clone(), None)
+            (recipe, calibration.clone(), None, None)
         }
-        (None, Some(half)) => (of_half(job, half)?, Calibration::default(), None),
-        (None, None) => integers::search(job)?,
+        (None, Some(half)) => (of_half(job, half)?, Calibration::default(), None, None),
+        (None, None) => {
+            let Searched { recipe, calibration, found, cache } = integers::search(job)?;
+            (recipe, calibration, found, Some(cache))
+        }
     };
     let mut model = job.model.clone();
     recipe.apply(&mut model, &calibration)?;
@@ -41,7 +47,7 @@ pub fn make(job: &Job<'_>) -> Result<Made> {
         Some(half) if half == Half::Bf16 => Some(simulated(&job.model, half, &recipe.kept)?),
         _ => None,
     };
-    Ok(Made { recipe, model, simulated, calibration, found })
+    Ok(Made { recipe, model, simulated, calibration, found, cache })
 }
 
 /// A recipe in which nothing is chosen yet.
@@ -59,6 +65,7 @@ pub fn empty(job: &Job<'_>) -> Recipe {
                 _ => Dialect::Portable,
             },
         },
+        half_ports: job.args.half_ports,
         units: BTreeMap::new(),
         ranges: job.args.ranges,
         smoothing: BTreeMap::new(),
