@@ -3,29 +3,46 @@
 use crate::{Error, Result};
 use std::path::{Path, PathBuf};
 
-/// A folder under construction; removed unless committed.
+/// A folder under construction, beside its place and under a temporary name; removed unless committed.
 #[derive(Debug)]
 pub struct FolderDraft {
     target: PathBuf,
     path: PathBuf,
+    replaced: PathBuf,
 }
 
 impl FolderDraft {
-    /// Begins a folder that will be `target`. One that is there and not empty may be replaced only if `is_own` says so.
+    /// Begins a folder that will be `target`. What is there already may be replaced only if `is_own` says so of it; `own`
+    /// is the word for such a thing. What an earlier attempt left behind when it was cut off is put right.
     ///
     /// # Errors
-    /// [`Error::Malformed`] if `target` is something else, of which `own` is the word for what it might have been;
-    /// [`Error::Io`] if the folder cannot be made.
+    /// [`Error::Malformed`] if something else is there or the path ends in no name; [`Error::Io`] if the folder cannot be
+    /// made.
     pub fn begin(target: &Path, own: &str, is_own: impl Fn(&Path) -> bool) -> Result<Self> {
+        let Some(name) = target.file_name().map(|name| name.to_string_lossy().into_owned()) else {
+            return Err(Error::malformed(target, "the path of a folder to write must end in its name"));
+        };
+        let beside = |kind: &str| target.with_file_name(format!(".{name}.{kind}"));
+        let (path, replaced) = (beside("part"), beside("old"));
+        if replaced.exists() && !target.exists() {
+            // The last attempt was cut off between its two renames.
+            std::fs::rename(&replaced, target).map_err(|source| Error::io(target, source))?;
+        }
         let mut entries = std::fs::read_dir(target);
         let occupied = entries.as_mut().map_or(target.exists(), |entries| entries.next().is_some());
         if occupied && !is_own(target) {
-            let what = format!("is there, and neither empty nor {own}\n\nhint: name another folder with -o");
+            let what = format!(
+                "holds something other than {own}, which is not overwritten\n\nhint: name another folder with -o"
+            );
             return Err(Error::malformed(target, what));
         }
-        let path = beside(target, "tmp")?;
+        for leftover in [&path, &replaced] {
+            if leftover.exists() {
+                std::fs::remove_dir_all(leftover).map_err(|source| Error::io(leftover, source))?;
+            }
+        }
         std::fs::create_dir_all(&path).map_err(|source| Error::io(&path, source))?;
-        Ok(Self { target: target.to_owned(), path })
+        Ok(Self { target: target.to_owned(), path, replaced })
     }
 
     /// Where its files are put until it is committed.
@@ -39,19 +56,23 @@ impl FolderDraft {
     /// [`Error::Io`] if that fails; what was there before then stays.
     pub fn commit(self) -> Result<()> {
         let io = |source| Error::io(&self.target, source);
-        let old = beside(&self.target, "old")?;
+        sync(&self.path)?;
         let replaces = self.target.exists();
         if replaces {
-            std::fs::rename(&self.target, &old).map_err(io)?;
+            std::fs::rename(&self.target, &self.replaced).map_err(io)?;
         }
         if let Err(error) = std::fs::rename(&self.path, &self.target) {
             if replaces {
-                std::fs::rename(&old, &self.target).map_err(io)?;
+                std::fs::rename(&self.replaced, &self.target).map_err(io)?;
             }
             return Err(io(error));
         }
+        sync(match self.target.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        })?;
         if replaces {
-            std::fs::remove_dir_all(&old).map_err(|source| Error::io(&old, source))?;
+            std::fs::remove_dir_all(&self.replaced).map_err(|source| Error::io(&self.replaced, source))?;
         }
         Ok(())
     }
@@ -64,10 +85,13 @@ impl Drop for FolderDraft {
     }
 }
 
-/// `.NAME.PID.SUFFIX` in the folder of `target`.
-fn beside(target: &Path, suffix: &str) -> Result<PathBuf> {
-    let name = target.file_name().ok_or_else(|| Error::malformed(target, "is no name of a folder"))?;
-    Ok(target.with_file_name(format!(".{}.{}.{suffix}", name.to_string_lossy(), std::process::id())))
+/// Has the entries of a folder on the disk, so that a loss of power cannot take back what was renamed into it.
+fn sync(folder: &Path) -> Result<()> {
+    if cfg!(unix) {
+        let io = |source| Error::io(folder, source);
+        std::fs::File::open(folder).map_err(io)?.sync_all().map_err(io)?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -90,6 +114,22 @@ mod tests {
         assert_eq!(std::fs::read_to_string(target.join("mark")).unwrap(), "second");
         assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 1, "nothing else is left");
         let refused = FolderDraft::begin(&target, "theirs", |_| false).unwrap_err().to_string();
-        assert!(refused.contains("made: is there, and neither empty nor theirs"), "{refused}");
+        assert!(refused.contains("made: holds something other than theirs"), "{refused}");
+    }
+
+    #[test]
+    fn what_was_cut_off_is_put_right_by_the_next_attempt() {
+        let place = tempfile::tempdir().unwrap();
+        let target = place.path().join("made");
+        // Cut off while it was filled, and between the two renames.
+        for (name, text) in [(".made.part", "half"), (".made.old", "whole")] {
+            std::fs::create_dir(place.path().join(name)).unwrap();
+            std::fs::write(place.path().join(name).join("mark"), text).unwrap();
+        }
+        let draft = FolderDraft::begin(&target, "ours", |folder| folder.join("mark").exists()).unwrap();
+        assert_eq!(std::fs::read_to_string(target.join("mark")).unwrap(), "whole");
+        assert_eq!(std::fs::read_dir(draft.path()).unwrap().count(), 0);
+        drop(draft);
+        assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 1, "nothing else is left");
     }
 }

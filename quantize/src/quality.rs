@@ -131,6 +131,7 @@ pub fn worst_db(errors: &Errors) -> f64 {
     decibels(errors.values().flatten().fold(0.0, |worst: f64, error| worst.max(*error)))
 }
 
+/// Over the cells that are asked for.
 fn sums(candidate: &mut dyn Denoiser, states: &[State]) -> Result<BTreeMap<Stratum, [Sums; 2]>> {
     let layout = candidate.spec().layout.clone();
     let mut out = Latents::zeros(&layout, 1);
@@ -138,7 +139,11 @@ fn sums(candidate: &mut dyn Denoiser, states: &[State]) -> Result<BTreeMap<Strat
     for state in states {
         candidate.predict(&state.noisy, &state.levels, &mut out)?;
         for (sums, modality) in sums.entry(state.stratum).or_default().iter_mut().zip(Modality::ALL) {
-            sums.add(state.prediction.get(modality), out.get(modality));
+            let (reference, candidate) = (state.prediction.get(modality), out.get(modality));
+            let cells = layout.segment_ranges(modality).into_iter().enumerate();
+            for (_, range) in cells.filter(|(segment, _)| state.is_asked(modality, *segment)) {
+                sums.add(&reference[range.clone()], &candidate[range]);
+            }
         }
     }
     Ok(sums)

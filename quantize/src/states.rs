@@ -1,7 +1,8 @@
 //! What a network is asked on its own trajectories: noisy latents with their levels, and what it answers.
 //!
 //! A network trained with a mixture of levels sees clean and noisy cells at once, so states are sorted into strata by
-//! the mean level of sight and of sound, and each stratum keeps a few.
+//! the mean level of sight and of sound, and each stratum keeps a few. What is predicted of clean cells is nothing that a
+//! sampler takes, and nobody is judged by it.
 
 use crate::error::{Error, Result};
 use avdit_core::Stream;
@@ -36,6 +37,17 @@ impl Stratum {
     }
 }
 
+impl Stratum {
+    /// How far levels are from the middle of the stratum, in strata.
+    fn distance(self, levels: &Levels, timesteps: usize) -> f32 {
+        let off = |levels: &[f32], bin: usize| {
+            let mean = levels.iter().sum::<f32>() / levels.len().max(1) as f32 / timesteps as f32;
+            (mean * BINS as f32 - bin as f32 - 0.5).abs()
+        };
+        off(&levels.video, self.video) + off(&levels.audio, self.audio)
+    }
+}
+
 impl fmt::Display for Stratum {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let quarter = |bin: usize| format!("{}–{} %", 100 * bin / BINS, 100 * (bin + 1) / BINS);
@@ -56,6 +68,18 @@ pub struct State {
     pub stratum: Stratum,
     /// The task whose trajectory it lies on.
     pub task: String,
+}
+
+impl State {
+    /// Whether a cell is one that the network is asked for: clean cells are given.
+    pub fn is_asked(&self, modality: Modality, segment: usize) -> bool {
+        self.levels.get(modality).get(segment).is_some_and(|level| *level > 0.0)
+    }
+
+    /// Whether any cell of a modality is asked for.
+    fn asks(&self, modality: Modality) -> bool {
+        self.levels.get(modality).iter().any(|level| *level > 0.0)
+    }
 }
 
 /// Trajectories to walk.
@@ -157,7 +181,7 @@ pub fn walk(
         let mut prediction = Latents::zeros(&spec.layout, 1);
         network.predict(&noisy, &levels, &mut prediction)?;
         on_step();
-        states.offer(noisy, levels, prediction, "grid", &spec);
+        states.fill(noisy, levels, prediction, &spec);
     }
     Ok((states.into_states(), runs))
 }
@@ -182,9 +206,11 @@ fn noised(spec: &DenoiserSpec, clean: &Latents, stratum: Stratum, seed: u64) -> 
     Ok((noisy, levels))
 }
 
-/// Keeps the first few states of each stratum and task: which they are does not depend on chance.
+/// The states of each stratum: of every task those nearest to the middle of it, so that they do not all lie at its edge,
+/// where a trajectory enters.
 struct Reservoir {
     most: usize,
+    /// In the order of tasks; those of a task from the nearest to the farthest.
     states: BTreeMap<Stratum, Vec<State>>,
 }
 
@@ -203,10 +229,25 @@ impl Reservoir {
     ) {
         let stratum = Stratum::of(&levels, spec.timesteps);
         let kept = self.states.entry(stratum).or_default();
-        let of_task = kept.iter().filter(|state| state.task == task).count();
+        let first = kept.iter().position(|state| state.task == task).unwrap_or(kept.len());
         // A task leaves room for others.
-        if kept.len() < self.most && of_task < self.most.div_ceil(2) {
-            kept.push(State { noisy, levels, prediction, stratum, task: task.to_owned() });
+        let room = self.most.div_ceil(2).min(self.most.saturating_sub(first));
+        let distance = |levels: &Levels| stratum.distance(levels, spec.timesteps);
+        let nearer =
+            kept[first..].iter().filter(|state| distance(&state.levels) <= distance(&levels)).count();
+        if nearer < room {
+            kept.insert(first + nearer, State { noisy, levels, prediction, stratum, task: task.to_owned() });
+            kept.truncate(first + room);
+        }
+    }
+
+    /// Adds a state of no task where a stratum has few, or none that asks for both modalities.
+    fn fill(&mut self, noisy: Latents, levels: Levels, prediction: Latents, spec: &DenoiserSpec) {
+        let stratum = Stratum::of(&levels, spec.timesteps);
+        let kept = self.states.entry(stratum).or_default();
+        let asked = |modality| kept.iter().any(|state| state.asks(modality));
+        if kept.len() < self.most || !Modality::ALL.into_iter().all(asked) {
+            kept.push(State { noisy, levels, prediction, stratum, task: "grid".to_owned() });
         }
     }
 
@@ -234,5 +275,61 @@ impl Denoiser for Listening<'_> {
         let spec = self.network.spec().clone();
         self.states.offer(noisy.clone(), levels.clone(), out.clone(), &self.task.to_string(), &spec);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use avdit_core::{AudioLayout, Layout, ScheduleKind, Target, VideoLayout};
+
+    fn spec() -> DenoiserSpec {
+        let video = VideoLayout { frames: 2, channels: 1, height: 1, width: 1, segments: vec![1, 1] };
+        let audio = AudioLayout { frames: 3, channels: 1, segments: vec![1, 2] };
+        let layout = Layout::new(video, audio).unwrap();
+        DenoiserSpec { layout, target: Target::V, schedule: ScheduleKind::Cosine, timesteps: 1000 }
+    }
+
+    /// The levels of the states that a stratum keeps of a video whose levels are offered one after another.
+    fn kept(most: usize, offered: &[(&str, f32)]) -> Vec<(String, f32)> {
+        let spec = spec();
+        let mut reservoir = Reservoir { most, states: BTreeMap::new() };
+        let none = Latents::zeros(&spec.layout, 1);
+        for (task, level) in offered {
+            let levels = Levels { video: vec![*level; 2], audio: vec![900.0; 2] };
+            reservoir.offer(none.clone(), levels, none.clone(), task, &spec);
+        }
+        let states = reservoir.into_states().into_iter();
+        states.map(|state| (state.task.clone(), state.levels.video[0])).collect()
+    }
+
+    #[test]
+    fn a_stratum_keeps_of_each_task_what_lies_nearest_to_its_middle() {
+        let offered = [("joint", 990.0), ("joint", 890.0), ("joint", 755.0), ("a2v", 770.0), ("a2v", 860.0)];
+        let owned = |pairs: &[(&str, f32)]| -> Vec<(String, f32)> {
+            pairs.iter().map(|(task, level)| ((*task).to_owned(), *level)).collect()
+        };
+        assert_eq!(kept(2, &offered), owned(&[("joint", 890.0), ("a2v", 860.0)]));
+        assert_eq!(kept(3, &offered), owned(&[("joint", 890.0), ("joint", 990.0), ("a2v", 860.0)]));
+        assert_eq!(kept(1, &offered), owned(&[("joint", 890.0)]));
+    }
+
+    #[test]
+    fn clean_cells_are_not_asked_for_and_a_stratum_without_noisy_ones_gets_some() {
+        let (spec, most) = (spec(), 1);
+        let none = Latents::zeros(&spec.layout, 1);
+        let mut reservoir = Reservoir { most, states: BTreeMap::new() };
+        let given = Levels { video: vec![0.0, 0.0], audio: vec![0.0, 990.0] };
+        reservoir.offer(none.clone(), given, none.clone(), "v2a", &spec);
+        let noisy = Levels { video: vec![125.0; 2], audio: vec![375.0; 2] };
+        reservoir.fill(none.clone(), noisy.clone(), none.clone(), &spec);
+        reservoir.fill(none.clone(), noisy, none.clone(), &spec);
+        let states = reservoir.into_states();
+        assert_eq!(states.iter().map(|state| state.task.as_str()).collect::<Vec<_>>(), ["v2a", "grid"]);
+        let asked = |state: &State| {
+            Modality::ALL.map(|modality| [0, 1].map(|segment| state.is_asked(modality, segment)))
+        };
+        assert_eq!(asked(&states[0]), [[false, false], [false, true]]);
+        assert_eq!(asked(&states[1]), [[true; 2]; 2]);
     }
 }

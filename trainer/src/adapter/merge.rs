@@ -1,11 +1,12 @@
 //! A base and an adapter as one network that stands alone.
 
-use super::folder::{Staged, holds_only};
+use super::folder::holds_only;
 use super::network_file::{CONFIG_FILE, FORMAT, NetworkFile, WEIGHTS_FILE};
 use super::{Adapted, AdapterConfig, metadata};
 use crate::checkpoint::write_json;
 use crate::error::{Error, Result};
 use avdit_media::codec::file_sha256;
+use avdit_media::draft::FolderDraft;
 use avdit_media::tensors::write_tensors_from;
 use avdit_nets::lora::LoraError;
 use avdit_nets::{AvDitConfig, Parameter};
@@ -65,14 +66,14 @@ pub struct Merged {
 /// and `model.safetensors` (every tensor, f32, in the network's order). One tensor is in memory at a time.
 ///
 /// # Errors
-/// As [`Adapted::open`]; [`Error::Content`] if `out` holds something other than such a folder; [`Error::Io`].
+/// As [`Adapted::open`]; [`Error::Media`] if `out` holds something other than such a folder; [`Error::Io`].
 pub fn merge(base: &Path, adapter: &Path, out: &Path, form: Form) -> Result<Merged> {
     let (config, weights) = Adapted::open(base, adapter)?;
     let is_own = |found: &Path| {
         holds_only(found, &[CONFIG_FILE, WEIGHTS_FILE])
             && NetworkFile::kind(found).is_some_and(|kind| kind == KIND)
     };
-    let staged = Staged::begin(out, "a merged AV-DiT", &is_own)?;
+    let staged = FolderDraft::begin(out, "a merged AV-DiT", is_own)?;
     let network = match form {
         Form::Merged => config.network.in_merged_form(),
         Form::Separate => config.network.clone(),

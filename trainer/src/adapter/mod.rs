@@ -28,6 +28,7 @@ use crate::error::{Error, Result};
 use crate::model::Weights;
 use crate::weight_file::WeightFile;
 use avdit_core::DenoiserSpec;
+use avdit_media::draft::FolderDraft;
 use avdit_media::tensors::{TensorFile, TensorRef, write_tensors};
 use avdit_nets::av_dit::{AvDitConfig, LoraForm};
 use serde::{Deserialize, Serialize};
@@ -138,8 +139,8 @@ impl Adapter {
     /// Writes its folder; an adapter that is there is replaced, anything else is not.
     ///
     /// # Errors
-    /// [`Error::Content`] with a table of the tensors that do not fit the network, for a value that is not finite, or if
-    /// the folder holds something else; [`Error::Io`] naming the file. What was there before then stays.
+    /// [`Error::Content`] with a table of the tensors that do not fit the network, for a value that is not finite;
+    /// [`Error::Media`] if the folder holds something else; [`Error::Io`] naming the file. What was there before then stays.
     pub fn write(&self, folder: &Path) -> Result<()> {
         self.config.check(&folder.join(CONFIG_FILE))?;
         let (path, shapes) = (folder.join(WEIGHTS_FILE), self.config.shapes());
@@ -150,7 +151,7 @@ impl Adapter {
             table::check_finite(&path, name, values)?;
         }
         let is_own = |found: &Path| folder::holds_only(found, &[CONFIG_FILE, WEIGHTS_FILE]);
-        let staged = folder::Staged::begin(folder, "an adapter", &is_own)?;
+        let staged = FolderDraft::begin(folder, "an adapter", is_own)?;
         let metadata = metadata(FORMAT);
         let tensors = self.weights.iter().map(|(name, values)| TensorRef {
             name,
@@ -159,7 +160,7 @@ impl Adapter {
         });
         write_tensors(&staged.path().join(WEIGHTS_FILE), &metadata, &tensors.collect::<Vec<_>>())?;
         write_json(&staged.path().join(CONFIG_FILE), &self.config)?;
-        staged.commit()
+        Ok(staged.commit()?)
     }
 
     /// Opens a folder without reading its values: what it says of itself, and the file of its tensors.

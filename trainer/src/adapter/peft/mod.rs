@@ -17,12 +17,13 @@
 mod config;
 mod factors;
 
-use super::folder::{Staged, holds_only};
+use super::folder::holds_only;
 use super::{Adapter, table};
 use crate::checkpoint::{read_json, write_json};
 use crate::error::{Error, Result};
 use crate::model::Weights;
 use avdit_media::codec::file_sha256;
+use avdit_media::draft::FolderDraft;
 use avdit_media::tensors::{TensorFile, TensorRef, write_tensors};
 use avdit_nets::AvDitConfig;
 use config::PeftConfig;
@@ -59,14 +60,14 @@ pub fn sites(network: &AvDitConfig) -> Vec<Site> {
 /// Writes the LoRA of an adapter as peft adapters; such a folder that is there is replaced, anything else is not.
 ///
 /// # Errors
-/// [`Error::Content`] if the adapter has no LoRA, lacks a tensor, or the folder holds something else; [`Error::Io`].
+/// [`Error::Content`] if the adapter has no LoRA or lacks a tensor; [`Error::Media`] if the folder holds something else; [`Error::Io`].
 pub fn write(adapter: &Adapter, folder: &Path) -> Result<Vec<Site>> {
     let network = &adapter.config.network;
     let sites = sites(network);
     if sites.is_empty() {
         return Err(Error::content(folder, "nothing to write: the adapter's network has no LoRA"));
     }
-    let staged = Staged::begin(folder, "peft adapters of an AV-DiT", &holds_sites_alone)?;
+    let staged = FolderDraft::begin(folder, "peft adapters of an AV-DiT", holds_sites_alone)?;
     for site in &sites {
         let folder = staged.path().join(site.name);
         std::fs::create_dir(&folder).map_err(Error::io(&folder))?;
