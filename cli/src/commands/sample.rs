@@ -16,6 +16,7 @@ use avdit_media::{Clip, EncodeOptions, write_clip};
 use avdit_runtime::{Engine, EngineFacts, StepTimings, Summary, TimedSample, sample_timed};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 pub fn run(args: &SampleArgs) -> Result<()> {
     args.engine.setup.check(&[args.engine.engine])?;
@@ -39,20 +40,29 @@ pub fn run(args: &SampleArgs) -> Result<()> {
     let mut engine = engines::open(&args.model, args.engine.engine, &args.engine.options())?;
     let request = request(&args.sampler, mask, 1);
     let sampled = with_progress(engine.as_mut(), &request, given.latents())?;
+    let began = Instant::now();
     let clip = given.keep_originals(codec.decode(&sampled.latents)?);
+    let decode_ms = began.elapsed().as_secs_f64() * 1e3;
     let recipe = recipe(&args.model, &task, &request, engine.facts(), &inputs)?;
     let files = write_sample(&args.out, &clip, &recipe, usize::from(args.scale), &args.also)?;
     let step = Summary::of(&sampled.timings.steps.iter().map(|step| step.wall_ms).collect::<Vec<_>>());
     if args.json {
         return say_json(&json!({
             "schema": "avdit-sample/1", "recipe": recipe, "files": files, "timings": sampled.timings,
+            "decode_ms": decode_ms,
         }));
     }
     for file in &files {
         say(file.display().to_string());
     }
     if let Some(step) = step {
-        tracing::info!("{} steps on {}: {:.1} ms a step (p50)", request.steps, engine.name(), step.p50);
+        tracing::info!(
+            "{} steps on {}: {:.1} ms a step (p50); decoded in {:.2} s",
+            request.steps,
+            engine.name(),
+            step.p50,
+            decode_ms * 1e-3
+        );
     }
     Ok(())
 }

@@ -17,7 +17,7 @@ use crate::exit::{GateFailed, Usage};
 use crate::output::{say, say_json};
 use crate::place;
 use anyhow::{Context, Result, bail};
-use avdit_core::Latents;
+use avdit_core::{Latents, Task};
 use avdit_export::{ExportRecord, FileRecord, ModelConfig, ModelFolder};
 use avdit_media::shard::Dataset;
 use avdit_onnx::{Model, WriteOptions};
@@ -131,7 +131,12 @@ impl<'a> Job<'a> {
     fn walk(&mut self) -> Result<()> {
         let given = self.given()?;
         let mut engine = crate::engines::open(self.source, self.args.engine, &self.options())?;
-        let total = (self.plan.tasks.len() + 1) * self.plan.steps;
+        let segments = self.config.spec.layout.segments();
+        // The network's own sample, where tasks are given parts of it and it is not one of them; and levels of no task.
+        let needs = |task: &Task| task.given(segments).is_ok_and(|given| given.cells().contains(&true));
+        let own = given.is_empty() && self.plan.tasks.first().is_some_and(needs);
+        let grid = if self.plan.grid { states::BINS * states::BINS } else { 0 };
+        let total = (self.plan.tasks.len() + usize::from(own)) * self.plan.steps + grid;
         let mut stage = crate::progress::Stage::new("source's trajectories", total, "predictions");
         let mut done = 0;
         let walked = states::walk(engine.as_mut(), &self.plan, &given, &mut || {
