@@ -73,8 +73,11 @@ pub fn first_not_finite(
 /// Values that are looked at together.
 pub(crate) type Group = Vec<(String, ValueType)>;
 
-/// Those of the `wanted` values that the graph takes or makes and that hold floats, in groups of at most `memory_bytes`
-/// for one example; its outputs are seen anyway.
+/// Copies of a value while it is looked at: the engine's, and the one that is shown.
+const COPIES: u64 = 2;
+
+/// Those of the `wanted` values that the graph takes or makes and that hold floats, in groups that take at most
+/// `memory_bytes` for one example, all their copies counted; its outputs are seen anyway.
 pub(crate) fn groups(model: &Model, wanted: &BTreeSet<&str>, memory_bytes: u64) -> Result<Vec<Group>> {
     let types = model.infer_shapes()?;
     let public: HashSet<&str> = model.graph().output.iter().map(|output| output.name()).collect();
@@ -87,7 +90,7 @@ pub(crate) fn groups(model: &Model, wanted: &BTreeSet<&str>, memory_bytes: u64) 
         if public.contains(output.as_str()) || !wanted.contains(output.as_str()) {
             continue;
         }
-        let bytes = bytes(value, &batch);
+        let bytes = COPIES * bytes(value, &batch);
         if held + bytes > memory_bytes && groups.last().is_some_and(|group| !group.is_empty()) {
             groups.push(Vec::new());
             held = 0;
@@ -121,8 +124,12 @@ fn showing(model: &Model, values: &Group) -> Result<(Model, BTreeMap<String, Str
     let mut edit = Edit::of(shown.graph());
     edit.nodes.clone_from(&shown.graph().node);
     let mut names = BTreeMap::new();
+    let made: HashSet<&str> =
+        model.graph().node.iter().flat_map(|node| &node.output).map(String::as_str).collect();
     for (name, value) in values {
-        let output = edit.cast(name, DataType::Float);
+        // What a node makes in single precision needs no copy.
+        let as_it_is = value.data_type == DataType::Float && made.contains(name.as_str());
+        let output = if as_it_is { name.clone() } else { edit.cast(name, DataType::Float) };
         let declared = ValueType { data_type: DataType::Float, shape: value.shape.clone() };
         shown.graph_mut().output.push(declared.declare(&output));
         names.insert(output, name.clone());

@@ -100,7 +100,7 @@ pub struct QuantizeArgs {
     #[arg(long)]
     pub curve: bool,
     /// Most memory for values of the graph that are looked at together
-    #[arg(long, default_value = "512MiB")]
+    #[arg(long, default_value = "256MiB")]
     pub memory: avdit_runtime::engine::ByteSize,
     /// The result as JSON on stdout
     #[arg(long)]

@@ -61,7 +61,7 @@ fn an_imported_dit_makes_images_whose_bits_do_not_depend_on_their_company() {
     make("no", &["--classes", "5"]).refused(2, &["5 is no class of this DiT, whose classes are 0 to 4"]);
     make("no", &["--classes", "1", "--guided-channels", "5"]).refused(2, &["have 4 channels"]);
     make("no", &["--classes", "1", "--vae", &dit]).refused(3, &["is of kind dit, expected vae"]);
-    make("dit", &["--classes", "1"]).refused(3, &["dit: is there"]);
+    make("dit", &["--classes", "1"]).refused(3, &["dit: holds something other than"]);
     assert!(!at("no").exists());
     assert!(at("dit/network.json").is_file());
 }

@@ -78,12 +78,12 @@ fn a_graph_of_another_network() {
         let Some(Value::TensorType(tensor)) = &mut type_of(&mut model.graph_mut().output[0]).value else {
             return;
         };
-        tensor.elem_type = Some(10);
+        tensor.elem_type = Some(11);
     });
     assert_eq!(
         message(folder.path()),
         "graph MODEL/model.onnx: output video_noise: config.json expects Float (batch, 3, 2, 4, 4), the graph has \
-         Float16 (batch, 3, 2, 4, 4)"
+         Double (batch, 3, 2, 4, 4)"
     );
 }
 
