@@ -139,7 +139,8 @@ fn a_dit_under_either_names_is_the_same_and_its_graph_computes_what_it_does() {
     avdit(&["export", &text(&at("a")), "-o", &model, "--raw", "--frames", "3"])
         .refused(2, &["--raw, --frames: of no effect on an imported dit"]);
     // Nobody's folder is taken.
-    avdit(&["import", &own, "-o", &model, "--heads", "2", "--size", "8x8"]).refused(3, &["model: holds something other than"]);
+    avdit(&["import", &own, "-o", &model, "--heads", "2", "--size", "8x8"])
+        .refused(3, &["model: holds something other than"]);
     let mut changed = weights("a");
     *changed.last_mut().unwrap() ^= 1;
     std::fs::write(at("a/model.safetensors"), changed).unwrap();

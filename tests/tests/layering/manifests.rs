@@ -132,7 +132,7 @@ mod tests {
                 ("ort-sys", "runtime"),
                 ("tract-onnx", "runtime"),
                 ("prost", "onnx and trainer"),
-                ("half", "quantize"),
+                ("half", "quantize and runtime"),
                 ("clap", "cli and xtask"),
                 ("image", "media"),
                 ("symphonia-core", "media"),

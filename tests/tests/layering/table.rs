@@ -65,7 +65,7 @@ pub(crate) const OWNED: &[Owned] = &[
     owned("mpi", &["trainer"]),
     owned("nvml-wrapper*", &["runtime"]),
     owned("prost*", &["onnx", "trainer"]),
-    owned("half", &["quantize"]),
+    owned("half", &["quantize", "runtime"]),
     owned("clap*", &["cli", "xtask"]),
     owned("openh264*", &["media"]),
     owned("h264-reader", &["media"]),
