@@ -5,7 +5,7 @@ use super::gate::pairs;
 use super::{Job, integers};
 use crate::progress::Stage;
 use anyhow::Result;
-use avdit_quantize::{Class, ClassTime, Search, classes};
+use avdit_quantize::{Class, ClassTime, Search, Unit, classes};
 
 /// Predictions of each graph that are timed, in turn.
 const ROUNDS: usize = 7;
@@ -22,7 +22,7 @@ pub fn slower(job: &Job<'_>, search: &Search<'_>, bench: &EngineBench<'_>) -> Re
     let all: u64 = search.units.iter().map(|(_, multiply_adds)| multiply_adds).sum();
     let share = |class: &Class<'_>| {
         let names = class.names();
-        let of = |(unit, multiply_adds): &(_, u64)| names.contains(name(unit)).then_some(*multiply_adds);
+        let of = |(unit, multiply_adds): &(Unit, u64)| names.contains(&unit.name).then_some(*multiply_adds);
         search.units.iter().filter_map(of).sum::<u64>() as f64 / all.max(1) as f64
     };
     let classes: Vec<Class<'_>> =
@@ -48,8 +48,4 @@ pub fn slower(job: &Job<'_>, search: &Search<'_>, bench: &EngineBench<'_>) -> Re
         _ => format!("{units} units are slower and stay in single precision"),
     });
     Ok(slower)
-}
-
-fn name(unit: &avdit_quantize::Unit) -> &String {
-    &unit.name
 }
