@@ -238,6 +238,9 @@ fn a_recipe_makes_the_same_graph_again() {
     assert_eq!(first, second);
     std::fs::write(&path, recipe.to_text().unwrap().replace("avdit-quant/1", "avdit-quant/9")).unwrap();
     assert!(matches!(Recipe::read(&path), Err(Error::Recipe { .. })));
+    std::fs::write(&path, Recipe { half_ports: true, ..recipe.clone() }.to_text().unwrap()).unwrap();
+    let refused = Recipe::read(&path).unwrap_err().to_string();
+    assert!(refused.contains("half_ports is for fp16, and precision is int8"), "{refused}");
     std::fs::write(&path, "units = 3").unwrap();
     assert!(Recipe::read(&path).unwrap_err().to_string().contains("quant.toml: "));
     std::fs::remove_dir_all(&folder).unwrap();

@@ -55,7 +55,11 @@ pub fn search(job: &Job<'_>) -> Result<Searched> {
         return Err(avdit_trainer::Error::content(job.source, what).into());
     }
     let mut bench = job.bench()?;
+    // Figures are those of these states: others would be another search.
+    let states: Vec<String> =
+        job.states.iter().map(|state| format!("{} {:?}", state.task, state.levels)).collect();
     let key = json!({
+        "states": states,
         "files": job.record.files, "precision": job.precision, "integers": recipe::empty(job).integers,
         "engine": job.args.engine.name(), "plan": format!("{:?}", job.plan), "calibrate": job.args.calibrate,
         "smooth": format!("{:?}", job.args.smooth), "ranges": job.args.ranges,
