@@ -121,16 +121,19 @@ impl LinearCodec {
         let means = fit.means(&mut tick)?;
         let found = fit.principal(&means, &mut tick)?;
         tick(1)?;
-        let explained = found.each_ref().map(|p| p.explained);
+        let mut explained = found.each_ref().map(|p| p.explained);
         let mut bases = found.into_iter().map(|p| p.basis);
         let channels = [config.video.channels, config.video.channels, config.audio.channels];
         let mut means = means.into_iter();
-        let projections = channels.map(|k| Projection {
+        let mut projections = channels.map(|k| Projection {
             mean: means.next().expect("one mean of each kind"),
             basis: bases.next().expect("one basis of each kind"),
             centre: vec![0.0; k],
             scale: vec![1.0; k],
         });
+        if fit.is_frame_by_frame() {
+            (projections[0], explained[0]) = (projections[1].clone(), explained[1]);
+        }
         let mut codec = Self {
             layout: config.layout(),
             patches: fit.patches,
@@ -179,6 +182,17 @@ impl Fit<'_> {
         Ok(())
     }
 
+    /// Whether every latent frame holds one frame. The first one is then like the others, and has their projection: what
+    /// looks at single frames must not have to tell which one it sees.
+    fn is_frame_by_frame(&self) -> bool {
+        self.config.video.temporal == 1
+    }
+
+    /// The latent frames whose patches are rows of the kind 1.
+    fn groups(&self) -> std::ops::Range<usize> {
+        usize::from(!self.is_frame_by_frame())..self.latent_frames()
+    }
+
     fn latent_frames(&self) -> usize {
         self.config.video.segments.iter().sum()
     }
@@ -191,7 +205,7 @@ impl Fit<'_> {
         };
         match kind {
             0 => cut(0..1),
-            1 => cut(1..self.latent_frames()),
+            1 => cut(self.groups()),
             _ => self
                 .spectra
                 .rows(&audio.samples)
@@ -233,7 +247,7 @@ impl Fit<'_> {
             let (d, positions) = (self.values(kind), self.positions(kind));
             let rows_per_clip = match kind {
                 0 => 1,
-                1 => self.latent_frames() - 1,
+                1 => self.groups().len(),
                 _ => self.config.audio.segments.iter().sum(),
             };
             let per_position = n * rows_per_clip as f64;
@@ -294,7 +308,7 @@ impl Fit<'_> {
                 *m = [m[0] + 1.0, m[1] + z, m[2] + z * z];
             };
             for (i, &z) in video.iter().enumerate() {
-                add((i / (positions * vc)).min(1), i / positions % vc, z);
+                add(usize::from(self.groups().contains(&(i / (positions * vc)))), i / positions % vc, z);
             }
             for (i, &z) in audio.iter().enumerate() {
                 add(2, i % ac, z);
@@ -308,6 +322,9 @@ impl Fit<'_> {
                 .collect();
             projection.centre = means.map(|x| x as f32).collect();
             projection.scale = scales(&deviations, self.config.whitening);
+        }
+        if self.is_frame_by_frame() {
+            codec.projections[0] = codec.projections[1].clone();
         }
         Ok(())
     }

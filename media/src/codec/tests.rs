@@ -83,6 +83,23 @@ fn with_as_many_channels_as_values_the_first_frame_is_kept_whole() {
 }
 
 #[test]
+fn frame_by_frame_the_first_frame_has_the_latents_that_it_would_have_anywhere() {
+    let video = VideoLayout { frames: 9, segments: vec![1, 4, 4], ..layout().video };
+    let codec = fitted(CodecConfig::for_layout(wide(), &Layout { video, ..layout() }).unwrap(), 12);
+    let mut still = clips(1).remove(0).video.unwrap();
+    still.frames = vec![still.frames[3].clone(); 9];
+    let latents = codec.encode_video(&still).unwrap();
+    let frames: Vec<&[f32]> = latents.chunks_exact(latents.len() / 9).collect();
+    assert!(frames.iter().all(|frame| *frame == frames[0]) && frames[0].iter().any(|x| *x != 0.0));
+    let back = codec.decode_video(&latents).unwrap();
+    assert!(back.frames.iter().all(|frame| *frame == back.frames[0]));
+    // In groups of frames the first one stands alone, and is another thing than they are.
+    let grouped = fitted(config(), 12).encode_video(&still).unwrap();
+    let third = grouped.len() / 3;
+    assert_ne!(grouped[..third], grouped[third..2 * third]);
+}
+
+#[test]
 fn more_channels_lose_less_and_the_report_says_so() {
     let few = fitted(config(), 24);
     let mut more = config();
