@@ -1,6 +1,6 @@
 //! The one thing that samplers, validation and reports ask of a network, whatever runs it.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::latents::{Latents, Levels};
 use crate::layout::{Layout, Modality};
 use crate::sampler::{Coefficients, StepForm};
@@ -45,10 +45,33 @@ pub trait Denoiser {
     /// engine fails.
     fn predict(&mut self, noisy: &Latents, levels: &Levels, out: &mut Latents) -> Result<()>;
 
+    /// As [`Denoiser::predict`], and writes what it says of the variance into `variance`: −1…1, from the posterior's to that of
+    /// the forward step (Nichol & Dhariwal 2021, Eq. 15 as (v + 1)/2).
+    ///
+    /// # Shapes
+    /// `variance` as `out`.
+    /// # Errors
+    /// As [`Denoiser::predict`]; [`Error::Value`](crate::Error::Value) from a network that does not learn it.
+    fn predict_with_variance(
+        &mut self,
+        _noisy: &Latents,
+        _levels: &Levels,
+        _out: &mut Latents,
+        _variance: &mut Latents,
+    ) -> Result<()> {
+        Err(no_variance())
+    }
+
     /// Itself, if it moves the latents by itself in place of handing out predictions.
     fn as_step(&mut self) -> Option<&mut dyn StepDenoiser> {
         None
     }
+}
+
+/// What a network that does not learn its variance answers where that is asked for.
+pub fn no_variance() -> Error {
+    let expected = "a network that learns it, such as AV-DiT (sampler ddpm is for every network)";
+    Error::value("variance for the sampler ddpm-learned", expected, "one that does not")
 }
 
 /// A network together with the sampler's update: it holds the state of a run from the first step to the last.

@@ -3,6 +3,7 @@
 //!
 //! Each image is made by itself, so that its bits depend on the seed and its index alone.
 
+use crate::denoiser::no_variance;
 use crate::error::{Error, Result};
 use crate::latents::Latents;
 use crate::layout::{AudioLayout, Layout, VideoLayout};
@@ -101,6 +102,9 @@ pub fn sample_image(
         }
         method => method,
     };
+    if method.needs_variance() && !denoiser.has_variance() {
+        return Err(no_variance());
+    }
     // An image is a clip of one frame; its sound is one value that nobody hears.
     let video = VideoLayout { frames: 1, channels, height, width, segments: vec![1] };
     let layout = Layout::new(video, AudioLayout { frames: 1, channels: 1, segments: vec![1] })?;
@@ -285,6 +289,9 @@ mod tests {
             let error = sample_image(&mut network, &request, [0, 0], &mut |_| {}).unwrap_err().to_string();
             assert!(error.contains(part), "{error}");
         }
+        let learned = request("ddpm-learned", 4, 1.0, 3);
+        let error = sample_image(&mut network, &learned, [0, 0], &mut |_| {}).unwrap_err().to_string();
+        assert!(error.contains("ddpm-learned"), "{error}");
         // Without a learned variance DDPM takes the small one.
         sample_image(&mut network, &request("ddpm", 4, 1.0, 3), [0, 0], &mut |_| {}).unwrap();
     }

@@ -23,7 +23,7 @@ pub mod schedule;
 pub mod target;
 pub mod task;
 
-pub use denoiser::{Denoiser, DenoiserSpec, StepDenoiser};
+pub use denoiser::{Denoiser, DenoiserSpec, StepDenoiser, no_variance};
 pub use error::{Error, Result};
 pub use frozen::FrozenSchedule;
 pub use latents::{Latents, Levels};

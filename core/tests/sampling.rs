@@ -341,3 +341,56 @@ fn a_cell_goes_its_own_way_whatever_the_others_do() {
         }
     }
 }
+
+/// A network with one answer for every variance.
+struct Varied(Odd, f32);
+
+impl Denoiser for Varied {
+    fn spec(&self) -> &DenoiserSpec {
+        &self.0.spec
+    }
+
+    fn predict(&mut self, noisy: &Latents, levels: &Levels, out: &mut Latents) -> Result<()> {
+        self.0.predict(noisy, levels, out)
+    }
+
+    fn predict_with_variance(
+        &mut self,
+        noisy: &Latents,
+        levels: &Levels,
+        out: &mut Latents,
+        variance: &mut Latents,
+    ) -> Result<()> {
+        variance.video.fill(self.1);
+        variance.audio.fill(self.1);
+        self.predict(noisy, levels, out)
+    }
+}
+
+#[test]
+fn a_learned_variance_reaches_from_the_small_one_to_the_large_one() {
+    let learned: SamplerKind = "ddpm-learned".parse().unwrap();
+    let given = latents(2, 5);
+    for task in tasks() {
+        let mask = task.given(3).unwrap();
+        let made = |denoiser: &mut dyn Denoiser, sampler| {
+            let request = SampleRequest { given: mask.clone(), guidance: 1.5, ..request(sampler) };
+            run(denoiser, &request, Some(&given))
+        };
+        let odd = || Odd::new(Target::Epsilon);
+        let ends = [(-1.0, SamplerKind::Ddpm), (1.0, SamplerKind::DdpmLarge)];
+        let [small, large] = ends.map(|(v, fixed)| {
+            let (learned, fixed) = (made(&mut Varied(odd(), v), learned), made(&mut odd(), fixed));
+            let pairs =
+                learned.video.iter().chain(&learned.audio).zip(fixed.video.iter().chain(&fixed.audio));
+            for (learned, fixed) in pairs {
+                assert!((learned - fixed).abs() <= 1e-5 * fixed.abs().max(1.0), "{task}: {learned} {fixed}");
+            }
+            learned
+        });
+        let between = made(&mut Varied(odd(), 0.0), learned);
+        assert!(between != small && between != large, "{task}");
+        let error = sample(&mut odd(), &request(learned), None, &mut |_| {}).unwrap_err().to_string();
+        assert!(error.contains("ddpm-learned"), "{error}");
+    }
+}

@@ -20,7 +20,7 @@ pub(crate) use tract::VERSION as TRACT_VERSION;
 use crate::error::{Error, Result};
 use crate::graph::{GraphFacts, Model};
 use avdit_core::sampler::Coefficients;
-use avdit_core::{Denoiser, DenoiserSpec, Latents, Levels};
+use avdit_core::{Denoiser, DenoiserSpec, Latents, Levels, Modality, no_variance};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -98,6 +98,20 @@ pub fn open(folder: &Path, kind: EngineKind, options: &EngineOptions) -> Result<
             });
         }
     })
+}
+
+/// The outputs of a graph that learns the variance of its steps, in the order of the modalities.
+const VARIANCES: [&str; 2] = ["video_variance", "audio_variance"];
+
+/// Puts the variances among what a graph put out beside the prediction where they are asked for.
+fn take_variance(extras: Vec<ExtraOutput>, variance: &mut Latents) -> avdit_core::Result<()> {
+    for (name, modality) in VARIANCES.into_iter().zip(Modality::ALL) {
+        let values = &extras.iter().find(|extra| extra.name == name).ok_or_else(no_variance)?.values;
+        let out = variance.get_mut(modality);
+        avdit_core::Error::check_count(&format!("values of the output {name}"), out.len(), values.len())?;
+        out.copy_from_slice(values);
+    }
+    Ok(())
 }
 
 /// Checks a call of [`avdit_core::StepDenoiser::step`] against the network and its graph.

@@ -106,10 +106,17 @@ struct Clocked<'a> {
 }
 
 impl Clocked<'_> {
-    fn step_of_engine(&mut self) -> Result<&mut dyn StepDenoiser> {
-        let refused = || Error::value("engine of a fused step", "one whose graph is a fused step", "another");
-        self.engine.as_step().ok_or_else(refused)
+    fn time(&mut self, call: impl FnOnce(&mut dyn Engine) -> Result<()>) -> Result<()> {
+        let start = Instant::now();
+        call(self.engine)?;
+        self.calls.push(Call { start, whole: start.elapsed(), run: self.engine.last_run() });
+        Ok(())
     }
+}
+
+fn step_of(engine: &mut dyn Engine) -> Result<&mut dyn StepDenoiser> {
+    let refused = || Error::value("engine of a fused step", "one whose graph is a fused step", "another");
+    engine.as_step().ok_or_else(refused)
 }
 
 impl Denoiser for Clocked<'_> {
@@ -118,10 +125,17 @@ impl Denoiser for Clocked<'_> {
     }
 
     fn predict(&mut self, noisy: &Latents, levels: &Levels, out: &mut Latents) -> Result<()> {
-        let start = Instant::now();
-        self.engine.predict(noisy, levels, out)?;
-        self.calls.push(Call { start, whole: start.elapsed(), run: self.engine.last_run() });
-        Ok(())
+        self.time(|engine| engine.predict(noisy, levels, out))
+    }
+
+    fn predict_with_variance(
+        &mut self,
+        noisy: &Latents,
+        levels: &Levels,
+        out: &mut Latents,
+        variance: &mut Latents,
+    ) -> Result<()> {
+        self.time(|engine| engine.predict_with_variance(noisy, levels, out, variance))
     }
 
     fn as_step(&mut self) -> Option<&mut dyn StepDenoiser> {
@@ -139,14 +153,11 @@ impl StepDenoiser for Clocked<'_> {
     }
 
     fn begin(&mut self, x: &Latents) -> Result<()> {
-        self.step_of_engine()?.begin(x)
+        step_of(self.engine)?.begin(x)
     }
 
     fn step(&mut self, levels: &Levels, coefficients: &Coefficients, noise: Option<&Latents>) -> Result<()> {
-        let start = Instant::now();
-        self.step_of_engine()?.step(levels, coefficients, noise)?;
-        self.calls.push(Call { start, whole: start.elapsed(), run: self.engine.last_run() });
-        Ok(())
+        self.time(|engine| step_of(engine)?.step(levels, coefficients, noise))
     }
 
     fn state(&mut self, modality: Modality) -> Option<&[f32]> {
@@ -154,7 +165,7 @@ impl StepDenoiser for Clocked<'_> {
     }
 
     fn finish(&mut self, x: &mut Latents) -> Result<()> {
-        self.step_of_engine()?.finish(x)
+        step_of(self.engine)?.finish(x)
     }
 }
 

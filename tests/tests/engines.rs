@@ -9,19 +9,28 @@ use avdit_core::{
     Task,
 };
 use avdit_export::{ExportOptions, ModelConfig, ModelFolder, Provenance, export_denoiser, weight_map};
-use avdit_nets::AvditConfig;
+use avdit_nets::{AvDitConfig, AvditConfig, NetworkConfig};
 use avdit_runtime::{EngineKind, EngineOptions};
 use avdit_trainer::{CandleDenoiser, Weights};
 
 /// Relative distance of latents after 20 steps that float32 engines may have; 2e-6 was measured.
 const SAME_TRAJECTORY: f64 = 1e-3;
 
-fn config() -> AvditConfig {
-    AvditConfig { width: 64, depth: 3, heads: 4, ..AvditConfig::preset("tiny").unwrap() }
+fn config() -> NetworkConfig {
+    NetworkConfig::from(AvditConfig { width: 64, depth: 3, heads: 4, ..AvditConfig::preset("tiny").unwrap() })
+}
+
+/// A network that learns the variance of its steps.
+fn av_dit() -> NetworkConfig {
+    let text = r#"{"width":32,"depth":2,"heads":2,"patch":2,"classes":3,"temporal_ratio":2,"audio_rank":3,
+        "fusion_rank":2,"adapter_ratio":4,"lora_scale":0.7,
+        "video":{"frames":3,"channels":2,"height":4,"width":2,"segments":[1,2]},
+        "audio":{"frames":6,"bins":4,"channels":2,"segments":[2,1]}}"#;
+    serde_json::from_str::<AvDitConfig>(text).unwrap().into()
 }
 
 /// Weights of a size at which every part of the network matters, the zeros of adaLN-Zero included.
-fn weights(config: &AvditConfig) -> Weights {
+fn weights(config: &NetworkConfig) -> Weights {
     let mut weights = Weights::new();
     for (i, parameter) in config.parameters().into_iter().enumerate() {
         let mut values = vec![0.0; parameter.len()];
@@ -38,25 +47,25 @@ struct Engines {
     denoisers: Vec<(&'static str, Box<dyn Denoiser>)>,
 }
 
-fn engines() -> Engines {
-    let (config, folder) = (config(), tempfile::tempdir().unwrap());
+fn engines(config: &NetworkConfig) -> Engines {
+    let folder = tempfile::tempdir().unwrap();
     let spec = DenoiserSpec {
         layout: config.layout(),
         target: Target::V,
         schedule: ScheduleKind::Cosine,
         timesteps: 1000,
     };
-    let weights = weights(&config);
+    let weights = weights(config);
     let map = weight_map(config.parameters(), weights.clone()).unwrap();
     let options = ExportOptions::default();
-    let model = export_denoiser(&config, &map, &spec, &options).unwrap();
+    let model = export_denoiser(config, &map, &spec, &options).unwrap();
     let target = folder.path().join("model");
     let staged = ModelFolder::begin(&target).unwrap();
     let record =
         staged.write(&model, &ModelConfig::of(config.clone(), spec.clone(), Provenance::default()), &options);
     staged.commit(&record.unwrap()).unwrap();
     let mut denoisers: Vec<(&'static str, Box<dyn Denoiser>)> =
-        vec![("candle", Box::new(CandleDenoiser::new(&config, &weights, spec).unwrap()))];
+        vec![("candle", Box::new(CandleDenoiser::new(config, &weights, spec).unwrap()))];
     for kind in [EngineKind::Tract, EngineKind::OrtCpu] {
         match avdit_runtime::open(&target, kind, &EngineOptions { threads: 1, ..EngineOptions::default() }) {
             Ok(engine) => denoisers.push((kind.name(), engine)),
@@ -85,7 +94,7 @@ fn given(layout: &avdit_core::Layout, batch: usize) -> Latents {
 
 #[test]
 fn twenty_steps_on_every_engine_end_in_the_same_latents() {
-    let mut engines = engines();
+    let mut engines = engines(&config());
     let layout = config().layout();
     let kinds = ["ddim", "ddpm", "dpm++2m", "unipc", "heun"].map(|name| name.parse::<SamplerKind>().unwrap());
     for sampler in kinds {
@@ -115,7 +124,7 @@ fn twenty_steps_on_every_engine_end_in_the_same_latents() {
 
 #[test]
 fn given_cells_come_out_of_every_engine_bit_for_bit() {
-    let mut engines = engines();
+    let mut engines = engines(&config());
     let layout = config().layout();
     let given = given(&layout, 2);
     for task in Task::named() {
@@ -144,5 +153,29 @@ fn given_cells_come_out_of_every_engine_bit_for_bit() {
                 }
             }
         }
+    }
+}
+
+#[test]
+fn the_variance_that_a_network_has_learnt_is_sampled_with_alike_on_every_engine() {
+    let config = av_dit();
+    let mut engines = engines(&config);
+    let layout = config.layout();
+    let sampled = |denoiser: &mut dyn Denoiser, sampler: &str| {
+        let sampler = sampler.parse().unwrap();
+        let given = Task::AudioToVideo.given(layout.segments()).unwrap();
+        let request = SampleRequest { steps: 6, sampler, given, ..SampleRequest::new(layout.segments()) };
+        sample(denoiser, &request, Some(&self::given(&layout, 1)), &mut |_| {}).unwrap()
+    };
+    let (_, candle) = engines.denoisers.remove(0);
+    let mut candle = candle;
+    let reference = sampled(candle.as_mut(), "ddpm-learned");
+    for fixed in ["ddpm", "ddpm-large"] {
+        let other = sampled(candle.as_mut(), fixed);
+        assert!(distance(&other, &reference) > 10.0 * SAME_TRAJECTORY, "{fixed}");
+    }
+    for (name, denoiser) in &mut engines.denoisers {
+        let error = distance(&sampled(denoiser.as_mut(), "ddpm-learned"), &reference);
+        assert!(error <= SAME_TRAJECTORY, "{name}: {error:e}");
     }
 }

@@ -4,7 +4,7 @@ use crate::base::Base;
 use crate::error::{Error, Result};
 use crate::model::Weights;
 use crate::network::Network;
-use avdit_core::{Denoiser, DenoiserSpec, Latents, Levels};
+use avdit_core::{Denoiser, DenoiserSpec, Latents, Levels, no_variance};
 use avdit_nets::NetworkConfig;
 use avdit_nets::Parameter;
 use candle_core::{Device, Tensor};
@@ -73,14 +73,24 @@ impl CandleDenoiser {
 
     fn run(&self, noisy: &Latents, levels: &Levels, out: &mut Latents) -> Result<()> {
         let (video, audio) = self.network.forward(noisy, levels)?;
-        let copy = |from: Tensor, into: &mut Vec<f32>| -> Result<()> {
-            *into = from.flatten_all()?.to_vec1()?;
-            Ok(())
+        fill(out, [&video, &audio], noisy.batch)
+    }
+
+    fn run_with_variance(
+        &self,
+        noisy: &Latents,
+        levels: &Levels,
+        out: &mut Latents,
+        variance: &mut Latents,
+    ) -> Result<()> {
+        let [Some(video), Some(audio)] = self.network.predict(noisy, levels)? else {
+            return Err(no_variance().into());
         };
-        copy(video, &mut out.video)?;
-        copy(audio, &mut out.audio)?;
-        out.batch = noisy.batch;
-        Ok(())
+        let [Some(of_video), Some(of_audio)] = [&video.variance, &audio.variance] else {
+            return Err(no_variance().into());
+        };
+        fill(variance, [of_video, of_audio], noisy.batch)?;
+        fill(out, [&video.noise, &audio.noise], noisy.batch)
     }
 }
 
@@ -90,10 +100,31 @@ impl Denoiser for CandleDenoiser {
     }
 
     fn predict(&mut self, noisy: &Latents, levels: &Levels, out: &mut Latents) -> avdit_core::Result<()> {
-        self.run(noisy, levels, out).map_err(|error| match error {
-            Error::Core(error) => error,
-            other => avdit_core::Error::Engine { engine: "candle", source: Box::new(other) },
-        })
+        self.run(noisy, levels, out).map_err(failed)
+    }
+
+    fn predict_with_variance(
+        &mut self,
+        noisy: &Latents,
+        levels: &Levels,
+        out: &mut Latents,
+        variance: &mut Latents,
+    ) -> avdit_core::Result<()> {
+        self.run_with_variance(noisy, levels, out, variance).map_err(failed)
+    }
+}
+
+fn fill(out: &mut Latents, [video, audio]: [&Tensor; 2], batch: usize) -> Result<()> {
+    out.video = video.flatten_all()?.to_vec1()?;
+    out.audio = audio.flatten_all()?.to_vec1()?;
+    out.batch = batch;
+    Ok(())
+}
+
+fn failed(error: Error) -> avdit_core::Error {
+    match error {
+        Error::Core(error) => error,
+        other => avdit_core::Error::Engine { engine: "candle", source: Box::new(other) },
     }
 }
 

@@ -49,7 +49,7 @@ impl ImagesArgs {
     /// The steps that were asked for, or the usual ones.
     pub fn steps(&self) -> usize {
         let usual = match self.sampler {
-            SamplerKind::Ddpm | SamplerKind::DdpmLarge => 250,
+            SamplerKind::Ddpm | SamplerKind::DdpmLarge | SamplerKind::DdpmLearned => 250,
             _ => 20,
         };
         self.steps.unwrap_or(usual)

@@ -1,6 +1,6 @@
 //! Candle as one more engine, to compare the others with: it runs the network that a graph was made from.
 
-use crate::network::{Network, Weights};
+use crate::network::Network;
 use anyhow::{Context, Result};
 use avdit_core::{Denoiser, DenoiserSpec, Latents, Levels};
 use avdit_runtime::engine::{ExtraOutput, Placement};
@@ -41,10 +41,9 @@ impl CandleEngine {
         let denoiser = network.denoiser()?;
         let threads = ThreadPoolBuilder::new().num_threads(options.threads);
         let pool = threads.build().context("threads for candle")?;
-        let (path, producer) = match &network.weights {
-            Weights::File(file) => (file.path().to_owned(), "checkpoint"),
-            Weights::Adapted(adapted) => (adapted.path().to_owned(), "checkpoint"),
-            Weights::Random(_) => (folder.to_owned(), "random weights"),
+        let (path, producer) = match network.weights.file() {
+            Some(path) => (path.to_owned(), "checkpoint"),
+            None => (folder.to_owned(), "random weights"),
         };
         let facts = EngineFacts {
             engine: EngineKind::Candle,
@@ -72,18 +71,37 @@ impl CandleEngine {
     }
 }
 
+impl CandleEngine {
+    fn time(
+        &mut self,
+        call: impl FnOnce(&mut CandleDenoiser) -> avdit_core::Result<()> + Send,
+    ) -> avdit_core::Result<()> {
+        let (pool, denoiser) = (&self.pool, &mut self.denoiser);
+        // The copies in and out are part of it: Candle's tensors own their values.
+        let start = Instant::now();
+        let result = pool.install(|| call(denoiser));
+        self.last_run = start.elapsed();
+        result
+    }
+}
+
 impl Denoiser for CandleEngine {
     fn spec(&self) -> &DenoiserSpec {
         self.denoiser.spec()
     }
 
     fn predict(&mut self, noisy: &Latents, levels: &Levels, out: &mut Latents) -> avdit_core::Result<()> {
-        let (pool, denoiser) = (&self.pool, &mut self.denoiser);
-        // The copies in and out are part of it: Candle's tensors own their values.
-        let start = Instant::now();
-        let result = pool.install(|| denoiser.predict(noisy, levels, out));
-        self.last_run = start.elapsed();
-        result
+        self.time(|denoiser| denoiser.predict(noisy, levels, out))
+    }
+
+    fn predict_with_variance(
+        &mut self,
+        noisy: &Latents,
+        levels: &Levels,
+        out: &mut Latents,
+        variance: &mut Latents,
+    ) -> avdit_core::Result<()> {
+        self.time(|denoiser| denoiser.predict_with_variance(noisy, levels, out, variance))
     }
 }
 

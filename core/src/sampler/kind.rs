@@ -13,6 +13,8 @@ pub enum SamplerKind {
     Ddpm,
     /// `ddpm-large`: large variance.
     DdpmLarge,
+    /// `ddpm-learned`: the variance that the network has learnt, for networks that have ([`Variance::LearnedRange`]).
+    DdpmLearned,
     /// `ddim` or `ddim:0.5`: with η in 0…1.
     Ddim {
         /// 0: no noise.
@@ -37,7 +39,7 @@ pub enum SamplerKind {
 }
 
 impl SamplerKind {
-    /// Every sampler's name.
+    /// Every sampler that any network can do.
     pub const NAMES: [&str; 10] =
         ["ddpm", "ddpm-large", "ddim", "dpm++1", "dpm++2m", "dpm++3m", "unipc", "euler", "heun", "flow"];
 
@@ -53,6 +55,7 @@ impl SamplerKind {
         match self {
             SamplerKind::Ddpm => ddpm(Variance::Small),
             SamplerKind::DdpmLarge => ddpm(Variance::Large),
+            SamplerKind::DdpmLearned => ddpm(Variance::LearnedRange),
             SamplerKind::Ddim { eta } => Method::Ddim { eta, from_clipped: false },
             SamplerKind::DpmSolver { order } => {
                 Method::Dpm { form: DpmForm::Data, order, half_step: HalfStep::Midpoint }
@@ -70,6 +73,7 @@ impl fmt::Display for SamplerKind {
         match self {
             SamplerKind::Ddpm => f.write_str("ddpm"),
             SamplerKind::DdpmLarge => f.write_str("ddpm-large"),
+            SamplerKind::DdpmLearned => f.write_str("ddpm-learned"),
             SamplerKind::Ddim { eta } if *eta == 0.0 => f.write_str("ddim"),
             SamplerKind::Ddim { eta } => write!(f, "ddim:{eta}"),
             SamplerKind::DpmSolver { order: 1 } => f.write_str("dpm++1"),
@@ -88,7 +92,7 @@ impl FromStr for SamplerKind {
 
     fn from_str(text: &str) -> Result<Self> {
         let unknown = || {
-            let expected = format!("one of {}, ddim:ETA, unipc:ORDER", Self::NAMES.join(", "));
+            let expected = format!("one of {}, ddpm-learned, ddim:ETA, unipc:ORDER", Self::NAMES.join(", "));
             Error::value("sampler", expected, format!("'{text}'"))
         };
         match text.split_once(':') {
@@ -108,6 +112,7 @@ impl FromStr for SamplerKind {
             None => match text {
                 "ddpm" => Ok(SamplerKind::Ddpm),
                 "ddpm-large" => Ok(SamplerKind::DdpmLarge),
+                "ddpm-learned" => Ok(SamplerKind::DdpmLearned),
                 "ddim" => Ok(SamplerKind::Ddim { eta: 0.0 }),
                 "dpm++1" => Ok(SamplerKind::DpmSolver { order: 1 }),
                 "dpm++2m" => Ok(SamplerKind::DpmSolver { order: 2 }),
@@ -143,7 +148,7 @@ mod tests {
         for (kind, name) in SamplerKind::all().into_iter().zip(SamplerKind::NAMES) {
             assert_eq!(kind.to_string(), name);
         }
-        for text in ["ddim:0.5", "ddim:1", "unipc:1", "unipc:3"] {
+        for text in ["ddpm-learned", "ddim:0.5", "ddim:1", "unipc:1", "unipc:3"] {
             assert_eq!(text.parse::<SamplerKind>().unwrap().to_string(), text);
         }
         assert_eq!("ddim:0".parse::<SamplerKind>().unwrap().to_string(), "ddim");

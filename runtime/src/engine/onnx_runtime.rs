@@ -184,6 +184,16 @@ impl Denoiser for OrtEngine {
         Ok(())
     }
 
+    fn predict_with_variance(
+        &mut self,
+        noisy: &Latents,
+        levels: &Levels,
+        out: &mut Latents,
+        variance: &mut Latents,
+    ) -> avdit_core::Result<()> {
+        super::take_variance(self.predict_with_extras(noisy, levels, out)?, variance)
+    }
+
     fn as_step(&mut self) -> Option<&mut dyn StepDenoiser> {
         if self.facts.graph.step.is_some() { Some(self) } else { None }
     }
