@@ -1,16 +1,19 @@
 //! A network with its parameters: of a checkpoint, random, or as the provenance of a model tells.
 
-use anyhow::{Context, Result};
+use crate::exit::Usage;
+use anyhow::{Context, Result, bail};
 use avdit_core::DenoiserSpec;
 use avdit_export::{ModelConfig, Provenance, RandomWeights, WeightSource};
 use avdit_media::codec::file_sha256;
 use avdit_media::shard::{DATASET_FILE, Dataset};
+use avdit_nets::av_dit::LoraForm;
 use avdit_nets::{AvDitConfig, AvditConfig, NetworkConfig};
-use avdit_trainer::adapter::Alone;
+use avdit_trainer::adapter::{Alone, Form};
 use avdit_trainer::checkpoint::{CheckpointConfig, Values};
 use avdit_trainer::config::ObjectiveConfig;
 use avdit_trainer::{Adapted, Base, CandleDenoiser, Checkpoint, TrainConfig, WeightFile, checkpoint};
 use serde_json::json;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// A network, and where its parameters come from.
@@ -22,12 +25,34 @@ pub struct Network {
     pub provenance: Provenance,
 }
 
+/// What provenance says where an export has folded LoRA.
+const LORA: &str = "lora";
+
 /// Parameters that are read or made one tensor at a time.
 pub enum Weights {
     File(WeightFile),
     /// What was trained, and beneath it what stayed as it was.
     Adapted(Box<Adapted>),
     Random(RandomWeights),
+    /// Those of an AV-DiT with LoRA folded into copies of its attention.
+    Merged(Box<Merged>),
+}
+
+/// Parameters that are folded when they are asked for.
+pub struct Merged {
+    /// The network with its factors.
+    network: AvDitConfig,
+    weights: Weights,
+    /// Shapes of the network without.
+    shapes: BTreeMap<String, Vec<usize>>,
+}
+
+type LoadError = Box<dyn std::error::Error + Send + Sync>;
+
+impl Merged {
+    fn load(&self, name: &str) -> Result<Vec<f32>, LoadError> {
+        self.network.merged(name, |name| self.weights.load(name))
+    }
 }
 
 /// The parameters of a file.
@@ -53,6 +78,7 @@ impl WeightSource for Weights {
             Weights::File(file) => file.names(),
             Weights::Adapted(adapted) => adapted.names(),
             Weights::Random(random) => random.names(),
+            Weights::Merged(merged) => merged.shapes.keys().cloned().collect(),
         }
     }
 
@@ -61,14 +87,28 @@ impl WeightSource for Weights {
             Weights::File(file) => file.shape(name),
             Weights::Adapted(adapted) => adapted.shape(name),
             Weights::Random(random) => random.shape(name),
+            Weights::Merged(merged) => merged.shapes.get(name).cloned(),
         }
     }
 
-    fn load(&self, name: &str) -> Result<Vec<f32>, Box<dyn std::error::Error + Send + Sync>> {
+    fn load(&self, name: &str) -> Result<Vec<f32>, LoadError> {
         match self {
             Weights::File(file) => Ok(file.load(name)?),
             Weights::Adapted(adapted) => Ok(adapted.load(name)?),
             Weights::Random(random) => random.load(name),
+            Weights::Merged(merged) => merged.load(name),
+        }
+    }
+}
+
+impl Weights {
+    /// The file that they are in, or what of them was trained; `None` where they are random.
+    pub fn file(&self) -> Option<&Path> {
+        match self {
+            Weights::File(file) => Some(file.path()),
+            Weights::Adapted(adapted) => Some(adapted.path()),
+            Weights::Merged(merged) => merged.weights.file(),
+            Weights::Random(_) => None,
         }
     }
 }
@@ -120,12 +160,40 @@ impl Network {
         Self { config, spec, weights, provenance: provenance.as_object().cloned().unwrap_or_default() }
     }
 
+    /// An AV-DiT with LoRA folded into copies of its attention, a tensor at a time.
+    pub fn with_lora_merged(self) -> Result<Self> {
+        let network = match self.config {
+            NetworkConfig::AvDit(network) if network.lora == LoraForm::Separate => network,
+            NetworkConfig::AvDit(_) => bail!(Usage("--merge: its LoRA is merged already".to_owned())),
+            other => {
+                let what =
+                    format!("--merge: only an AV-DiT has LoRA to merge, this is {}", other.architecture());
+                bail!(Usage(what))
+            }
+        };
+        let config = network.in_merged_form();
+        let shapes = config.parameters().into_iter().map(|p| (p.name, p.shape)).collect();
+        let mut provenance = self.provenance;
+        provenance.insert(LORA.to_owned(), json!(Form::Merged));
+        let weights = Weights::Merged(Box::new(Merged { network, weights: self.weights, shapes }));
+        Ok(Self { config: config.into(), spec: self.spec, weights, provenance })
+    }
+
     /// What the graph of a model folder was made from; a run or a checkpoint is taken as it is.
     pub fn behind(folder: &Path) -> Result<Self> {
         if checkpoint::is_run(folder)? {
             return Ok(Self::of_run(folder, Values::Ema)?.1);
         }
-        let model = ModelConfig::read(folder)?;
+        let mut model = ModelConfig::read(folder)?;
+        let is_merged = model.provenance.contains_key(LORA);
+        if let (true, NetworkConfig::AvDit(network)) = (is_merged, &mut model.network) {
+            network.lora = LoraForm::Separate;
+        }
+        let network = Self::source_of(folder, model)?;
+        if is_merged { network.with_lora_merged() } else { Ok(network) }
+    }
+
+    fn source_of(folder: &Path, model: ModelConfig) -> Result<Self> {
         let provenance = &model.provenance;
         let bad = |what: String| avdit_trainer::Error::content(&folder.join("config.json"), what);
         if let Some(random) = provenance.get("random") {
@@ -173,6 +241,9 @@ impl Network {
             Weights::File(file) => file.load(&parameter.name),
             Weights::Adapted(adapted) => adapted.load(&parameter.name),
             Weights::Random(random) => Ok(random.of(parameter)),
+            Weights::Merged(merged) => merged.load(&parameter.name).map_err(|error| {
+                avdit_trainer::Error::Parameter { name: parameter.name.clone(), what: error.to_string() }
+            }),
         })?)
     }
 }

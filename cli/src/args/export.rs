@@ -47,6 +47,10 @@ pub struct ExportArgs {
     #[arg(long, value_name = "SAMPLER", num_args = 0..=1, require_equals = true)]
     #[expect(clippy::option_option, reason = "not given, given, given with a sampler")]
     pub fused_step: Option<Option<avdit_core::sampler::SamplerKind>>,
+    /// Fold the LoRA of an AV-DiT into copies of its attention, in place of the two small products beside it: a third more
+    /// weights and a little less to compute
+    #[arg(long)]
+    pub merge: bool,
     /// Whether weights go into model.onnx_data
     #[arg(long, value_enum, default_value_t = ExternalChoice::Auto)]
     pub external_data: ExternalChoice,

@@ -77,14 +77,14 @@ pub fn run(args: &ExportArgs) -> Result<()> {
         }),
         ..graph_options(args)
     };
-    let (record, costs) = match (&args.run, args.random) {
+    let (network, codec) = match (&args.run, args.random) {
         (Some(folder), _) if is_alone => {
             let (network, codec) = (Network::alone(folder)?, folder.join(crate::codec::FILE));
             let codec = codec.is_file().then_some(codec);
             if let Some(codec) = &codec {
                 check_codec(codec, crate::codec::open(codec)?.as_ref(), &network.spec)?;
             }
-            write(&network, codec.as_deref(), &args.out, &options, &args.check)?
+            (network, codec)
         }
         (Some(run), _) => {
             let values = match (args.raw, args.ema) {
@@ -93,7 +93,7 @@ pub fn run(args: &ExportArgs) -> Result<()> {
                 (false, Some(decay)) => Values::EmaOf(decay),
             };
             let (network, codec) = of_run(run, values)?;
-            write(&network, Some(&codec), &args.out, &options, &args.check)?
+            (network, Some(codec))
         }
         (None, seed) => {
             let ((config, spec), of) = match (&args.preset, &args.config) {
@@ -103,10 +103,11 @@ pub fn run(args: &ExportArgs) -> Result<()> {
                     (network::read(path)?, path.display().to_string())
                 }
             };
-            let network = Network::random(config, spec, seed.unwrap_or_default(), &of);
-            write(&network, None, &args.out, &options, &args.check)?
+            (Network::random(config, spec, seed.unwrap_or_default(), &of), None)
         }
     };
+    let network = if args.merge { network.with_lora_merged()? } else { network };
+    let (record, costs) = write(&network, codec.as_deref(), &args.out, &options, &args.check)?;
     if args.json {
         return say_json(&Said { record: &record, costs: &costs });
     }

@@ -164,4 +164,17 @@ fn from_an_image_network_to_clips_by_adapters_that_travel_alone() {
         avdit(&["sample", &at(to), "--task", "joint", "--steps", "2", "-o", &out]).ok();
         assert!(Path::new(&out).is_file());
     }
+    // Folded by the export or before it: one graph, and the checkpoint behind it is found again.
+    avdit(&["export", &at("run"), "--merge", "-o", &at("folded")]).ok();
+    let graph = |name: &str| std::fs::read(folder.path().join(name).join("model.onnx")).unwrap();
+    assert!(graph("folded") == graph("merged-model") && graph("folded") != graph("model"));
+    let sample = |model: &str, engine: &str, out: &str| {
+        let out = at(out);
+        let args = ["sample", &at(model), "--task", "joint", "--steps", "2", "--engine", engine, "-o", &out];
+        avdit(&args).ok();
+    };
+    sample("folded", "candle", "folded.mp4");
+    avdit(&["export", &at("merged"), "--merge", "-o", &at("x")]).refused(2, &["merged already"]);
+    avdit(&["export", "--random", "1", "--preset", "tiny", "--merge", "-o", &at("x")])
+        .refused(2, &["only an AV-DiT", "avdit"]);
 }
