@@ -21,7 +21,7 @@ pub use adapter::{AdapterCommand, ExtractArgs, FromPeftArgs, MergeArgs, ToPeftAr
 pub use bench::{BenchArgs, CompareArgs};
 pub use codec::{CodecArgs, TrainWhat};
 pub use codec_command::{AssembleArgs, CheckArgs, CodecCommand, Tile};
-pub use demo::{AdapterPart, DemoArgs, DemoNetwork};
+pub use demo::{AdapterPart, DemoArgs, DemoNetwork, SamplerSteps};
 pub use engine::{EngineArgs, SetupArgs};
 pub use engine_command::{BuildArgs, EngineCommand, ExplainArgs, GcArgs, ListArgs};
 pub use experiment::{ExperimentCommand, MonlArgs};
@@ -59,7 +59,8 @@ pub enum Command {
     /// The whole pipeline on clips made for the purpose: files, codec, training, ONNX, sampling, report
     #[command(
         after_help = "Examples:\n  avdit demo\n  avdit demo --out first --seed 7\n  avdit demo --network av-dit --out av-dit-demo\n  \
-        avdit demo --network av-dit --without temporal --out without"
+        avdit demo --network av-dit --without temporal --out without\n  \
+        avdit demo --network av-dit --out av-dit-demo --compare ddpm-learned@250,dpm++2m@20,dpm++2m@10"
     )]
     Demo(DemoArgs),
     /// Turn clips into a dataset of latents
@@ -279,7 +280,7 @@ pub struct TrainArgs {
 /// How is sampled.
 #[derive(Clone, Debug, ClapArgs)]
 pub struct SamplerArgs {
-    /// ddim, ddim:0.5 (η), ddpm, ddpm-large, dpm++1, dpm++2m, dpm++3m, unipc, unipc:3 (order), euler, heun, flow
+    /// ddim, ddim:0.5 (η), ddpm, ddpm-large, ddpm-learned (AV-DiT), dpm++1, dpm++2m, dpm++3m, unipc, unipc:3 (order), euler, heun, flow
     #[arg(long, default_value = "ddim")]
     pub sampler: avdit_core::sampler::SamplerKind,
     /// Sampling steps

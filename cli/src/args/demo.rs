@@ -1,7 +1,9 @@
 //! What can be typed behind `demo`.
 
+use avdit_core::sampler::SamplerKind;
 use clap::{Args as ClapArgs, ValueEnum};
 use std::path::PathBuf;
+use std::str::FromStr;
 
 /// Options of `demo`.
 #[derive(Debug, ClapArgs)]
@@ -24,6 +26,9 @@ pub struct DemoArgs {
     /// Leave a part of the adapters out, to see what it does
     #[arg(long, value_enum, value_name = "PART")]
     pub without: Vec<AdapterPart>,
+    /// Measure the law and the time of a clip with other samplers too, such as ddpm-learned@250,dpm++2m@20,dpm++2m@10
+    #[arg(long, value_name = "SAMPLER@STEPS", value_delimiter = ',')]
+    pub compare: Vec<SamplerSteps>,
 }
 
 /// The networks that the demo trains.
@@ -66,6 +71,30 @@ impl AdapterPart {
             Self::AudioLora => "audio-lora",
             Self::Fusion => "fusion",
             Self::AudioAdapter => "audio-adapter",
+        }
+    }
+}
+
+/// A sampler and how many steps it takes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SamplerSteps {
+    /// Which.
+    pub sampler: SamplerKind,
+    /// How many.
+    pub steps: usize,
+}
+
+impl FromStr for SamplerSteps {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let expected = || format!("expected SAMPLER@STEPS such as dpm++2m@20, steps 1 to 1000, got '{text}'");
+        let (sampler, steps) = text.split_once('@').ok_or_else(expected)?;
+        let sampler = sampler.parse().map_err(|error: avdit_core::Error| error.to_string())?;
+        match steps.parse() {
+            // More than the levels that a network was trained at are refused before it is trained.
+            Ok(steps @ 1..=1000) => Ok(Self { sampler, steps }),
+            _ => Err(expected()),
         }
     }
 }

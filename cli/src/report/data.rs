@@ -18,6 +18,8 @@ pub(crate) struct Report {
     pub(crate) seed: Option<u64>,
     /// Whether the model has learnt the law, task by task.
     pub(crate) agreement: Vec<Agreement>,
+    /// The law and the time of a clip with several samplers.
+    pub(crate) compared: Vec<Compared>,
     /// Samples, task by task.
     pub(crate) tasks: Vec<TaskSamples>,
     /// The training run.
@@ -86,6 +88,27 @@ pub(crate) struct Agreement {
     pub(crate) difference: Interval,
     /// The best that could be reached: true clips after the codec, if measured.
     pub(crate) ceiling: Option<f64>,
+}
+
+/// What a sampler makes of a task, and in what time.
+#[derive(Clone, Debug, Default, Serialize)]
+pub(crate) struct Compared {
+    /// Its name.
+    pub(crate) sampler: String,
+    /// Its steps.
+    pub(crate) steps: usize,
+    /// Clips that were sampled at once.
+    pub(crate) batch: usize,
+    /// Sampling of one of them, in seconds.
+    pub(crate) clip_s: f64,
+    /// The task: `a2v`.
+    pub(crate) task: String,
+    /// Agreement of pictures with their own sounds less that with other clips' sounds.
+    pub(crate) difference: Interval,
+    /// Correlation over clips of what lasts through a clip, if measured.
+    pub(crate) lasting: Option<Interval>,
+    /// How much the motion changes its course, to that in true clips, where pictures were made.
+    pub(crate) motion: Option<f64>,
 }
 
 /// The samples of one task.

@@ -77,6 +77,16 @@ pub(crate) fn report() -> Report {
         created: "2026-11-20 09:41 UTC".into(),
         command: "avdit demo --out avdit-demo --seed 1".into(),
         seed: Some(1),
+        compared: vec![Compared {
+            sampler: "ddpm-learned".into(),
+            steps: 250,
+            batch: 8,
+            clip_s: 1.25,
+            task: "a2v".into(),
+            difference: interval(0.61, 0.5, 0.7),
+            lasting: Some(interval(0.8, 0.7, 0.9)),
+            motion: Some(1.5),
+        }],
         agreement: vec![
             agreement(
                 "a2v",

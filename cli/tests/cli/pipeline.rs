@@ -234,8 +234,13 @@ fn the_demo_trains_adapters_on_a_frozen_image_network() {
         "av-dit",
         "--without",
         "temporal",
+        "--compare",
+        "ddpm-learned@3,dpm++2m@2",
     ];
-    assert!(avdit(&args).ok().out.contains("changes its course"));
+    let said = avdit(&args).ok().out;
+    for part in ["changes its course", "ddpm-learned in 3 steps, v2a: ", "dpm++2m in 2 steps, a2v: "] {
+        assert!(said.contains(part), "no '{part}' in {said}");
+    }
     let weights = |path: &str| TensorFile::read(&out.join(path)).unwrap().names();
     let pictures = weights("pictures/checkpoints/step-000004/ema.safetensors");
     let trained = weights("run/checkpoints/step-000002/ema.safetensors");
@@ -245,6 +250,14 @@ fn the_demo_trains_adapters_on_a_frozen_image_network() {
     assert!(!trained.iter().any(|name| name.contains("temporal")));
     avdit(&["demo", "--out", &path, "--without", "fusion"])
         .refused(2, &["only --network av-dit has adapters"]);
+    for (compare, part) in [
+        ("ddpm-learned@5", "only --network av-dit learns"),
+        ("ddim", "SAMPLER@STEPS"),
+        ("ddim@0", "SAMPLER@STEPS"),
+        ("nothing@5", "ddpm-learned"),
+    ] {
+        avdit(&["demo", "--out", &path, "--compare", compare]).refused(2, &[part]);
+    }
 }
 
 #[test]

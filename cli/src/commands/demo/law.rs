@@ -3,10 +3,11 @@
 
 use super::samples::request;
 use super::{Folders, HELD_OUT, check_cancelled};
+use crate::args::SamplerSteps;
 use crate::inputs::Given;
 use crate::progress::Stage;
 use anyhow::{Context, Result};
-use avdit_core::{Latents, Modality, Task};
+use avdit_core::{Latents, Modality, SampleRequest, Task};
 use avdit_media::codec::{Codec, LinearCodec};
 use avdit_media::world::{Agreement, Tracks, agreement, tracks};
 use avdit_media::{Clip, Preference, decode};
@@ -14,7 +15,7 @@ use avdit_runtime::{Engine, sample_timed};
 use rayon::prelude::*;
 
 /// Clips that are sampled at once.
-const BATCH: usize = 8;
+pub const BATCH: usize = 8;
 
 /// The agreement of sight and sound in the clips of a task.
 pub struct Law {
@@ -25,6 +26,8 @@ pub struct Law {
     /// Where pictures were made, how much the ball's course changes from frame to frame: the mean absolute second difference
     /// of its height over that in the true clips as the codec rebuilds them.
     pub motion: Option<f64>,
+    /// Sampling of a clip, [`BATCH`] at once, in seconds.
+    pub clip_s: f64,
 }
 
 /// The mean absolute second difference of height over all frames that show the ball, as those beside them do.
@@ -39,15 +42,20 @@ fn course(tracks: &[Tracks]) -> Option<f64> {
     (count > 0).then(|| sum / count as f64)
 }
 
-/// Measures both directions.
+/// Measures both directions with a sampler.
 pub fn measure(
     folders: &Folders,
     codec: &LinearCodec,
     engine: &mut dyn Engine,
     seed: u64,
+    with: SamplerSteps,
 ) -> Result<Vec<Law>> {
     let tasks = [Task::AudioToVideo, Task::VideoToAudio];
-    let mut stage = Stage::new("measure the law", tasks.len() * HELD_OUT, "clips");
+    let mut stage = Stage::new(
+        &format!("measure the law, {} in {} steps", with.sampler, with.steps),
+        tasks.len() * HELD_OUT,
+        "clips",
+    );
     let rebuilt = rebuilt(folders, codec)?;
     let ceiling = agreement(&rebuilt, seed).context("too few clips to compare")?.matched.mean;
     let mut laws = Vec::new();
@@ -59,14 +67,20 @@ pub fn measure(
             Given::read(codec, &mask, gives(Modality::Video), gives(Modality::Audio))
         };
         let given: Vec<Given> = (0..HELD_OUT).into_par_iter().map(read).collect::<Result<_>>()?;
-        let mut measured: Vec<Tracks> = Vec::new();
+        let (mut measured, mut sampling_ms) = (Vec::<Tracks>::new(), 0.0);
         for (first, part) in (0..).step_by(BATCH).zip(given.chunks(BATCH)) {
             check_cancelled()?;
             let latents: Vec<Latents> = part.iter().filter_map(|given| given.latents().cloned()).collect();
             // Other noise than that of the samples shown.
-            let mut request = request(&mask, seed.wrapping_add(1), first);
-            request.batch = part.len();
-            let made = sample_timed(engine, &request, Some(&Latents::concat(&latents)), &mut |_| {})?.latents;
+            let request = SampleRequest {
+                batch: part.len(),
+                sampler: with.sampler,
+                steps: with.steps,
+                ..request(&mask, seed.wrapping_add(1), first)
+            };
+            let sampled = sample_timed(engine, &request, Some(&Latents::concat(&latents)), &mut |_| {})?;
+            sampling_ms += sampled.timings.total_ms;
+            let made = sampled.latents;
             let clips = part.par_iter().enumerate().map(|(i, given)| -> Result<Tracks> {
                 let made = codec.decode(&made.item(codec.layout(), i))?;
                 Ok(tracks(&given.keep_originals(made))?)
@@ -77,7 +91,8 @@ pub fn measure(
         let agreement = agreement(&measured, seed).context("too few clips to compare")?;
         let makes_pictures = matches!(task, Task::AudioToVideo).then_some(());
         let motion = makes_pictures.and_then(|()| Some(course(&measured)? / course(&rebuilt)?));
-        laws.push(Law { task, agreement, ceiling, motion });
+        let clip_s = sampling_ms / 1e3 / HELD_OUT as f64;
+        laws.push(Law { task, agreement, ceiling, motion, clip_s });
     }
     let differences: Vec<_> =
         laws.iter().map(|law| format!("{} {:.2}", law.task, law.agreement.difference.mean)).collect();

@@ -3,6 +3,7 @@
 //! Every stage goes through the same code as the user's own files: the clips are written as mp4 and read back, the
 //! network is trained from shards, exported, and run by the embedded engine.
 
+mod compare;
 mod law;
 mod networks;
 mod page;
@@ -24,7 +25,7 @@ use avdit_media::world::World;
 use avdit_runtime::{EngineKind, EngineOptions, open};
 use avdit_trainer::{StartOptions, checkpoint};
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// Training steps.
 pub const STEPS: usize = 2600;
@@ -107,8 +108,14 @@ pub fn run(args: &DemoArgs) -> Result<()> {
 
     check_cancelled()?;
     let since = Instant::now();
-    let verdict = law::measure(&folders, &codec, engine.as_mut(), args.seed)?;
+    let verdict = law::measure(&folders, &codec, engine.as_mut(), args.seed, samples::USUAL)?;
     done("measure the law", "tract".into(), since);
+
+    let since = Instant::now();
+    let compared = compare::measure(args, &folders, &codec, engine.as_mut())?;
+    if !compared.is_empty() {
+        done("compare samplers", "tract".into(), since);
+    }
 
     let since = Instant::now();
     let latency = measure_latency(&folders, &codec)?;
@@ -122,8 +129,11 @@ pub fn run(args: &DemoArgs) -> Result<()> {
         record: &record,
         codec: &codec,
     };
-    page::write(&facts, &stages, &samples, &verdict, &latency, engine.facts())?;
-    say_verdict(&verdict, &folders, started.elapsed());
+    page::write(&facts, &stages, &samples, &verdict, &compared, &latency, engine.facts())?;
+    say_verdict(&verdict);
+    compare::say_all(&compared);
+    let page = folders.at("report.html");
+    say(format!("{:.0} s in all; look and listen: {}", started.elapsed().as_secs_f64(), page.display()));
     Ok(())
 }
 
@@ -173,7 +183,7 @@ fn measure_latency(folders: &Folders, codec: &LinearCodec) -> Result<avdit_runti
     Ok(report)
 }
 
-fn say_verdict(verdict: &[law::Law], folders: &Folders, elapsed: Duration) {
+fn say_verdict(verdict: &[law::Law]) {
     for law in verdict {
         let a = &law.agreement;
         let learnt = if a.is_above_chance() { "follows the law" } else { "does not follow the law" };
@@ -188,8 +198,9 @@ fn say_verdict(verdict: &[law::Law], folders: &Folders, elapsed: Duration) {
             a.clips
         ));
         if let Some(both) = &a.hue_timbre {
+            let agree = if both.low > 0.0 { "agree" } else { "do not agree" };
             say(format!(
-                "  colour and timbre, which last through a clip, correlate {:.2} [{:.2}, {:.2}] over clips",
+                "  colour and timbre, which last through a clip, {agree}: they correlate {:.2} [{:.2}, {:.2}] over clips",
                 both.mean, both.low, both.high
             ));
         }
@@ -199,6 +210,4 @@ fn say_verdict(verdict: &[law::Law], folders: &Folders, elapsed: Duration) {
             ));
         }
     }
-    let page = folders.at("report.html");
-    say(format!("{:.0} s in all; look and listen: {}", elapsed.as_secs_f64(), page.display()));
 }

@@ -1,5 +1,6 @@
 //! The demo's report.
 
+use super::compare::{self, Compared};
 use super::law::Law;
 use super::samples::Sample;
 use super::{Done, Folders, networks};
@@ -33,6 +34,7 @@ pub fn write(
     stages: &[Done],
     samples: &[Sample],
     laws: &[Law],
+    compared: &[Compared],
     latency: &BenchReport,
     engine: &EngineFacts,
 ) -> Result<()> {
@@ -47,6 +49,7 @@ pub fn write(
         command: command_line().join(" "),
         seed: Some(facts.args.seed),
         agreement: laws.iter().map(agreement).collect(),
+        compared: compare::rows(compared),
         tasks: task_samples(samples),
         training: Some(training(facts, laws)?),
         latency: vec![step_latency(latency)],

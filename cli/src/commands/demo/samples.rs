@@ -1,7 +1,7 @@
 //! Samples of every task, to look at and listen to.
 
 use super::{Folders, SAMPLING_STEPS, check_cancelled};
-use crate::args::ExtraFile;
+use crate::args::{ExtraFile, SamplerSteps};
 use crate::commands::sample::{recipe, write_sample};
 use crate::inputs::Given;
 use crate::progress::Stage;
@@ -28,13 +28,17 @@ pub struct Sample {
     pub reference: Option<String>,
 }
 
+/// How samples are made unless a comparison asks for another sampler.
+pub const USUAL: SamplerSteps =
+    SamplerSteps { sampler: SamplerKind::Ddim { eta: 0.0 }, steps: SAMPLING_STEPS };
+
 /// What is sampled for a task; `item` decides the noise.
 pub fn request(mask: &CellMask, seed: u64, item: u32) -> SampleRequest {
     SampleRequest {
-        steps: SAMPLING_STEPS,
+        steps: USUAL.steps,
         seed,
         first_item: item,
-        sampler: SamplerKind::Ddim { eta: 0.0 },
+        sampler: USUAL.sampler,
         given: mask.clone(),
         ..SampleRequest::new(mask.segments())
     }

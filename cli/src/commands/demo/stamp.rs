@@ -1,9 +1,10 @@
 //! Whose folder it is: a demo goes on in its own, starts anew in another demo's, and leaves a user's alone.
 
 use super::Folders;
-use crate::args::{DemoArgs, DemoNetwork};
+use crate::args::{DemoArgs, DemoNetwork, SamplerSteps};
 use crate::exit::Usage;
 use anyhow::{Context, Result, bail};
+use avdit_core::sampler::SamplerKind;
 use serde_json::{Value, json};
 
 /// What a demo makes, and so may remove.
@@ -15,6 +16,10 @@ pub fn claim(folders: &Folders, args: &DemoArgs) -> Result<()> {
     let path = folders.at("demo.json");
     if let (DemoNetwork::Avdit, Some(part)) = (args.network, args.without.first()) {
         bail!(Usage(format!("--without {}: only --network av-dit has adapters", part.name())));
+    }
+    let learned = |with: &&SamplerSteps| with.sampler == SamplerKind::DdpmLearned;
+    if let (DemoNetwork::Avdit, Some(with)) = (args.network, args.compare.iter().find(learned)) {
+        bail!(Usage(format!("--compare {}: only --network av-dit learns a variance", with.sampler)));
     }
     let mut wanted = json!({
         "schema": "avdit-demo/1", "avdit": env!("CARGO_PKG_VERSION"),
