@@ -171,6 +171,11 @@ impl Network {
                 bail!(Usage(what))
             }
         };
+        if !network.parts.audio_lora && !network.parts.fusion {
+            bail!(Usage(
+                "--merge: it has no LoRA, neither among sounds nor between sight and sound".to_owned()
+            ));
+        }
         let config = network.in_merged_form();
         let shapes = config.parameters().into_iter().map(|p| (p.name, p.shape)).collect();
         let mut provenance = self.provenance;
@@ -185,10 +190,14 @@ impl Network {
             return Ok(Self::of_run(folder, Values::Ema)?.1);
         }
         let mut model = ModelConfig::read(folder)?;
-        let is_merged = model.provenance.contains_key(LORA);
-        if let (true, NetworkConfig::AvDit(network)) = (is_merged, &mut model.network) {
-            network.lora = LoraForm::Separate;
-        }
+        let merged = model.provenance.get(LORA) == Some(&json!(Form::Merged));
+        let is_merged = match &mut model.network {
+            NetworkConfig::AvDit(network) if merged => {
+                network.lora = LoraForm::Separate;
+                true
+            }
+            _ => false,
+        };
         let network = Self::source_of(folder, model)?;
         if is_merged { network.with_lora_merged() } else { Ok(network) }
     }

@@ -45,6 +45,11 @@ pub trait Denoiser {
     /// engine fails.
     fn predict(&mut self, noisy: &Latents, levels: &Levels, out: &mut Latents) -> Result<()>;
 
+    /// Whether it says a variance as well.
+    fn has_variance(&self) -> bool {
+        false
+    }
+
     /// As [`Denoiser::predict`], and writes what it says of the variance into `variance`: −1…1, from the posterior's to that of
     /// the forward step (Nichol & Dhariwal 2021, Eq. 15 as (v + 1)/2).
     ///

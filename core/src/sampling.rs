@@ -4,7 +4,7 @@ mod fused;
 mod noise_source;
 mod plain;
 
-use crate::denoiser::{Denoiser, DenoiserSpec};
+use crate::denoiser::{Denoiser, DenoiserSpec, no_variance};
 use crate::error::{Error, Result};
 use crate::latents::Latents;
 use crate::layout::{Layout, Modality};
@@ -99,6 +99,9 @@ pub fn sample(
     if let Some(step) = denoiser.as_step() {
         let fused = Fused::new(step, &run, x)?;
         return run.go(fused, on_event);
+    }
+    if run.method.needs_variance() && !denoiser.has_variance() {
+        return Err(no_variance());
     }
     let plain = Plain::new(denoiser, &run, x)?;
     run.go(plain, on_event)

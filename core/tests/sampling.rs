@@ -354,6 +354,10 @@ impl Denoiser for Varied {
         self.0.predict(noisy, levels, out)
     }
 
+    fn has_variance(&self) -> bool {
+        true
+    }
+
     fn predict_with_variance(
         &mut self,
         noisy: &Latents,

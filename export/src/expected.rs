@@ -37,7 +37,15 @@ pub struct Expected {
     seed: u64,
     batch: usize,
     asked: Asked,
-    answers: Vec<Latents>,
+    /// Whether variances are compared as well.
+    variance: bool,
+    answers: Vec<Answer>,
+}
+
+/// What a denoiser says: a prediction, or latents, and the variance beside a prediction.
+struct Answer {
+    latents: Latents,
+    variance: Option<Latents>,
 }
 
 impl Expected {
@@ -51,7 +59,8 @@ impl Expected {
         let spec = reference.spec().clone();
         let all = || (0..=spec.timesteps).map(|level| level as f32).collect();
         let list = levels.filter(|levels| !levels.is_empty()).map_or_else(all, <[f32]>::to_vec);
-        let mut expected = Self { spec, seed, batch, asked: Asked::Predictions(list), answers: Vec::new() };
+        let (asked, variance) = (Asked::Predictions(list), reference.has_variance());
+        let mut expected = Self { spec, seed, batch, asked, variance, answers: Vec::new() };
         for case in 0..count {
             let (_, answer) = expected.ask(reference, case)?;
             expected.answers.push(answer);
@@ -67,7 +76,7 @@ impl Expected {
         some(requests.len())?;
         let (seed, batch) = (requests[0].seed, requests[0].batch);
         let (spec, asked) = (reference.spec().clone(), Asked::Samples(requests.to_vec()));
-        let mut expected = Self { spec, seed, batch, asked, answers: Vec::new() };
+        let mut expected = Self { spec, seed, batch, asked, variance: false, answers: Vec::new() };
         for case in 0..requests.len() {
             let (_, answer) = expected.ask(reference, case)?;
             expected.answers.push(answer);
@@ -92,13 +101,14 @@ impl Expected {
                     Asked::Predictions(_) => format!("{}_noise", modality.name()),
                     Asked::Samples(_) => format!("next_{}_state", modality.name()),
                 };
-                cases.push(compare(
-                    name.clone(),
-                    output,
-                    expected.get(modality),
-                    got.get(modality),
-                    tolerance,
-                ));
+                let mut add = |output, expected: &Latents, got: &Latents| {
+                    let (expected, got) = (expected.get(modality), got.get(modality));
+                    cases.push(compare(name.clone(), output, expected, got, tolerance));
+                };
+                add(output, &expected.latents, &got.latents);
+                if let (Some(expected), Some(got)) = (&expected.variance, &got.variance) {
+                    add(format!("{}_variance", modality.name()), expected, got);
+                }
             }
         }
         // An output that the reference leaves at zero, as one that was never trained, compares nothing; some must.
@@ -110,22 +120,30 @@ impl Expected {
     }
 
     /// The name of a case, and a denoiser's answer.
-    fn ask(&self, denoiser: &mut dyn Denoiser, case: usize) -> Result<(String, Latents)> {
+    fn ask(&self, denoiser: &mut dyn Denoiser, case: usize) -> Result<(String, Answer)> {
         let inputs =
             |seed, case, batch| Inputs { noise: Noise::new(seed), case, layout: &self.spec.layout, batch };
         match &self.asked {
             Asked::Predictions(list) => {
                 let kind = KINDS[case % KINDS.len()];
                 let inputs = inputs(self.seed, case as u32, self.batch);
-                let mut answer = Latents::zeros(&self.spec.layout, self.batch);
-                denoiser.predict(&inputs.latents(), &inputs.levels(kind, list), &mut answer)?;
-                Ok((format!("{kind} {case}"), answer))
+                let (noisy, levels) = (inputs.latents(), inputs.levels(kind, list));
+                let mut latents = Latents::zeros(&self.spec.layout, self.batch);
+                let mut variance = self.variance.then(|| latents.clone());
+                match &mut variance {
+                    Some(variance) => {
+                        denoiser.predict_with_variance(&noisy, &levels, &mut latents, variance)?;
+                    }
+                    None => denoiser.predict(&noisy, &levels, &mut latents)?,
+                }
+                Ok((format!("{kind} {case}"), Answer { latents, variance }))
             }
             Asked::Samples(requests) => {
                 let request = &requests[case];
                 let given = inputs(request.seed, 0, request.batch).latents();
-                let answer = sample(denoiser, request, Some(&given), &mut |_| {})?;
-                Ok((format!("{} {} steps, given {}", request.sampler, request.steps, request.given), answer))
+                let latents = sample(denoiser, request, Some(&given), &mut |_| {})?;
+                let name = format!("{} {} steps, given {}", request.sampler, request.steps, request.given);
+                Ok((name, Answer { latents, variance: None }))
             }
         }
     }

@@ -103,6 +103,12 @@ pub fn open(folder: &Path, kind: EngineKind, options: &EngineOptions) -> Result<
 /// The outputs of a graph that learns the variance of its steps, in the order of the modalities.
 const VARIANCES: [&str; 2] = ["video_variance", "audio_variance"];
 
+/// Whether a graph puts out variances beside the prediction.
+fn has_variance<'a>(extras: impl IntoIterator<Item = &'a String>) -> bool {
+    let extras: Vec<&str> = extras.into_iter().map(String::as_str).collect();
+    VARIANCES.iter().all(|name| extras.contains(name))
+}
+
 /// Puts the variances among what a graph put out beside the prediction where they are asked for.
 fn take_variance(extras: Vec<ExtraOutput>, variance: &mut Latents) -> avdit_core::Result<()> {
     for (name, modality) in VARIANCES.into_iter().zip(Modality::ALL) {

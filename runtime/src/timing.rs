@@ -128,6 +128,10 @@ impl Denoiser for Clocked<'_> {
         self.time(|engine| engine.predict(noisy, levels, out))
     }
 
+    fn has_variance(&self) -> bool {
+        self.engine.has_variance()
+    }
+
     fn predict_with_variance(
         &mut self,
         noisy: &Latents,

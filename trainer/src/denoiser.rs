@@ -103,6 +103,11 @@ impl Denoiser for CandleDenoiser {
         self.run(noisy, levels, out).map_err(failed)
     }
 
+    fn has_variance(&self) -> bool {
+        // An image DiT may learn it, and has no sound to say it of.
+        matches!(self.network.config(), NetworkConfig::AvDit(_))
+    }
+
     fn predict_with_variance(
         &mut self,
         noisy: &Latents,

@@ -19,10 +19,10 @@ pub struct ImagesArgs {
     /// How many channels of the noise are guided: 3, as DiT's own program does, or all 4, as others do
     #[arg(long, default_value_t = 3)]
     pub guided_channels: usize,
-    /// ddpm (learned variance where the network has one), ddpm-large, ddim, dpm++2m, unipc, euler, heun, …
+    /// ddpm (learned variance where the network has one), ddpm-learned (nothing else), ddpm-large, ddim, dpm++2m, unipc, euler, heun, …
     #[arg(long, default_value = "ddpm")]
     pub sampler: SamplerKind,
-    /// Sampling steps; 250 for ddpm and 20 for the others if not given
+    /// Sampling steps; 250 for those of ddpm and 20 for the others if not given
     #[arg(long)]
     pub steps: Option<usize>,
     /// Decides all noise

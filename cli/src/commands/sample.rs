@@ -9,6 +9,7 @@ use crate::inputs::Given;
 use crate::output::{say, say_json};
 use crate::progress::Stage;
 use anyhow::{Context, Result, bail};
+use avdit_core::sampler::SamplerKind;
 use avdit_core::sampling::Event;
 use avdit_core::{Latents, SampleRequest, Task};
 use avdit_export::ModelConfig;
@@ -36,6 +37,7 @@ pub fn run(args: &SampleArgs) -> Result<()> {
         (None, text) => Task::Custom(text.clone().context("neither --task nor --given")?),
     };
     let mask = task.given(codec.layout().segments())?;
+    check_variance(&args.model, args.sampler.sampler)?;
     let given = Given::read(codec.as_ref(), &mask, args.video.as_deref(), args.audio.as_deref())?;
     let mut engine = engines::open(&args.model, args.engine.engine, &args.engine.options())?;
     let request = request(&args.sampler, mask, 1);
@@ -63,6 +65,20 @@ pub fn run(args: &SampleArgs) -> Result<()> {
             step.p50,
             decode_ms * 1e-3
         );
+    }
+    Ok(())
+}
+
+/// Refuses to sample with a variance that the run was told not to train.
+fn check_variance(model: &Path, sampler: SamplerKind) -> Result<()> {
+    if sampler != SamplerKind::DdpmLearned {
+        return Ok(());
+    }
+    let provenance = ModelConfig::read(model)?.provenance;
+    let weight = provenance.get("train").map(|train| &train["objective"]["variance_weight"]);
+    if weight.and_then(Value::as_f64) == Some(0.0) {
+        let what = "its variance was never trained (objective.variance_weight = 0)\n\nhint: --sampler ddpm does without";
+        return Err(avdit_trainer::Error::content(model, what).into());
     }
     Ok(())
 }

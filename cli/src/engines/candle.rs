@@ -94,6 +94,10 @@ impl Denoiser for CandleEngine {
         self.time(|denoiser| denoiser.predict(noisy, levels, out))
     }
 
+    fn has_variance(&self) -> bool {
+        self.denoiser.has_variance()
+    }
+
     fn predict_with_variance(
         &mut self,
         noisy: &Latents,

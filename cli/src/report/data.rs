@@ -99,6 +99,8 @@ pub(crate) struct Compared {
     pub(crate) steps: usize,
     /// Clips that were sampled at once.
     pub(crate) batch: usize,
+    /// What ran the network: `tract, 2 threads`.
+    pub(crate) engine: String,
     /// Sampling of one of them, in seconds.
     pub(crate) clip_s: f64,
     /// The task: `a2v`.

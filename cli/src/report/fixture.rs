@@ -81,6 +81,7 @@ pub(crate) fn report() -> Report {
             sampler: "ddpm-learned".into(),
             steps: 250,
             batch: 8,
+            engine: "tract, 2 threads".into(),
             clip_s: 1.25,
             task: "a2v".into(),
             difference: interval(0.61, 0.5, 0.7),

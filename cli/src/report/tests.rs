@@ -43,7 +43,10 @@ fn text_is_escaped_wherever_it_stands() {
     for a in &mut report.agreement {
         (a.task, a.measure) = (evil.into(), evil.into());
     }
-    report.compared.iter_mut().for_each(|c| (c.sampler, c.task) = (evil.into(), evil.into()));
+    report
+        .compared
+        .iter_mut()
+        .for_each(|c| (c.sampler, c.task, c.engine) = (evil.into(), evil.into(), evil.into()));
     for task in &mut report.tasks {
         (task.task, task.description) = (evil.into(), evil.into());
         for s in &mut task.samples {

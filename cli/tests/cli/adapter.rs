@@ -174,7 +174,36 @@ fn from_an_image_network_to_clips_by_adapters_that_travel_alone() {
         avdit(&args).ok();
     };
     sample("folded", "candle", "folded.mp4");
+    std::fs::write(folder.path().join("network.json"), json!(network()).to_string()).unwrap();
+    let random = ["export", "--random", "1", "--config", &at("network.json"), "--merge", "-o", &at("random")];
+    avdit(&random).ok();
+    let once = ["--steps", "2", "--min-runs", "1", "--duration-s", "0.1", "--no-limits"];
+    avdit(&[&["bench", &at("random"), "--engine", "candle"][..], &once].concat()).ok();
     avdit(&["export", &at("merged"), "--merge", "-o", &at("x")]).refused(2, &["merged already"]);
+    let parts = "{\"temporal\":true,\"audio_lora\":false,\"fusion\":false,\"audio_adapter\":true}";
+    let bare = json!(AvDitConfig { parts: serde_json::from_str(parts).unwrap(), ..network() });
+    std::fs::write(folder.path().join("network.json"), bare.to_string()).unwrap();
+    avdit(&random).refused(2, &["it has no LoRA"]);
     avdit(&["export", "--random", "1", "--preset", "tiny", "--merge", "-o", &at("x")])
         .refused(2, &["only an AV-DiT", "avdit"]);
+
+    // The variance that it has learnt, where there is one.
+    let out = at("learned.mp4");
+    let learned = ["--task", "joint", "--steps", "2", "--sampler", "ddpm-learned", "-o", &out];
+    for (model, engine) in [("model", "tract"), ("folded", "candle")] {
+        avdit(&[&["sample", &at(model), "--engine", engine][..], &learned].concat()).ok();
+        std::fs::remove_file(&out).unwrap();
+    }
+    avdit(&["export", &at("run"), "--fused-step=ddpm-learned", "-o", &at("x")])
+        .refused(3, &["ddpm-learned", "export without --fused-step"]);
+    train(
+        "untold",
+        &format!(
+            "architecture = 'av-dit'\nbase = '{}'\n{adapters}\n[objective]\nvariance_weight = 0.0",
+            at("pictures")
+        ),
+    );
+    avdit(&["export", &at("untold"), "-o", &at("untold-model"), "--check", "none"]).ok();
+    avdit(&[&["sample", &at("untold-model")][..], &learned].concat())
+        .refused(3, &["was never trained", "--sampler ddpm"]);
 }

@@ -56,8 +56,8 @@ fn a_learned_codec_is_trained_resumed_exported_and_used_from_clips_to_clips() {
     // What means nothing for a codec is not passed over.
     avdit(&["export", &codec, "-o", &again, "--raw", "--target", "ort-cpu", "--check", "none"])
         .refused(2, &["--target, --check, --raw: of no effect on a codec", "hint: leave out"]);
-    avdit(&["export", &codec, "-o", &again, "--external-data", "always", "--ema", "0.9"])
-        .refused(2, &["--external-data, --ema: of no effect"]);
+    avdit(&["export", &codec, "-o", &again, "--external-data", "always", "--ema", "0.9", "--merge"])
+        .refused(2, &["--external-data, --merge, --ema: of no effect"]);
     // Nobody's codec is overwritten by another's.
     avdit(&["train", "codec", &clips, "-o", &again]).refused(3, &["again: holds an exported model"]);
     avdit(&["export", &again, "-o", &codec])

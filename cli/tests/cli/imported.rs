@@ -136,8 +136,8 @@ fn a_dit_under_either_names_is_the_same_and_its_graph_computes_what_it_does() {
     assert_eq!(parity["cases"].as_array().unwrap().len(), 4, "two outputs, twice");
     assert!(at("model/dit.onnx").is_file());
     avdit(&["export", &text(&at("a")), "-o", &model, "--check", "none", "--batch", "2"]).ok();
-    avdit(&["export", &text(&at("a")), "-o", &model, "--raw", "--frames", "3"])
-        .refused(2, &["--raw, --frames: of no effect on an imported dit"]);
+    avdit(&["export", &text(&at("a")), "-o", &model, "--raw", "--merge", "--frames", "3"])
+        .refused(2, &["--raw, --merge, --frames: of no effect on an imported dit"]);
     // Nobody's folder is taken.
     avdit(&["import", &own, "-o", &model, "--heads", "2", "--size", "8x8"])
         .refused(3, &["model: holds something other than"]);

@@ -70,11 +70,13 @@ impl StepForm {
             let expected = "a sampler of one prediction a step (export without --fused-step for Heun's)";
             return Err(Error::value("sampler on a fused step", expected, "heun"));
         }
+        if method.needs_variance() {
+            let expected =
+                "a sampler of fixed variance, such as ddpm (export without --fused-step for ddpm-learned)";
+            return Err(Error::value("sampler on a fused step", expected, "ddpm-learned"));
+        }
         let need = Self::of(method);
-        let held = need.history <= self.history
-            && (self.saved || !need.saved)
-            && (self.noise || !need.noise)
-            && !method.needs_variance();
+        let held = need.history <= self.history && (self.saved || !need.saved) && (self.noise || !need.noise);
         if held {
             return Ok(());
         }

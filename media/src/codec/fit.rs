@@ -67,7 +67,8 @@ impl ClipSource for Vec<Clip> {
 pub struct FitReport {
     /// Clips it was fitted to.
     pub clips: usize,
-    /// Share of the variance of the first frame's patches that its channels hold.
+    /// Share of the variance of the first frame's patches that its channels hold; of all frames' where each latent frame
+    /// holds one.
     pub explained_first_frame: f64,
     /// Share of the variance of the patches of groups of frames.
     pub explained_frames: f64,
@@ -77,7 +78,8 @@ pub struct FitReport {
     pub reconstruction: Reconstruction,
 }
 
-/// Kinds of rows: patches of the first frame, patches of a group of frames, spectra.
+/// Kinds of rows: patches of the first frame, patches of a group of frames, spectra. Frame by frame the first kind has no
+/// rows, and takes over what is found of the second.
 const KINDS: usize = 3;
 
 struct Fit<'a> {
@@ -121,19 +123,16 @@ impl LinearCodec {
         let means = fit.means(&mut tick)?;
         let found = fit.principal(&means, &mut tick)?;
         tick(1)?;
-        let mut explained = found.each_ref().map(|p| p.explained);
+        let explained = found.each_ref().map(|p| p.explained);
         let mut bases = found.into_iter().map(|p| p.basis);
         let channels = [config.video.channels, config.video.channels, config.audio.channels];
         let mut means = means.into_iter();
-        let mut projections = channels.map(|k| Projection {
+        let projections = channels.map(|k| Projection {
             mean: means.next().expect("one mean of each kind"),
             basis: bases.next().expect("one basis of each kind"),
             centre: vec![0.0; k],
             scale: vec![1.0; k],
         });
-        if fit.is_frame_by_frame() {
-            (projections[0], explained[0]) = (projections[1].clone(), explained[1]);
-        }
         let mut codec = Self {
             layout: config.layout(),
             patches: fit.patches,
@@ -188,6 +187,11 @@ impl Fit<'_> {
         self.config.video.temporal == 1
     }
 
+    /// The kind that a kind's projection is found from.
+    fn like(&self, kind: usize) -> usize {
+        if self.is_frame_by_frame() { kind.max(1) } else { kind }
+    }
+
     /// The latent frames whose patches are rows of the kind 1.
     fn groups(&self) -> std::ops::Range<usize> {
         usize::from(!self.is_frame_by_frame())..self.latent_frames()
@@ -204,7 +208,7 @@ impl Fit<'_> {
             places.map(|(f, p)| (p, self.patches.cut(video, f, p))).collect()
         };
         match kind {
-            0 => cut(0..1),
+            0 => cut(0..self.groups().start),
             1 => cut(self.groups()),
             _ => self
                 .spectra
@@ -243,10 +247,10 @@ impl Fit<'_> {
             }
         })?;
         let n = self.picked.len() as f64;
-        Ok(std::array::from_fn(|kind| {
+        let mean = |kind: usize| {
             let (d, positions) = (self.values(kind), self.positions(kind));
             let rows_per_clip = match kind {
-                0 => 1,
+                0 => self.groups().start,
                 1 => self.groups().len(),
                 _ => self.config.audio.segments.iter().sum(),
             };
@@ -259,7 +263,8 @@ impl Fit<'_> {
             let own = n / (n + PRIOR_CLIPS);
             let mixed = |i: usize| own * sums[kind][i] / per_position + (1.0 - own) * all[i % d];
             (0..positions * d).map(|i| mixed(i) as f32).collect()
-        }))
+        };
+        Ok(std::array::from_fn(|kind| mean(self.like(kind))))
     }
 
     /// The principal components of each kind of row.
@@ -290,8 +295,9 @@ impl Fit<'_> {
         })?;
         let k = [self.config.video.channels, self.config.video.channels, self.config.audio.channels];
         let find = |kind: usize| principal(&rows[kind], self.values(kind), k[kind]);
-        let (first, (frames, audio)) = rayon::join(|| find(0), || rayon::join(|| find(1), || find(2)));
-        Ok([first, frames, audio])
+        let first = || (!self.is_frame_by_frame()).then(|| find(0));
+        let (first, (frames, audio)) = rayon::join(first, || rayon::join(|| find(1), || find(2)));
+        Ok([first.unwrap_or_else(|| frames.clone()), frames, audio])
     }
 
     /// Sets the centre and the scale of every channel from the latents of all clips.
@@ -314,7 +320,8 @@ impl Fit<'_> {
                 add(2, i % ac, z);
             }
         })?;
-        for (projection, moments) in codec.projections.iter_mut().zip(&moments) {
+        for (kind, projection) in codec.projections.iter_mut().enumerate() {
+            let moments = &moments[self.like(kind)];
             let means = moments.iter().map(|[n, sum, _]| sum / n);
             let deviations: Vec<f64> = moments
                 .iter()
@@ -322,9 +329,6 @@ impl Fit<'_> {
                 .collect();
             projection.centre = means.map(|x| x as f32).collect();
             projection.scale = scales(&deviations, self.config.whitening);
-        }
-        if self.is_frame_by_frame() {
-            codec.projections[0] = codec.projections[1].clone();
         }
         Ok(())
     }

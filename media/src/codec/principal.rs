@@ -9,6 +9,7 @@ const OVERSAMPLING: usize = 16;
 const POWER_ITERATIONS: usize = 5;
 
 /// The leading principal components of rows that have been centred.
+#[derive(Clone)]
 pub(crate) struct Principal {
     /// `(k, d)`: orthonormal rows, by falling variance, each with its largest entry positive.
     pub(crate) basis: Vec<f32>,

@@ -164,9 +164,13 @@ impl OrtEngine {
             }
         }
         let extra = |name: &String| -> Result<_, String> {
-            let (shape, values) = results[name.as_str()].try_extract_tensor::<f32>().map_err(text)?;
-            let shape = shape.iter().map(|&n| usize::try_from(n).unwrap_or(0)).collect();
-            Ok(ExtraOutput { name: name.clone(), shape, values: values.to_vec() })
+            let result = &results[name.as_str()];
+            let shape = result.shape().iter().map(|&n| usize::try_from(n).unwrap_or(0)).collect();
+            let values = match result.try_extract_tensor::<f16>() {
+                Ok((_, halves)) => halves.to_f32_vec(),
+                Err(_) => result.try_extract_tensor::<f32>().map_err(text)?.1.to_vec(),
+            };
+            Ok(ExtraOutput { name: name.clone(), shape, values })
         };
         extras.iter().map(extra).collect()
     }
@@ -182,6 +186,10 @@ impl Denoiser for OrtEngine {
         let result = self.run(noisy, levels, out, &[]);
         result.map_err(|reason| self.failed(reason))?;
         Ok(())
+    }
+
+    fn has_variance(&self) -> bool {
+        super::has_variance(&self.extras)
     }
 
     fn predict_with_variance(

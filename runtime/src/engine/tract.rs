@@ -209,6 +209,10 @@ impl Denoiser for TractEngine {
         Ok(())
     }
 
+    fn has_variance(&self) -> bool {
+        super::has_variance(self.extras.iter().map(|(_, name)| name))
+    }
+
     fn predict_with_variance(
         &mut self,
         noisy: &Latents,

@@ -80,6 +80,7 @@ fn without_effect(args: &ExportArgs) -> Vec<&'static str> {
         ("--check", args.check != Check::Auto),
         ("--external-data", !matches!(args.external_data, ExternalChoice::Auto)),
         ("--raw", args.raw),
+        ("--merge", args.merge),
         ("--ema", args.ema.is_some()),
         ("--freeze-schedule", args.freeze_schedule.is_some()),
         ("--fused-step", args.fused_step.is_some()),

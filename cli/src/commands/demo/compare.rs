@@ -1,12 +1,13 @@
 //! What fewer steps, or another sampler, cost in time and quality.
 
-use super::law::{self, BATCH, Law};
-use super::{Folders, check_cancelled};
-use crate::args::{DemoArgs, SamplerSteps};
+use super::check_cancelled;
+use super::law::{BATCH, HeldOut, Law};
+use super::page::interval;
+use super::samples::USUAL;
+use crate::args::SamplerSteps;
 use crate::output::say;
 use crate::report::data;
 use anyhow::Result;
-use avdit_media::codec::LinearCodec;
 use avdit_runtime::Engine;
 
 /// A sampler, and the law as it leaves it.
@@ -15,28 +16,33 @@ pub struct Compared {
     laws: Vec<Law>,
 }
 
-/// Measures with each sampler that was asked for.
+/// Measures with each sampler that was asked for; the usual one comes first, with the laws that were measured with it.
 pub fn measure(
-    args: &DemoArgs,
-    folders: &Folders,
-    codec: &LinearCodec,
+    asked: &[SamplerSteps],
+    usual: &[Law],
+    held_out: &HeldOut<'_>,
     engine: &mut dyn Engine,
 ) -> Result<Vec<Compared>> {
-    let measure = |&with: &SamplerSteps| {
+    let mut compared = Vec::new();
+    for &with in asked {
         check_cancelled()?;
-        Ok(Compared { with, laws: law::measure(folders, codec, engine, args.seed, with)? })
-    };
-    args.compare.iter().map(measure).collect()
+        if compared.is_empty() {
+            compared.push(Compared { with: USUAL, laws: usual.to_vec() });
+        }
+        if with != USUAL {
+            compared.push(Compared { with, laws: held_out.measure(engine, with)? });
+        }
+    }
+    Ok(compared)
 }
 
 /// For the page.
 pub fn rows(compared: &[Compared]) -> Vec<data::Compared> {
-    let interval =
-        |x: avdit_media::world::Interval| data::Interval { mean: x.mean, low: x.low, high: x.high };
     let row = |with: &SamplerSteps, law: &Law| data::Compared {
         sampler: with.sampler.to_string(),
         steps: with.steps,
         batch: BATCH,
+        engine: law.engine.clone(),
         clip_s: law.clip_s,
         task: law.task.to_string(),
         difference: interval(law.agreement.difference),
@@ -53,12 +59,13 @@ pub fn say_all(compared: &[Compared]) {
         let lasting = row.lasting.as_ref().map(|x| format!(", colour and timbre {}", interval(x)));
         let motion = row.motion.map(|x| format!(", course {x:.2} x"));
         say(format!(
-            "{} in {} steps, {}: {:.3} s a clip ({} at once); height and pitch {} above shuffled{}{}",
+            "{} in {} steps, {}: {:.3} s a clip ({} at once on {}); height and pitch {} above shuffled{}{}",
             row.sampler,
             row.steps,
             row.task,
             row.clip_s,
             row.batch,
+            row.engine,
             interval(&row.difference),
             lasting.unwrap_or_default(),
             motion.unwrap_or_default(),

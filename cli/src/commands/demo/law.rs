@@ -7,17 +7,18 @@ use crate::args::SamplerSteps;
 use crate::inputs::Given;
 use crate::progress::Stage;
 use anyhow::{Context, Result};
-use avdit_core::{Latents, Modality, SampleRequest, Task};
+use avdit_core::{CellMask, Latents, Modality, SampleRequest, Task};
 use avdit_media::codec::{Codec, LinearCodec};
 use avdit_media::world::{Agreement, Tracks, agreement, tracks};
 use avdit_media::{Clip, Preference, decode};
-use avdit_runtime::{Engine, sample_timed};
+use avdit_runtime::{Engine, Summary, sample_timed};
 use rayon::prelude::*;
 
 /// Clips that are sampled at once.
 pub const BATCH: usize = 8;
 
 /// The agreement of sight and sound in the clips of a task.
+#[derive(Clone)]
 pub struct Law {
     pub task: Task,
     pub agreement: Agreement,
@@ -26,8 +27,10 @@ pub struct Law {
     /// Where pictures were made, how much the ball's course changes from frame to frame: the mean absolute second difference
     /// of its height over that in the true clips as the codec rebuilds them.
     pub motion: Option<f64>,
-    /// Sampling of a clip, [`BATCH`] at once, in seconds.
+    /// Sampling of a clip, [`BATCH`] at once, in seconds: the median over batches.
     pub clip_s: f64,
+    /// What ran the network.
+    pub engine: String,
 }
 
 /// The mean absolute second difference of height over all frames that show the ball, as those beside them do.
@@ -42,32 +45,57 @@ fn course(tracks: &[Tracks]) -> Option<f64> {
     (count > 0).then(|| sum / count as f64)
 }
 
-/// Measures both directions with a sampler.
-pub fn measure(
-    folders: &Folders,
-    codec: &LinearCodec,
-    engine: &mut dyn Engine,
+/// The directions that are measured.
+const TASKS: [Task; 2] = [Task::AudioToVideo, Task::VideoToAudio];
+
+/// The clips that training never saw.
+pub struct HeldOut<'a> {
+    codec: &'a LinearCodec,
     seed: u64,
-    with: SamplerSteps,
-) -> Result<Vec<Law>> {
-    let tasks = [Task::AudioToVideo, Task::VideoToAudio];
-    let mut stage = Stage::new(
-        &format!("measure the law, {} in {} steps", with.sampler, with.steps),
-        tasks.len() * HELD_OUT,
-        "clips",
-    );
-    let rebuilt = rebuilt(folders, codec)?;
-    let ceiling = agreement(&rebuilt, seed).context("too few clips to compare")?.matched.mean;
-    let mut laws = Vec::new();
-    for (n, task) in tasks.into_iter().enumerate() {
-        let mask = task.given(codec.layout().segments())?;
-        let read = |i: usize| {
-            let path = folders.held_out(i);
-            let gives = |modality| mask.needs(modality).then_some(path.as_path());
-            Given::read(codec, &mask, gives(Modality::Video), gives(Modality::Audio))
-        };
-        let given: Vec<Given> = (0..HELD_OUT).into_par_iter().map(read).collect::<Result<_>>()?;
-        let (mut measured, mut sampling_ms) = (Vec::<Tracks>::new(), 0.0);
+    /// What each task is given, clip by clip.
+    given: [(CellMask, Vec<Given>); 2],
+    /// The true clips, as the codec rebuilds them.
+    rebuilt: Vec<Tracks>,
+}
+
+impl<'a> HeldOut<'a> {
+    /// Reads them.
+    pub fn read(folders: &Folders, codec: &'a LinearCodec, seed: u64) -> Result<Self> {
+        let [sound, pictures] = TASKS.map(|task| -> Result<(CellMask, Vec<Given>)> {
+            let mask = task.given(codec.layout().segments())?;
+            let read = |i: usize| {
+                let path = folders.held_out(i);
+                let gives = |modality| mask.needs(modality).then_some(path.as_path());
+                Given::read(codec, &mask, gives(Modality::Video), gives(Modality::Audio))
+            };
+            let given = (0..HELD_OUT).into_par_iter().map(read).collect::<Result<_>>()?;
+            Ok((mask, given))
+        });
+        Ok(Self { codec, seed, given: [sound?, pictures?], rebuilt: rebuilt(folders, codec)? })
+    }
+
+    /// Measures both directions with a sampler.
+    pub fn measure(&self, engine: &mut dyn Engine, with: SamplerSteps) -> Result<Vec<Law>> {
+        let what = format!("measure the law, {} in {} steps", with.sampler, with.steps);
+        let mut stage = Stage::new(&what, TASKS.len() * HELD_OUT, "clips");
+        let laws = (0..TASKS.len()).map(|n| self.direction(n, engine, with, &mut stage));
+        let laws: Vec<Law> = laws.collect::<Result<_>>()?;
+        let differences: Vec<_> =
+            laws.iter().map(|law| format!("{} {:.2}", law.task, law.agreement.difference.mean)).collect();
+        stage.finish(&format!("above shuffled pairs by {}", differences.join(", ")));
+        Ok(laws)
+    }
+
+    fn direction(
+        &self,
+        n: usize,
+        engine: &mut dyn Engine,
+        with: SamplerSteps,
+        stage: &mut Stage,
+    ) -> Result<Law> {
+        let (codec, seed, (mask, given)) = (self.codec, self.seed, &self.given[n]);
+        let task = TASKS[n].clone();
+        let (mut measured, mut batch_ms) = (Vec::<Tracks>::new(), Vec::new());
         for (first, part) in (0..).step_by(BATCH).zip(given.chunks(BATCH)) {
             check_cancelled()?;
             let latents: Vec<Latents> = part.iter().filter_map(|given| given.latents().cloned()).collect();
@@ -76,10 +104,10 @@ pub fn measure(
                 batch: part.len(),
                 sampler: with.sampler,
                 steps: with.steps,
-                ..request(&mask, seed.wrapping_add(1), first)
+                ..request(mask, seed.wrapping_add(1), first)
             };
             let sampled = sample_timed(engine, &request, Some(&Latents::concat(&latents)), &mut |_| {})?;
-            sampling_ms += sampled.timings.total_ms;
+            batch_ms.push(sampled.timings.total_ms);
             let made = sampled.latents;
             let clips = part.par_iter().enumerate().map(|(i, given)| -> Result<Tracks> {
                 let made = codec.decode(&made.item(codec.layout(), i))?;
@@ -88,16 +116,16 @@ pub fn measure(
             measured.extend(clips.collect::<Result<Vec<_>>>()?);
             stage.set(n * HELD_OUT + measured.len(), &task.to_string());
         }
-        let agreement = agreement(&measured, seed).context("too few clips to compare")?;
+        let few = "too few clips to compare";
+        let ceiling = agreement(&self.rebuilt, seed).context(few)?.matched.mean;
+        let agreement = agreement(&measured, seed).context(few)?;
         let makes_pictures = matches!(task, Task::AudioToVideo).then_some(());
-        let motion = makes_pictures.and_then(|()| Some(course(&measured)? / course(&rebuilt)?));
-        let clip_s = sampling_ms / 1e3 / HELD_OUT as f64;
-        laws.push(Law { task, agreement, ceiling, motion, clip_s });
+        let motion = makes_pictures.and_then(|()| Some(course(&measured)? / course(&self.rebuilt)?));
+        let clip_s = Summary::of(&batch_ms).map_or(f64::NAN, |batch| batch.p50 / 1e3 / BATCH as f64);
+        let threads = engine.facts().threads;
+        let engine = format!("{}, {threads} thread{}", engine.name(), if threads == 1 { "" } else { "s" });
+        Ok(Law { task, agreement, ceiling, motion, clip_s, engine })
     }
-    let differences: Vec<_> =
-        laws.iter().map(|law| format!("{} {:.2}", law.task, law.agreement.difference.mean)).collect();
-    stage.finish(&format!("above shuffled pairs by {}", differences.join(", ")));
-    Ok(laws)
 }
 
 /// The true clips, as the codec rebuilds them.

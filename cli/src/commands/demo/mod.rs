@@ -10,6 +10,7 @@ mod page;
 mod samples;
 mod stamp;
 
+use self::law::HeldOut;
 use crate::args::DemoArgs;
 use crate::cancel;
 use crate::clips;
@@ -108,11 +109,12 @@ pub fn run(args: &DemoArgs) -> Result<()> {
 
     check_cancelled()?;
     let since = Instant::now();
-    let verdict = law::measure(&folders, &codec, engine.as_mut(), args.seed, samples::USUAL)?;
+    let held_out = HeldOut::read(&folders, &codec, args.seed)?;
+    let verdict = held_out.measure(engine.as_mut(), samples::USUAL)?;
     done("measure the law", "tract".into(), since);
 
     let since = Instant::now();
-    let compared = compare::measure(args, &folders, &codec, engine.as_mut())?;
+    let compared = compare::measure(&args.compare, &verdict, &held_out, engine.as_mut())?;
     if !compared.is_empty() {
         done("compare samplers", "tract".into(), since);
     }

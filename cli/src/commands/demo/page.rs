@@ -75,7 +75,7 @@ fn stage(done: &Done) -> data::Stage {
     data::Stage { name: done.name.into(), seconds: done.seconds, what: done.ran.clone(), note: String::new() }
 }
 
-fn interval(x: avdit_media::world::Interval) -> data::Interval {
+pub fn interval(x: avdit_media::world::Interval) -> data::Interval {
     data::Interval { mean: x.mean, low: x.low, high: x.high }
 }
 

@@ -133,6 +133,7 @@ fn refuse_useless(args: &ExportArgs, network: &Imported) -> Result<()> {
     let has_frames = matches!(network.config, ImportedConfig::Hifigan(_) | ImportedConfig::Encodec(_));
     let given = [
         ("--raw", args.raw),
+        ("--merge", args.merge),
         ("--ema", args.ema.is_some()),
         ("--freeze-schedule", args.freeze_schedule.is_some()),
         ("--fused-step", args.fused_step.is_some()),
