@@ -41,7 +41,7 @@ pub trait Denoiser {
     /// # Shapes
     /// `noisy`, `out`: `(B, F, C, H, W)` and `(B, A, Ca)`; `levels`: `(B, N)` per modality, 0…T.
     /// # Errors
-    /// [`Error::Count`](crate::Error::Count) if a shape is wrong, [`Error::Engine`](crate::Error::Engine) if the
+    /// [`Error::Count`] if a shape is wrong, [`Error::Engine`] if the
     /// engine fails.
     fn predict(&mut self, noisy: &Latents, levels: &Levels, out: &mut Latents) -> Result<()>;
 
@@ -56,7 +56,7 @@ pub trait Denoiser {
     /// # Shapes
     /// `variance` as `out`.
     /// # Errors
-    /// As [`Denoiser::predict`]; [`Error::Value`](crate::Error::Value) from a network that does not learn it.
+    /// As [`Denoiser::predict`]; [`Error::Value`] from a network that does not learn it.
     fn predict_with_variance(
         &mut self,
         _noisy: &Latents,
@@ -90,7 +90,7 @@ pub trait StepDenoiser {
     /// Starts a run from `x`; nothing is kept or saved yet.
     ///
     /// # Errors
-    /// [`Error::Count`](crate::Error::Count) if a shape is wrong, [`Error::Engine`](crate::Error::Engine) if the
+    /// [`Error::Count`] if a shape is wrong, [`Error::Engine`] if the
     /// engine fails.
     fn begin(&mut self, x: &Latents) -> Result<()>;
 
