@@ -68,7 +68,7 @@ impl Architecture {
     }
 }
 
-/// The adapters of an AV-DiT (Wang et al. 2024, Tables 2, 3 and 7 vary them).
+/// The adapters of an AV-DiT (Wang et al. 2024), each part on or off, and their ratios and ranks.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AdapterSettings {
