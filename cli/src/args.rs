@@ -21,7 +21,7 @@ pub use adapter::{AdapterCommand, ExtractArgs, FromPeftArgs, MergeArgs, ToPeftAr
 pub use bench::{BenchArgs, CompareArgs};
 pub use codec::{CodecArgs, TrainWhat};
 pub use codec_command::{AssembleArgs, CheckArgs, CodecCommand, Tile};
-pub use demo::{AdapterPart, DemoArgs, DemoNetwork, SamplerSteps};
+pub use demo::{AdapterPart, DemoArgs, DemoNetwork, Fusion, SamplerSteps};
 pub use engine::{EngineArgs, SetupArgs};
 pub use engine_command::{BuildArgs, EngineCommand, ExplainArgs, GcArgs, ListArgs};
 pub use experiment::{ExperimentCommand, MonlArgs};
@@ -59,7 +59,7 @@ pub enum Command {
     /// The whole pipeline on clips made for the purpose: files, codec, training, ONNX, sampling, report
     #[command(
         after_help = "Examples:\n  avdit demo\n  avdit demo --out first --seed 7\n  avdit demo --network av-dit --out av-dit-demo\n  \
-        avdit demo --network av-dit --without temporal --out without\n  \
+        avdit demo --network av-dit --without temporal --out without\n  avdit demo --network av-dit --fusion cross --out cross\n  \
         avdit demo --network av-dit --out av-dit-demo --compare ddpm-learned@250,dpm++2m@20,dpm++2m@10"
     )]
     Demo(DemoArgs),

@@ -171,7 +171,7 @@ impl Network {
                 bail!(Usage(what))
             }
         };
-        if !network.parts.audio_lora && !network.parts.fusion {
+        if network.lora_sites().is_empty() {
             bail!(Usage(
                 "--merge: it has no LoRA, neither among sounds nor between sight and sound".to_owned()
             ));

@@ -312,11 +312,12 @@ impl Ops for Evaluator<'_> {
             let dims = [groups, q.dims[1], v.dims[2] * v.dims[3]].to_vec();
             return Ok(Numbers { dims, data: each.iter().flat_map(|y| y.data.iter().copied()).collect() });
         }
-        let ([tokens, heads, width], [_, _, value_width]) = (&q.dims[..], &v.dims[..]) else {
+        let ([tokens, heads, width], [others, _, value_width]) = (&q.dims[..], &v.dims[..]) else {
             let got = format!("{:?}", q.dims);
             return Err(Error::mismatch("q of an attention", "(tokens, heads, width)", got));
         };
-        let (tokens, heads, width, value_width) = (*tokens, *heads, *width, *value_width);
+        let (tokens, others, heads) = (*tokens, *others, *heads);
+        let (width, value_width) = (*width, *value_width);
         let of = |width: usize, token: usize, head: usize| {
             (token * heads + head) * width..(token * heads + head + 1) * width
         };
@@ -325,7 +326,7 @@ impl Ops for Evaluator<'_> {
         for (token, head) in (0..tokens).flat_map(|token| (0..heads).map(move |head| (token, head))) {
             let query = &q.data[row(token, head)];
             let scores =
-                (0..tokens).map(|other| dot(query, &k.data[row(other, head)]) / (width as f64).sqrt());
+                (0..others).map(|other| dot(query, &k.data[row(other, head)]) / (width as f64).sqrt());
             let scores: Vec<f64> = scores.collect();
             let most = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
             let weights: Vec<f64> = scores.iter().map(|score| (score - most).exp()).collect();

@@ -241,16 +241,17 @@ impl Ops for Recorder<'_> {
         if q.dims.len() == 4 {
             return self.attention_in_groups([q, k, v]);
         }
-        let ([tokens, heads, head_width], [_, _, value_width]) = (&q.dims[..], &v.dims[..]) else {
+        let ([tokens, heads, head_width], [others, _, value_width]) = (&q.dims[..], &v.dims[..]) else {
             return Err(Error::mismatch(
                 "q of an attention",
                 "(tokens, heads, width), or (groups, tokens, heads, width)",
                 format!("{:?}", q.dims),
             ));
         };
-        let (tokens, heads, head_width, value_width) = (*tokens, *heads, *head_width, *value_width);
+        let (tokens, others, heads) = (*tokens, *others, *heads);
+        let (head_width, value_width) = (*head_width, *value_width);
         let [q, k, v] = [self.batched(q, "q")?, self.batched(k, "k")?, self.batched(v, "v")?];
-        let heads = Heads { q: &q, k: &k, v: &v, tokens, heads, head_width, value_width };
+        let heads = Heads { q: &q, k: &k, v: &v, tokens, others, heads, head_width, value_width };
         let y = self.lowering.attention(&mut self.graph(), &heads)?;
         Ok(self.made(y))
     }

@@ -118,8 +118,9 @@ pub trait Ops {
     /// `x / √(mean(x²) + eps) · {name}.weight` over the last dimension.
     fn rms_norm(&self, x: &Self::Tensor, name: &str, eps: f64) -> Result<Self::Tensor, Self::Error>;
 
-    /// `softmax(q·kᵀ/√d)·v` of every head; q, k (tokens, heads, d), v (tokens, heads, e) → (tokens, heads·e). A dimension
-    /// before the tokens has groups that do not see each other: (groups, tokens, heads, d) → (groups, tokens, heads·e).
+    /// `softmax(q·kᵀ/√d)·v` of every head; q (tokens, heads, d), k (others, heads, d), v (others, heads, e) → (tokens,
+    /// heads·e). A dimension before the tokens has groups that do not see each other: (groups, tokens, heads, d) → (groups,
+    /// tokens, heads·e).
     fn attention(
         &self,
         q: &Self::Tensor,

@@ -9,6 +9,7 @@ use avdit_core::{
     Task,
 };
 use avdit_export::{ExportOptions, ModelConfig, ModelFolder, Provenance, export_denoiser, weight_map};
+use avdit_nets::av_dit::FusionForm;
 use avdit_nets::{AvDitConfig, AvditConfig, NetworkConfig};
 use avdit_runtime::{EngineKind, EngineOptions};
 use avdit_trainer::{CandleDenoiser, Weights};
@@ -21,12 +22,12 @@ fn config() -> NetworkConfig {
 }
 
 /// A network that learns the variance of its steps.
-fn av_dit() -> NetworkConfig {
+fn av_dit(fusion_form: FusionForm) -> NetworkConfig {
     let text = r#"{"width":32,"depth":2,"heads":2,"patch":2,"classes":3,"temporal_ratio":2,"audio_rank":3,
         "fusion_rank":2,"adapter_ratio":4,"lora_scale":0.7,
         "video":{"frames":3,"channels":2,"height":4,"width":2,"segments":[1,2]},
         "audio":{"frames":6,"bins":4,"channels":2,"segments":[2,1]}}"#;
-    serde_json::from_str::<AvDitConfig>(text).unwrap().into()
+    AvDitConfig { fusion_form, ..serde_json::from_str(text).unwrap() }.into()
 }
 
 /// Weights of a size at which every part of the network matters, the zeros of adaLN-Zero included.
@@ -158,8 +159,13 @@ fn given_cells_come_out_of_every_engine_bit_for_bit() {
 
 #[test]
 fn the_variance_that_a_network_has_learnt_is_sampled_with_alike_on_every_engine() {
-    let config = av_dit();
-    let mut engines = engines(&config);
+    for form in [FusionForm::Lora, FusionForm::Frozen, FusionForm::Cross] {
+        sampled_alike(&av_dit(form));
+    }
+}
+
+fn sampled_alike(config: &NetworkConfig) {
+    let mut engines = engines(config);
     let layout = config.layout();
     let sampled = |denoiser: &mut dyn Denoiser, sampler: &str| {
         let sampler = sampler.parse().unwrap();

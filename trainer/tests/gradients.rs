@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use avdit_core::{DenoiserSpec, Latents, Levels, Modality, Noise, Purpose, ScheduleKind, Stream, Target};
+use avdit_nets::av_dit::FusionForm;
 use avdit_nets::{AvDitConfig, AvditConfig, DitConfig, NetworkConfig};
 use avdit_trainer::device::{self, Precision};
 use avdit_trainer::objective::{NoisyBatch, Objective, Weighting};
@@ -12,7 +13,7 @@ use avdit_trainer::{GradientOptions, Model, Weights};
 const SAME_MATH: f64 = 5e-6;
 
 /// Low-rank and full adaLN, with and without norms of q and k, and a modality of a single token; adapters on a network that
-/// stays as it is; pictures alone.
+/// stays as it is, in every form of fusion; pictures alone.
 fn networks() -> Vec<NetworkConfig> {
     let network = |rest: &str| -> AvditConfig {
         let text = format!(r#"{{"width":32,"depth":2,"heads":4,"mlp_ratio":2.0,{rest}}}"#);
@@ -32,6 +33,8 @@ fn networks() -> Vec<NetworkConfig> {
         network(&format!(r#""qk_norm":true,"adaln_rank":4,{grid}"#)).into(),
         network(&format!(r#""qk_norm":false,{grid}"#)).into(),
         network(&format!(r#""qk_norm":true,{one}"#)).into(),
+        AvDitConfig { fusion_form: FusionForm::Frozen, ..on_base.clone() }.into(),
+        AvDitConfig { fusion_form: FusionForm::Cross, ..on_base.clone() }.into(),
         on_base.into(),
         pictures.into(),
     ]

@@ -1,6 +1,7 @@
 //! What can be typed behind `demo`.
 
 use avdit_core::sampler::SamplerKind;
+use avdit_nets::av_dit::FusionForm;
 use clap::{Args as ClapArgs, ValueEnum};
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -26,6 +27,9 @@ pub struct DemoArgs {
     /// Leave a part of the adapters out, to see what it does
     #[arg(long, value_enum, value_name = "PART")]
     pub without: Vec<AdapterPart>,
+    /// How sight and sound see each other in the adapters
+    #[arg(long, value_enum, default_value_t = Fusion::Lora, value_name = "FORM")]
+    pub fusion: Fusion,
     /// Measure the law and the time of a clip with other samplers too, such as ddpm-learned@250,dpm++2m@20,dpm++2m@10
     #[arg(long, value_name = "SAMPLER@STEPS", value_delimiter = ',')]
     pub compare: Vec<SamplerSteps>,
@@ -71,6 +75,27 @@ impl AdapterPart {
             Self::AudioLora => "audio-lora",
             Self::Fusion => "fusion",
             Self::AudioAdapter => "audio-adapter",
+        }
+    }
+}
+
+/// The forms of the attention between sight and sound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Fusion {
+    /// The frozen attention over both together, with LoRA
+    Lora,
+    /// The same without LoRA
+    Frozen,
+    /// Two attentions of their own, sight asking sound and sound asking sight
+    Cross,
+}
+
+impl From<Fusion> for FusionForm {
+    fn from(fusion: Fusion) -> Self {
+        match fusion {
+            Fusion::Lora => Self::Lora,
+            Fusion::Frozen => Self::Frozen,
+            Fusion::Cross => Self::Cross,
         }
     }
 }

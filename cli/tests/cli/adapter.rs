@@ -6,6 +6,7 @@ use avdit_core::schedule::ScheduleKind;
 use avdit_core::target::Target;
 use avdit_media::codec::file_sha256;
 use avdit_media::tensors::{TensorRef, write_tensors};
+use avdit_nets::av_dit::FusionForm;
 use avdit_nets::{AvDitConfig, DitConfig};
 use avdit_trainer::{Adapter, AdapterConfig};
 use serde_json::{Value, json};
@@ -184,6 +185,11 @@ fn from_an_image_network_to_clips_by_adapters_that_travel_alone() {
     let bare = json!(AvDitConfig { parts: serde_json::from_str(parts).unwrap(), ..network() });
     std::fs::write(folder.path().join("network.json"), bare.to_string()).unwrap();
     avdit(&random).refused(2, &["it has no LoRA"]);
+    let cross = AvDitConfig { fusion_form: FusionForm::Cross, ..network() };
+    std::fs::write(folder.path().join("network.json"), json!(cross).to_string()).unwrap();
+    let said = avdit(&[&random[..], &["--json"]].concat()).ok().out;
+    let record: Value = serde_json::from_str(&said).unwrap();
+    assert!(!record["parity"].as_array().unwrap().is_empty(), "{record}");
     avdit(&["export", "--random", "1", "--preset", "tiny", "--merge", "-o", &at("x")])
         .refused(2, &["only an AV-DiT", "avdit"]);
 

@@ -234,6 +234,8 @@ fn the_demo_trains_adapters_on_a_frozen_image_network() {
         "av-dit",
         "--without",
         "temporal",
+        "--fusion",
+        "cross",
         "--compare",
         "ddpm-learned@3,dpm++2m@2",
     ];
@@ -246,10 +248,15 @@ fn the_demo_trains_adapters_on_a_frozen_image_network() {
     let trained = weights("run/checkpoints/step-000002/ema.safetensors");
     let frozen = "blocks.0.attn.qkv.weight".to_owned();
     assert!(pictures.contains(&frozen) && !trained.contains(&frozen), "what is frozen is in its base alone");
-    assert!(trained.contains(&"blocks.0.fusion_gate_video".to_owned()));
+    assert!(trained.contains(&"blocks.0.fusion_video.proj.weight".to_owned()));
     assert!(!trained.iter().any(|name| name.contains("temporal")));
     avdit(&["demo", "--out", &path, "--without", "fusion"])
         .refused(2, &["only --network av-dit has adapters"]);
+    avdit(&["demo", "--out", &path, "--fusion", "cross"])
+        .refused(2, &["--fusion cross: only --network av-dit has adapters"]);
+    let both = ["--network", "av-dit", "--fusion", "frozen", "--without", "fusion"];
+    avdit(&[&["demo", "--out", &path][..], &both].concat())
+        .refused(2, &["--fusion frozen: --without fusion leaves it out"]);
     for (compare, part) in [
         ("ddpm-learned@5", "only --network av-dit learns"),
         ("ddim", "SAMPLER@STEPS"),

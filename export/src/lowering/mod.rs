@@ -64,12 +64,14 @@ impl FromStr for Lowering {
     }
 }
 
-/// q, k `(batch, tokens, heads, head_width)` and v `(batch, tokens, heads, value_width)` of an attention.
+/// q `(batch, tokens, heads, head_width)`, k `(batch, others, heads, head_width)` and v `(batch, others, heads, value_width)`
+/// of an attention.
 pub(crate) struct Heads<'a> {
     pub(crate) q: &'a str,
     pub(crate) k: &'a str,
     pub(crate) v: &'a str,
     pub(crate) tokens: usize,
+    pub(crate) others: usize,
     pub(crate) heads: usize,
     pub(crate) head_width: usize,
     pub(crate) value_width: usize,

@@ -7,13 +7,13 @@ use avdit_onnx::{Dim, GraphBuilder, attribute};
 /// One operator, which keeps a tile of the scores at a time where nothing masks them: its memory does not grow with
 /// the square of the tokens, and no transposed copy of q, k and v passes between operators.
 pub(super) fn attention(graph: &mut GraphBuilder, heads: &Heads<'_>) -> Result<String> {
-    let mut side_by_side = |x: &str, path, width: usize| {
-        let shape = graph.integers(&[0, heads.tokens as i64, (heads.heads * width) as i64])?;
+    let mut side_by_side = |x: &str, path, tokens: usize, width: usize| {
+        let shape = graph.integers(&[0, tokens as i64, (heads.heads * width) as i64])?;
         graph.node("Reshape", path, &[x, &shape], vec![])
     };
-    let q = side_by_side(heads.q, "attn/q", heads.head_width)?;
-    let k = side_by_side(heads.k, "attn/k", heads.head_width)?;
-    let v = side_by_side(heads.v, "attn/v", heads.value_width)?;
+    let q = side_by_side(heads.q, "attn/q", heads.tokens, heads.head_width)?;
+    let k = side_by_side(heads.k, "attn/k", heads.others, heads.head_width)?;
+    let v = side_by_side(heads.v, "attn/v", heads.others, heads.value_width)?;
     let scale = 1.0 / (heads.head_width as f64).sqrt();
     let attributes =
         vec![attribute::int("num_heads", heads.heads as i64), attribute::float("scale", scale as f32)];

@@ -21,9 +21,9 @@ pub(super) fn attention(graph: &mut GraphBuilder, heads: &Heads<'_>) -> Result<S
     };
     let q = graph.node("Mul", "attn/q", &[heads.q, &scale], vec![])?;
     let q = transpose(graph, "attn/q", &q, [0, 2, 1, 3])?; // (batch, heads, tokens, width)
-    let k = transpose(graph, "attn/k", heads.k, [0, 2, 3, 1])?; // (batch, heads, width, tokens)
+    let k = transpose(graph, "attn/k", heads.k, [0, 2, 3, 1])?; // (batch, heads, width, others)
     let v = transpose(graph, "attn/v", heads.v, [0, 2, 1, 3])?;
-    let weights = graph.node("MatMul", "attn/scores", &[&q, &k], vec![])?; // (batch, heads, tokens, tokens)
+    let weights = graph.node("MatMul", "attn/scores", &[&q, &k], vec![])?; // (batch, heads, tokens, others)
     let weights = graph.node("Softmax", "attn", &[&weights], vec![attribute::int("axis", -1)])?;
     let y = graph.node("MatMul", "attn/mix", &[&weights, &v], vec![])?;
     let y = transpose(graph, "attn/mix", &y, [0, 2, 1, 3])?;

@@ -1,7 +1,9 @@
 //! One block of an AV-DiT: the frozen block on every frame and on sound, and the parts between.
 
-use super::config::{AvDitConfig, LoraForm};
+use super::config::AvDitConfig;
 use super::frame_code;
+use super::fusion::fusion;
+use super::parts::LoraForm;
 use crate::dit::block::{EPS, Site, grouped, mlp, self_attention};
 use crate::ops::Ops;
 
@@ -60,19 +62,17 @@ pub(super) fn block<O: Ops>(
     Ok(Streams { video, audio })
 }
 
-/// The attention of a site, `audio` or `fusion`: the frozen one with its LoRA.
-fn site_of(config: &AvDitConfig, name: &str, site: &str) -> Site {
-    let there = match site {
-        "audio" => config.parts.audio_lora,
-        _ => config.parts.fusion,
-    };
+/// The attention of a site, `audio` or `fusion`: the frozen one, with its LoRA where it has one.
+pub(super) fn site_of(config: &AvDitConfig, name: &str, site: &str) -> Site {
+    let plain = || Site::plain(format!("{name}.attn"));
+    if config.lora_sites().iter().all(|(has, _)| *has != site) {
+        return plain();
+    }
     match config.lora {
-        LoraForm::Merged if there => Site::plain(format!("{name}.{site}_attn")),
-        LoraForm::Separate if there => {
-            let lora = Some((format!("{name}.{site}_lora"), config.lora_scale));
-            Site { matrices: format!("{name}.attn"), lora }
+        LoraForm::Merged => Site::plain(format!("{name}.{site}_attn")),
+        LoraForm::Separate => {
+            Site { lora: Some((format!("{name}.{site}_lora"), config.lora_scale)), ..plain() }
         }
-        _ => Site::plain(format!("{name}.attn")),
     }
 }
 
@@ -86,29 +86,6 @@ fn temporal<O: Ops>(ops: &O, config: &AvDitConfig, name: &str, x: &O::Tensor) ->
     let y = grouped(ops, [&q?, &k?, &v?], [l, config.heads])?;
     let y = ops.linear(&y, &format!("{name}.proj"))?;
     ops.reshape(&ops.permute(&ops.reshape(&y, &[l, m, d])?, &[1, 0, 2])?, &[m * l, d])
-}
-
-/// Attention between the mean of all frames and sound; each takes what it saw through a gate of its own, every frame the
-/// same.
-fn fusion<O: Ops>(
-    ops: &O,
-    config: &AvDitConfig,
-    name: &str,
-    video: &O::Tensor,
-    audio: &O::Tensor,
-) -> Result<(O::Tensor, O::Tensor), O::Error> {
-    let (d, m, l) = (config.width, config.video.frames, config.frame_tokens());
-    let frames = ops.reshape(video, &[m, l, d])?;
-    let mean = ops.layer_norm(&ops.mean(&frames, 0)?, EPS)?; // (L, D)
-    let joint = ops.concat(&[&mean, &ops.layer_norm(audio, EPS)?], 0)?; // (L + La, D)
-    let y = self_attention(ops, &site_of(config, name, "fusion"), &joint, [1, config.heads])?;
-    let seen = |start: usize, len: usize, gate: &str| {
-        ops.mul(&ops.narrow(&y, 0, start, len)?, &ops.parameter(&format!("{name}.{gate}"))?)
-    };
-    let to_frames = ops.reshape(&seen(0, l, "fusion_gate_video")?, &[1, l, d])?;
-    let video = ops.reshape(&ops.add(&frames, &to_frames)?, &[m * l, d])?;
-    let audio = ops.add(audio, &seen(l, config.audio_tokens(), "fusion_gate_audio")?)?;
-    Ok((video, audio))
 }
 
 /// `up(gelu(down(x)))`.

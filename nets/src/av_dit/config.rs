@@ -1,5 +1,6 @@
 //! The configuration of an AV-DiT: an image DiT and what is added to it.
 
+use super::parts::{FusionForm, LoraForm, Parts};
 use crate::dit::DitConfig;
 use crate::patches::Patches;
 use avdit_core::{AudioLayout, Layout, VideoLayout};
@@ -17,38 +18,6 @@ pub struct AudioGrid {
     pub channels: usize,
     /// Patches of time in each segment; sums to A/p.
     pub segments: Vec<usize>,
-}
-
-/// Which of the parts are there; all, unless told otherwise.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Parts {
-    /// Attention of each place over the frames.
-    pub temporal: bool,
-    /// LoRA of the attention among sounds.
-    pub audio_lora: bool,
-    /// Attention between sight and sound, with its LoRA and gates.
-    pub fusion: bool,
-    /// The adapter beside the MLP of sound.
-    pub audio_adapter: bool,
-}
-
-impl Default for Parts {
-    fn default() -> Self {
-        Self { temporal: true, audio_lora: true, fusion: true, audio_adapter: true }
-    }
-}
-
-/// How the sites of LoRA are kept.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LoraForm {
-    /// As factors: two small matrix products more for each matrix, and the frozen weights in memory once.
-    #[default]
-    Separate,
-    /// Folded into a copy of the attention's weights for each site, since sight goes on with the frozen ones: no products
-    /// more, 4·D² values more for each site. To run a trained network, not to train one.
-    Merged,
 }
 
 /// The configuration of an AV-DiT. Beware of [`AvditConfig`](crate::AvditConfig), another network of nearly the same name.
@@ -69,8 +38,14 @@ pub struct AvDitConfig {
     pub temporal_ratio: usize,
     /// Rank of the LoRA among sounds.
     pub audio_rank: usize,
-    /// Rank of the LoRA between sight and sound.
+    /// Rank of the LoRA between sight and sound, of [`FusionForm::Lora`].
     pub fusion_rank: usize,
+    /// How sight and sound see each other.
+    #[serde(default)]
+    pub fusion_form: FusionForm,
+    /// D over the width of q, k and v of [`FusionForm::Cross`].
+    #[serde(default = "half")]
+    pub fusion_ratio: usize,
     /// D over the hidden width of the audio adapter.
     pub adapter_ratio: usize,
     /// Factor of every LoRA, α/r.
@@ -85,6 +60,11 @@ pub struct AvDitConfig {
     /// How LoRA is kept.
     #[serde(default)]
     pub lora: LoraForm,
+}
+
+/// `fusion_ratio` where none is given: the reading of the paper's Table 7 that gives its count.
+fn half() -> usize {
+    2
 }
 
 /// Why a configuration cannot be built.
@@ -105,6 +85,8 @@ impl AvDitConfig {
             temporal_ratio: 8,
             audio_rank: 72,
             fusion_rank: 72,
+            fusion_form: FusionForm::default(),
+            fusion_ratio: half(),
             adapter_ratio: 2,
             lora_scale: 1.0,
             video: VideoLayout { frames: 16, channels: 4, height: 32, width: 32, segments: vec![16] },
@@ -138,22 +120,22 @@ impl AvDitConfig {
         let fail = |message: String| Err(ConfigError(message));
         self.backbone().check().map_err(|error| ConfigError(error.to_string()))?;
         let (d, p, audio) = (self.width, self.patch, &self.audio);
-        let temporal = self.temporal_ratio.saturating_mul(self.heads);
-        if self.parts.temporal && (temporal == 0 || !d.is_multiple_of(temporal)) {
-            let (ratio, heads) = (self.temporal_ratio, self.heads);
-            return fail(format!(
-                "width {d} must be a multiple of temporal_ratio {ratio} times heads {heads}"
-            ));
+        let cross = self.parts.fusion && self.fusion_form == FusionForm::Cross;
+        for (name, on, ratio) in [
+            ("temporal_ratio", self.parts.temporal, self.temporal_ratio),
+            ("fusion_ratio", cross, self.fusion_ratio),
+        ] {
+            let (heads, whole) = (self.heads, ratio.saturating_mul(self.heads));
+            if on && (whole == 0 || !d.is_multiple_of(whole)) {
+                return fail(format!("width {d} must be a multiple of {name} {ratio} times heads {heads}"));
+            }
         }
         if self.parts.audio_adapter && (self.adapter_ratio == 0 || !d.is_multiple_of(self.adapter_ratio)) {
             return fail(format!("width {d} must be a multiple of adapter_ratio {}", self.adapter_ratio));
         }
-        for (name, on, rank) in [
-            ("audio_rank", self.parts.audio_lora, self.audio_rank),
-            ("fusion_rank", self.parts.fusion, self.fusion_rank),
-        ] {
-            if on && !(1..=d).contains(&rank) {
-                return fail(format!("{name} {rank} must be at least 1 and at most the width {d}"));
+        for (site, rank) in self.lora_sites() {
+            if !(1..=d).contains(&rank) {
+                return fail(format!("{site}_rank {rank} must be at least 1 and at most the width {d}"));
             }
         }
         if !self.lora_scale.is_finite() {
@@ -172,6 +154,13 @@ impl AvDitConfig {
             return fail(format!("audio segments must sum to the {rows} patches of time, and sum to {sum}"));
         }
         self.layout().check().map_err(|error| ConfigError(error.to_string()))
+    }
+
+    /// The attentions that have a LoRA, `audio` (among sounds) and `fusion` (between sight and sound), with its rank.
+    pub fn lora_sites(&self) -> Vec<(&'static str, usize)> {
+        let fusion = self.parts.fusion && self.fusion_form == FusionForm::Lora;
+        let all = [(self.parts.audio_lora, "audio", self.audio_rank), (fusion, "fusion", self.fusion_rank)];
+        all.into_iter().filter(|(is_there, _, _)| *is_there).map(|(_, site, rank)| (site, rank)).collect()
     }
 
     /// The grid of its latents; an audio frame (Ca, F) counts as so many channels.

@@ -1,6 +1,6 @@
 //! What a forward pass of an AV-DiT costs.
 
-use super::{AvDitConfig, LoraForm};
+use super::{AvDitConfig, LoraForm, fusion};
 use crate::timestep::FEATURES;
 
 impl AvDitConfig {
@@ -16,15 +16,15 @@ impl AvDitConfig {
             LoraForm::Merged => 0,
         };
         let mut block = cells * 6 * d * d + attention(v, m) + attention(la, 1) + (v + la) * 2 * d * hidden;
-        if self.parts.audio_lora {
-            block += lora(la, self.audio_rank);
+        for (site, rank) in self.lora_sites() {
+            block += lora(if site == "fusion" { l + la } else { la }, rank);
         }
         if self.parts.temporal {
             let narrow = d / self.temporal_ratio;
             block += v * (2 * d * narrow + 2 * d * d) + l * m * m * (narrow + d);
         }
         if self.parts.fusion {
-            block += attention(l + la, 1) + lora(l + la, self.fusion_rank);
+            block += fusion::multiply_adds(self);
         }
         if self.parts.audio_adapter {
             block += la * 2 * d * (d / self.adapter_ratio);

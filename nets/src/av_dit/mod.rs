@@ -8,9 +8,12 @@
 mod block;
 mod config;
 mod cost;
+mod fusion;
 mod parameters;
+mod parts;
 
-pub use config::{AudioGrid, AvDitConfig, ConfigError, LoraForm, Parts};
+pub use config::{AudioGrid, AvDitConfig, ConfigError};
+pub use parts::{FusionForm, LoraForm, Parts};
 
 use crate::conv_ops::ConvOps;
 use crate::dit::Prediction;

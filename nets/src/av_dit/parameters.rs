@@ -1,6 +1,8 @@
 //! What an AV-DiT learns, what of it stays frozen, and how trained LoRA is merged.
 
-use super::config::{AvDitConfig, LoraForm};
+use super::config::AvDitConfig;
+use super::fusion;
+use super::parts::LoraForm;
 use crate::dit::{attention, conv};
 use crate::lora::{self, LoraError};
 use crate::parameters::{Init, Parameter, linear};
@@ -36,12 +38,8 @@ impl AvDitConfig {
             linear(list, &format!("{name}.temporal.v"), d, d, Init::XavierUniform);
             linear(list, &format!("{name}.temporal.proj"), d, d, Init::Zeros);
         }
-        for (on, site, rank) in [
-            (self.parts.audio_lora, "audio", self.audio_rank),
-            (self.parts.fusion, "fusion", self.fusion_rank),
-        ] {
+        for (site, rank) in self.lora_sites() {
             match self.lora {
-                _ if !on => {}
                 LoraForm::Merged => attention(list, &format!("{name}.{site}_attn"), d),
                 LoraForm::Separate => {
                     SITES.iter().for_each(|part| {
@@ -56,9 +54,7 @@ impl AvDitConfig {
             linear(list, &format!("{name}.audio_adapter.up"), hidden, d, Init::Zeros);
         }
         if self.parts.fusion {
-            for gate in ["fusion_gate_video", "fusion_gate_audio"] {
-                list.push(Parameter { name: format!("{name}.{gate}"), shape: vec![d], init: Init::Zeros });
-            }
+            fusion::parameters(list, self, name);
         }
     }
 
@@ -99,7 +95,7 @@ impl AvDitConfig {
         name: &str,
         mut load: impl FnMut(&str) -> Result<Vec<f32>, E>,
     ) -> Result<Vec<f32>, E> {
-        for (site, rank) in [("audio", self.audio_rank), ("fusion", self.fusion_rank)] {
+        for (site, rank) in self.lora_sites() {
             let Some((block, rest)) = name.split_once(&format!(".{site}_attn.")) else { continue };
             let weight = load(&format!("{block}.attn.{rest}"))?;
             let parts: &[&str] = match rest {

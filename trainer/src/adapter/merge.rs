@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use avdit_media::codec::file_sha256;
 use avdit_media::draft::FolderDraft;
 use avdit_media::tensors::write_tensors_from;
+use avdit_nets::av_dit::FusionForm;
 use avdit_nets::lora::LoraError;
 use avdit_nets::{AvDitConfig, Parameter};
 use serde::Serialize;
@@ -125,7 +126,6 @@ fn account(
     bytes: u64,
     weights_sha256: String,
 ) -> Merged {
-    let parts = config.parts;
     Merged {
         lora: form,
         base_values: config.backbone().parameter_count(),
@@ -133,7 +133,7 @@ fn account(
         separate_values: config.parameter_count(),
         values: list.iter().map(Parameter::len).sum(),
         copy_values: 4 * config.width * (config.width + 1),
-        sites: usize::from(parts.audio_lora) + usize::from(parts.fusion),
+        sites: config.lora_sites().len(),
         bytes,
         weights_sha256,
         not_folded: not_folded(config),
@@ -143,6 +143,7 @@ fn account(
 /// The parts that no matrix of the backbone can take up.
 fn not_folded(config: &AvDitConfig) -> Vec<NotFolded> {
     let parts = config.parts;
+    let cross = config.fusion_form == FusionForm::Cross;
     let all = [
         (
             parts.temporal,
@@ -155,9 +156,14 @@ fn not_folded(config: &AvDitConfig) -> Vec<NotFolded> {
             "a GELU between its two matrices, beside an MLP that sight goes on with",
         ),
         (
-            parts.fusion,
+            parts.fusion && !cross,
             "fusion gates",
             "they scale what the attention sees differently for sight and for sound",
+        ),
+        (
+            parts.fusion && cross,
+            "cross-attentions",
+            "layers of their own between sight and sound, which the backbone has not",
         ),
         (true, "embedding and last layer of sound", "layers that the backbone has not"),
     ];

@@ -4,7 +4,7 @@ use super::{TrainConfig, fail, nearest};
 use crate::base::Base;
 use crate::error::{Error, Result};
 use avdit_core::Layout;
-use avdit_nets::av_dit::{AudioGrid, LoraForm, Parts};
+use avdit_nets::av_dit::{AudioGrid, FusionForm, LoraForm, Parts};
 use avdit_nets::avdit::{AvditConfig, VideoConfig};
 use avdit_nets::{AvDitConfig, DitConfig, NetworkConfig};
 use serde::{Deserialize, Serialize};
@@ -80,6 +80,10 @@ pub struct AdapterSettings {
     /// Rank of the LoRA between sight and sound; a sixteenth of the width if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fusion_rank: Option<usize>,
+    /// How sight and sound see each other.
+    pub fusion_form: FusionForm,
+    /// D over the width of q, k and v of two cross-attentions.
+    pub fusion_ratio: usize,
     /// D over the hidden width of the audio adapter.
     pub adapter_ratio: usize,
     /// Factor of every LoRA, α/r.
@@ -103,6 +107,8 @@ impl Default for AdapterSettings {
             temporal_ratio: 8,
             audio_rank: None,
             fusion_rank: None,
+            fusion_form: FusionForm::default(),
+            fusion_ratio: 2,
             adapter_ratio: 2,
             lora_scale: 1.0,
             audio_bins: None,
@@ -232,6 +238,8 @@ impl ModelConfig {
             temporal_ratio: adapters.temporal_ratio,
             audio_rank: rank(adapters.audio_rank),
             fusion_rank: rank(adapters.fusion_rank),
+            fusion_form: adapters.fusion_form,
+            fusion_ratio: adapters.fusion_ratio,
             adapter_ratio: adapters.adapter_ratio,
             lora_scale: adapters.lora_scale,
             video: layout.video.clone(),

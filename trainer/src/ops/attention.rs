@@ -4,13 +4,13 @@ use super::kernel::{exp, values};
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, D, DType, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
-/// q, k (B, tokens, heads, d), v (B, tokens, heads, e) → (B, tokens, heads·e).
+/// q (B, tokens, heads, d), k (B, others, heads, d), v (B, others, heads, e) → (B, tokens, heads·e).
 pub(super) fn attention(q: &Tensor, k: &Tensor, v: &Tensor, fused: bool) -> Result<Tensor> {
     let ((batch, tokens, heads, d), (_, _, _, e)) = (q.dims4()?, v.dims4()?);
     let by_head = |x: &Tensor| x.transpose(1, 2)?.contiguous(); // (B, heads, tokens, d)
     let (q, k, v) = (by_head(q)?, by_head(k)?, by_head(v)?);
     let scale = (d as f64).powf(-0.5);
-    let scores = q.matmul(&k.t()?)?; // (B, heads, tokens, tokens)
+    let scores = q.matmul(&k.t()?)?; // (B, heads, tokens, others)
     let weights = if fused {
         scores.apply_op1(ScaledSoftmax { scale: scale as f32 })?
     } else {

@@ -24,16 +24,17 @@ impl<'a> Tape<'a> {
 
     /// Three matrices as heads; those of v may have a width of their own.
     fn heads(q: &T, k: &T, v: &T) -> Result<attention::Dims> {
-        let ([tokens, heads, width] | [_, tokens, heads, width], [.., value]) = (&q.dims[..], &v.dims[..])
-        else {
+        let ([groups @ .., queries, heads, width], [.., keys, _, value]) = (&q.dims[..], &v.dims[..]) else {
             return Err(shape_error(format!("attention of {:?}, expected (tokens, heads, d)", q.dims)));
         };
-        let last = q.dims.len() - 1;
-        let alike = |x: &T| x.dims[..last] == q.dims[..last] && x.batch == q.batch && x.gather.is_none();
-        if k.dims != q.dims || v.dims.len() != q.dims.len() || ![q, k, v].into_iter().all(alike) {
+        let is = |x: &T, tokens: usize, width: usize| {
+            let dims = [groups, &[tokens, *heads, width]].concat();
+            x.dims == dims && x.batch == q.batch && x.gather.is_none()
+        };
+        if groups.len() > 1 || !is(q, *queries, *width) || !is(k, *keys, *width) || !is(v, *keys, *value) {
             return Err(shape_error(format!("attention of {:?}, {:?} and {:?}", q.dims, k.dims, v.dims)));
         }
-        Ok(attention::Dims { tokens: *tokens, heads: *heads, width: *width, value: *value })
+        Ok(attention::Dims { queries: *queries, keys: *keys, heads: *heads, width: *width, value: *value })
     }
 
     /// A tensor (…, heads, d) as rows of all heads, without a copy where its columns admit it.
@@ -293,7 +294,7 @@ impl Ops for Tape<'_> {
 
     fn attention(&self, q: &T, k: &T, v: &T) -> Result<T> {
         let dims = Self::heads(q, k, v)?;
-        let mut made_dims = v.dims[..v.dims.len() - 2].to_vec();
+        let mut made_dims = q.dims[..q.dims.len() - 2].to_vec();
         made_dims.push(dims.heads * dims.value);
         let q = self.rows_of_heads(q, dims.heads)?;
         let (k, v) = (self.rows_of_heads(k, dims.heads)?, self.rows_of_heads(v, dims.heads)?);
@@ -308,8 +309,8 @@ impl Ops for Tape<'_> {
         }
         let y = made.values.clone();
         let node = self.enter(Box::new(move |tape, grad| {
-            let [mut dq, mut dk, mut dv] =
-                [dims.width, dims.width, dims.value].map(|width| tape.pool.take(rows * dims.heads * width));
+            let [mut dq, mut dk, mut dv] = [(&q, dims.width), (&k, dims.width), (&v, dims.value)]
+                .map(|(x, width)| tape.pool.take(x.matrix().rows * dims.heads * width));
             let saved = attention::Saved { qkv: [q.matrix(), k.matrix(), v.matrix()], y: &y, logs: &logs };
             attention::backward([&mut dq, &mut dk, &mut dv], &saved, &grad, dims, tape.min);
             tape.give(&q, dq);

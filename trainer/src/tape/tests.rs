@@ -35,6 +35,8 @@ enum Case {
     Attention,
     AttentionOfColumns,
     AttentionInGroups,
+    AttentionToOthers,
+    AttentionToOthersInGroups,
     Permute,
     Narrow,
     ColumnsTwoWays,
@@ -48,7 +50,7 @@ enum Case {
 }
 
 impl Case {
-    const ALL: [Self; 28] = [
+    const ALL: [Self; 30] = [
         Self::Linear,
         Self::LinearWithoutBias,
         Self::LinearOfColumns,
@@ -67,6 +69,8 @@ impl Case {
         Self::Attention,
         Self::AttentionOfColumns,
         Self::AttentionInGroups,
+        Self::AttentionToOthers,
+        Self::AttentionToOthersInGroups,
         Self::Permute,
         Self::Narrow,
         Self::ColumnsTwoWays,
@@ -128,6 +132,19 @@ impl Case {
                 let value = ops.reshape(&ops.linear(&both, "wide")?, &[2, tokens, HEADS, 3 * d / HEADS])?;
                 let both = ops.reshape(&both, &[2, tokens, HEADS, d / HEADS])?;
                 ops.attention(&ops.rms_norm(&both, "norm", 1e-6)?, &both, &value)
+            }
+            Self::AttentionToOthers => {
+                let n = tokens.div_ceil(2);
+                let few = ops.reshape(&ops.gelu(&ops.narrow(x, 0, 0, n)?)?, &[n, HEADS, d / HEADS])?;
+                let value = ops.reshape(&ops.linear(x, "wide")?, &[tokens, HEADS, 3 * d / HEADS])?;
+                let x = ops.reshape(x, &heads)?;
+                let of_all = ops.attention(&few, &x, &value)?;
+                ops.concat(&[&ops.narrow(&of_all, 1, d, d)?, &ops.attention(&x, &few, &few)?], 0)
+            }
+            Self::AttentionToOthersInGroups => {
+                let q = ops.reshape(&ops.concat(&[x, &ops.gelu(x)?], 0)?, &[2, tokens, HEADS, d / HEADS])?;
+                let others = ops.silu(&ops.narrow(&q, 1, 0, tokens.div_ceil(3))?)?;
+                ops.attention(&q, &others, &others)
             }
             Self::Permute => {
                 let x = ops.permute(&ops.reshape(x, &heads)?, &[1, 0, 2])?;

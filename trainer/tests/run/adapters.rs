@@ -84,6 +84,39 @@ fn a_run_of_adapters_that_is_resumed_has_the_bits_of_one_that_never_stopped() {
     }
 }
 
+/// Those of Tables 2, 3 and 7 that are settings of the adapters; another backbone is another base.
+#[test]
+fn the_papers_ablations_train() {
+    let folder = tempfile::tempdir().unwrap();
+    pictures(folder.path());
+    for (name, settings) in [
+        ("without temporal adapter", "temporal = false"),
+        ("without audio FFN adapter", "audio_adapter = false"),
+        ("without audio LoRA", "audio_lora = false"),
+        ("without both", "audio_adapter = false\naudio_lora = false"),
+        ("without fusion", "fusion = false"),
+        ("without fusion LoRA", "fusion_form = 'frozen'"),
+        ("cross-attention fusion", "fusion_form = 'cross'"),
+        ("ratios 2, 2, 2", "temporal_ratio = 2"),
+        ("ratios 4, 2, 2", "temporal_ratio = 4"),
+    ] {
+        let config = adapters(folder.path(), name, 60, settings);
+        let (checkpoint, losses) = run(&config, false, None);
+        let mean = |losses: &[f64]| losses.iter().sum::<f64>() / losses.len() as f64;
+        assert!(mean(&losses[50..]) < 0.9 * mean(&losses[..10]), "{name}: {losses:?}");
+        // What began at zero has moved, and the configuration is what was asked for.
+        let (saved, weights) = Checkpoint::open_values(&checkpoint, Values::Raw).unwrap();
+        let NetworkConfig::AvDit(network) = &saved.network else { panic!("{:?}", saved.network) };
+        for parameter in network.marked_parameters().iter().filter(|(_, trained)| *trained) {
+            let values = weights.load(&parameter.0.name).unwrap();
+            assert!(values.iter().any(|x| *x != 0.0), "{name}: {}", parameter.0.name);
+        }
+        let lora: Vec<_> = network.lora_sites().into_iter().map(|(site, _)| site).collect();
+        let has = |site: &str, off: &str| lora.contains(&site) != settings.contains(off);
+        assert!(has("audio", "audio_lora = false") && has("fusion", "fusion"), "{name}: {lora:?}");
+    }
+}
+
 #[test]
 fn every_part_can_be_left_out_and_what_does_not_belong_to_a_network_is_refused() {
     let folder = tempfile::tempdir().unwrap();

@@ -49,6 +49,7 @@ pub fn trainings(args: &DemoArgs, folders: &Folders) -> Result<Vec<(&'static str
                 parts.audio_lora = is_there(AdapterPart::AudioLora);
                 parts.fusion = is_there(AdapterPart::Fusion);
                 parts.audio_adapter = is_there(AdapterPart::AudioAdapter);
+                parts.fusion_form = args.fusion.into();
             }
             vec![("train the image network", pictures), ("train adapters", adapters)]
         }

@@ -65,7 +65,7 @@ pub fn write(
         ],
         not_run: vec![data::NotRun {
             what: "GPU engines (CUDA, TensorRT)".into(),
-            why: "not part of this version; nothing in this report ran on a GPU".into(),
+            why: "the demo runs on the CPU; nothing in this report ran on a GPU".into(),
         }],
     };
     report::write(&facts.folders.out, &report)

@@ -1,10 +1,11 @@
 //! Whose folder it is: a demo goes on in its own, starts anew in another demo's, and leaves a user's alone.
 
 use super::Folders;
-use crate::args::{DemoArgs, DemoNetwork, SamplerSteps};
+use crate::args::{AdapterPart, DemoArgs, DemoNetwork, Fusion, SamplerSteps};
 use crate::exit::Usage;
 use anyhow::{Context, Result, bail};
 use avdit_core::sampler::SamplerKind;
+use avdit_nets::av_dit::FusionForm;
 use serde_json::{Value, json};
 
 /// What a demo makes, and so may remove.
@@ -17,6 +18,15 @@ pub fn claim(folders: &Folders, args: &DemoArgs) -> Result<()> {
     if let (DemoNetwork::Avdit, Some(part)) = (args.network, args.without.first()) {
         bail!(Usage(format!("--without {}: only --network av-dit has adapters", part.name())));
     }
+    if args.fusion != Fusion::Lora {
+        let form = FusionForm::from(args.fusion).name();
+        if args.network == DemoNetwork::Avdit {
+            bail!(Usage(format!("--fusion {form}: only --network av-dit has adapters")));
+        }
+        if args.without.contains(&AdapterPart::Fusion) {
+            bail!(Usage(format!("--fusion {form}: --without fusion leaves it out")));
+        }
+    }
     let learned = |with: &&SamplerSteps| with.sampler == SamplerKind::DdpmLearned;
     if let (DemoNetwork::Avdit, Some(with)) = (args.network, args.compare.iter().find(learned)) {
         bail!(Usage(format!("--compare {}: only --network av-dit learns a variance", with.sampler)));
@@ -28,6 +38,9 @@ pub fn claim(folders: &Folders, args: &DemoArgs) -> Result<()> {
     if args.network != DemoNetwork::Avdit {
         let without: Vec<&str> = args.without.iter().map(|part| part.name()).collect();
         wanted["network"] = json!({ "name": args.network.name(), "without": without });
+        if args.fusion != Fusion::Lora {
+            wanted["network"]["fusion"] = json!(FusionForm::from(args.fusion));
+        }
     }
     let found: Option<Value> =
         std::fs::read(&path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());

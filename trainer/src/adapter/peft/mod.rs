@@ -50,11 +50,7 @@ pub struct Site {
 
 /// The sites that a network has.
 pub fn sites(network: &AvDitConfig) -> Vec<Site> {
-    let all = [
-        (network.parts.audio_lora, Site { name: "audio", rank: network.audio_rank }),
-        (network.parts.fusion, Site { name: "fusion", rank: network.fusion_rank }),
-    ];
-    all.into_iter().filter(|(is_there, _)| *is_there).map(|(_, site)| site).collect()
+    network.lora_sites().into_iter().map(|(name, rank)| Site { name, rank }).collect()
 }
 
 /// Writes the LoRA of an adapter as peft adapters; such a folder that is there is replaced, anything else is not.

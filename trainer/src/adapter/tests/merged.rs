@@ -4,6 +4,7 @@ use super::*;
 use crate::ops::{CandleOps, CandleTensor};
 use avdit_core::{Noise, Purpose, Stream};
 use avdit_nets::Network;
+use avdit_nets::av_dit::FusionForm;
 use candle_core::{Device, Tensor};
 use std::collections::HashMap;
 
@@ -106,6 +107,15 @@ fn a_part_that_is_not_there_is_not_spoken_of_and_other_folders_are_not_overwritt
     let merged = merge(&base, &path, &out, Form::Merged).unwrap();
     assert_eq!((merged.sites, merged.not_folded.len()), (1, 2));
     assert_eq!(merge(&base, &path, &out, Form::Merged).unwrap(), merged, "its own kind is replaced");
+    let cross = AvDitConfig { fusion_form: FusionForm::Cross, ..self::network() };
+    adapter(&cross, &file_sha256(&base.join("model.safetensors")).unwrap()).write(&path).unwrap();
+    let merged = merge(&base, &path, &out, Form::Merged).unwrap();
+    let kept: Vec<_> = merged.not_folded.iter().map(|not| not.part).collect();
+    assert_eq!(
+        kept,
+        ["temporal attention", "audio adapter", "cross-attentions", "embedding and last layer of sound"]
+    );
+    assert_eq!((merged.sites, opened(&out).0), (1, cross.in_merged_form()));
     for taken in [&base, &path] {
         let text = said(merge(&base, &path, taken, Form::Merged));
         assert!(text.contains("holds something other than a merged AV-DiT"), "{text}");

@@ -2,6 +2,7 @@
 
 use super::super::peft;
 use super::*;
+use avdit_nets::av_dit::FusionForm;
 
 /// Changes the JSON of a site.
 fn change(folder: &Path, site: &str, change: impl FnOnce(&mut Value)) {
@@ -148,8 +149,12 @@ fn sites_must_be_those_of_the_adapter_and_other_folders_are_not_overwritten() {
     assert!(said(peft::write(&adapter, &path)).contains("holds something other than peft adapters"));
     let mut alone = adapter.clone();
     alone.config.network.parts.fusion = false;
-    let text = said(peft::read(&out, &alone));
-    assert!(text.contains("peft: has folder fusion, and the adapter has no LoRA of that site"), "{text}");
+    let mut frozen = adapter.clone();
+    frozen.config.network.fusion_form = FusionForm::Frozen;
+    for without in [&alone, &frozen] {
+        let text = said(peft::read(&out, without));
+        assert!(text.contains("peft: has folder fusion, and the adapter has no LoRA of that site"), "{text}");
+    }
     std::fs::remove_dir_all(out.join("audio")).unwrap();
     assert!(said(peft::read(&out, &adapter)).contains("has no folder audio, and the adapter has LoRA"));
     alone.config.network.parts.audio_lora = false;

@@ -15,7 +15,10 @@ const TILE: usize = 128;
 /// Sizes of an attention.
 #[derive(Clone, Copy)]
 pub(in crate::tape) struct Dims {
-    pub(in crate::tape) tokens: usize,
+    /// Tokens that ask, q and the output.
+    pub(in crate::tape) queries: usize,
+    /// Tokens that they see, k and v.
+    pub(in crate::tape) keys: usize,
     pub(in crate::tape) heads: usize,
     /// Width of a head of q and k.
     pub(in crate::tape) width: usize,
@@ -29,16 +32,21 @@ impl Dims {
     }
 
     /// One head of one example: of matrices (B·tokens, heads·width), number `i` of (B, heads).
-    fn head<'a>(self, x: &Matrix<'a>, i: usize) -> MatRef<'a, f32> {
+    fn head<'a>(self, x: &Matrix<'a>, i: usize, tokens: usize) -> MatRef<'a, f32> {
         let (example, head, width) = (i / self.heads, i % self.heads, x.columns.width / self.heads);
         let columns = Columns { start: x.columns.start + head * width, width, ..x.columns };
-        view(&Matrix { columns, ..*x }, example * self.tokens..(example + 1) * self.tokens)
+        view(&Matrix { columns, ..*x }, example * tokens..(example + 1) * tokens)
+    }
+
+    /// The head `i` of q, of k and of v.
+    fn heads_of<'a>(self, [q, k, v]: &[Matrix<'a>; 3], i: usize) -> [MatRef<'a, f32>; 3] {
+        [self.head(q, i, self.queries), self.head(k, i, self.keys), self.head(v, i, self.keys)]
     }
 
     /// Every head of every example, to be written side by side.
-    fn heads_mut(self, x: &mut [f32], width: usize) -> Vec<MatMut<'_, f32>> {
+    fn heads_mut(self, x: &mut [f32], width: usize, tokens: usize) -> Vec<MatMut<'_, f32>> {
         let mut heads = Vec::new();
-        for example in x.chunks_exact_mut(self.tokens * self.heads * width) {
+        for example in x.chunks_exact_mut(tokens * self.heads * width) {
             let mut rest = super::view_mut(example, self.heads * width);
             for _ in 0..self.heads {
                 let (head, others) = rest.split_at_col_mut(width);
@@ -50,22 +58,23 @@ impl Dims {
     }
 }
 
-/// q, k (B·tokens, heads·width), v (B·tokens, heads·value) → y as v; `logs` (B, heads, tokens).
+/// q (B·queries, heads·width), k (B·keys, heads·width), v (B·keys, heads·value) → y (B·queries, heads·value); `logs` (B,
+/// heads, queries).
 pub(in crate::tape) fn forward(
     y: &mut [f32],
     logs: &mut [f32],
-    [q, k, v]: [Matrix<'_>; 3],
+    qkv: [Matrix<'_>; 3],
     dims: Dims,
     min: usize,
 ) {
-    let n = dims.tokens;
-    let heads = dims.heads_mut(y, dims.value).into_par_iter().zip(logs.par_chunks_mut(n)).enumerate();
+    let (m, n) = (dims.queries, dims.keys);
+    let heads = dims.heads_mut(y, dims.value, m).into_par_iter().zip(logs.par_chunks_mut(m)).enumerate();
     heads.with_min_len(min).for_each_init(
-        || vec![0f32; TILE.min(n) * n],
+        || vec![0f32; TILE.min(m) * n],
         |tile, (i, (mut y, logs))| {
-            let (q, k, v) = (dims.head(&q, i), dims.head(&k, i), dims.head(&v, i));
-            for start in (0..n).step_by(TILE) {
-                let rows = TILE.min(n - start);
+            let [q, k, v] = dims.heads_of(&qkv, i);
+            for start in (0..m).step_by(TILE) {
+                let rows = TILE.min(m - start);
                 let scores = &mut tile[..rows * n];
                 gemm(super::view_mut(scores, n), true, q.subrows(start, rows), k.transpose(), dims.scale());
                 softmax(scores, &mut logs[start..start + rows]);
@@ -126,27 +135,26 @@ pub(in crate::tape) fn backward(
     dims: Dims,
     min: usize,
 ) {
-    let (n, width) = (dims.tokens, dims.heads * dims.value);
+    let (m, n, width) = (dims.queries, dims.keys, dims.heads * dims.value);
     let (y, grad) = (Matrix::dense(saved.y, width), Matrix::dense(grad, width));
-    let [q, k, v] = saved.qkv;
-    let (dq, dk) = (dims.heads_mut(dq, dims.width), dims.heads_mut(dk, dims.width));
-    let parts = dq.into_par_iter().zip(dk).zip(dims.heads_mut(dv, dims.value)).enumerate();
+    let (dq, dk) = (dims.heads_mut(dq, dims.width, m), dims.heads_mut(dk, dims.width, n));
+    let parts = dq.into_par_iter().zip(dk).zip(dims.heads_mut(dv, dims.value, n)).enumerate();
     parts.with_min_len(min).for_each_init(
-        || (vec![0f32; TILE.min(n) * n], vec![0f32; TILE.min(n) * n]),
+        || (vec![0f32; TILE.min(m) * n], vec![0f32; TILE.min(m) * n]),
         |(weights, slopes), (i, ((mut dq, mut dk), mut dv))| {
-            let (q, k, v) = (dims.head(&q, i), dims.head(&k, i), dims.head(&v, i));
-            let heads = dims.head(&grad, i);
+            let [q, k, v] = dims.heads_of(&saved.qkv, i);
+            let heads = dims.head(&grad, i, m);
             let (example, head) = (i / dims.heads, i % dims.heads);
             let columns = Columns { of: width, start: head * dims.value, width: dims.value };
             let [y, grad_head] = [y, grad].map(|x| Matrix { columns, ..x });
-            for start in (0..n).step_by(TILE) {
-                let rows = TILE.min(n - start);
+            for start in (0..m).step_by(TILE) {
+                let rows = TILE.min(m - start);
                 let (weights, slopes) = (&mut weights[..rows * n], &mut slopes[..rows * n]);
                 let (q, grad_rows) = (q.subrows(start, rows), heads.subrows(start, rows));
                 gemm(super::view_mut(weights, n), true, q, k.transpose(), dims.scale());
                 gemm(super::view_mut(slopes, n), true, grad_rows, v.transpose(), 1.0);
-                let first = example * n + start;
-                let logs = &saved.logs[i * n + start..][..rows];
+                let first = example * m + start;
+                let logs = &saved.logs[i * m + start..][..rows];
                 slopes_of(weights, slopes, logs, y, grad_head, first);
                 let weights = view(&Matrix::dense(weights, n), 0..rows);
                 let slopes = view(&Matrix::dense(slopes, n), 0..rows);

@@ -3,6 +3,7 @@
 use super::{HERE, SAME_MATH, distance, normal};
 use crate::ops::{CandleOps, CandleTensor};
 use crate::tape::{Parameters, Stock, Tape, TapeOptions};
+use avdit_nets::av_dit::FusionForm;
 use avdit_nets::{AvDitConfig, DitConfig, Network, Parameter, Trainable};
 use candle_core::{Device, Tensor, Var};
 use std::collections::HashMap;
@@ -30,6 +31,12 @@ fn av_dit() -> AvDitConfig {
         "video":{"frames":3,"channels":2,"height":4,"width":2,"segments":[1,2]},
         "audio":{"frames":6,"bins":4,"channels":2,"segments":[2,1]}}"#;
     serde_json::from_str(text).unwrap()
+}
+
+/// In every form of fusion.
+fn av_dits() -> [AvDitConfig; 3] {
+    [FusionForm::Lora, FusionForm::Frozen, FusionForm::Cross]
+        .map(|fusion_form| AvDitConfig { fusion_form, ..av_dit() })
 }
 
 /// Normal weights of a size at which every layer matters.
@@ -113,25 +120,30 @@ fn agrees(network: &impl Trainable) {
 #[test]
 fn a_network_has_the_outputs_and_gradients_of_its_decomposed_form() {
     agrees(&dit());
-    agrees(&av_dit());
+    av_dits().iter().for_each(agrees);
 }
 
 #[test]
 fn a_checkpointed_network_has_the_bits_of_a_plain_one() {
     let checkpointed = TapeOptions { checkpoint: true, spread: false };
     assert!(on_tape(&dit(), |_| true, checkpointed) == on_tape(&dit(), |_| true, HERE));
-    assert!(on_tape(&av_dit(), |_| true, checkpointed) == on_tape(&av_dit(), |_| true, HERE));
+    for network in av_dits() {
+        assert!(on_tape(&network, |_| true, checkpointed) == on_tape(&network, |_| true, HERE));
+    }
 }
 
 #[test]
 fn what_is_frozen_gets_no_gradient_and_changes_no_bit_of_the_others() {
-    let network = av_dit();
-    let marked = network.marked_parameters();
-    let trains = |name: &str| marked.iter().any(|(parameter, trained)| parameter.name == name && *trained);
-    let ((outputs, all), (same, some)) = (on_tape(&network, |_| true, HERE), on_tape(&network, trains, HERE));
-    assert!(outputs == same);
-    for (((parameter, trained), all), some) in marked.iter().zip(&all).zip(&some) {
-        assert!(all.is_some(), "{}", parameter.name);
-        assert!(*some == all.clone().filter(|_| *trained), "{}", parameter.name);
+    for network in av_dits() {
+        let marked = network.marked_parameters();
+        let trains =
+            |name: &str| marked.iter().any(|(parameter, trained)| parameter.name == name && *trained);
+        let ((outputs, all), (same, some)) =
+            (on_tape(&network, |_| true, HERE), on_tape(&network, trains, HERE));
+        assert!(outputs == same);
+        for (((parameter, trained), all), some) in marked.iter().zip(&all).zip(&some) {
+            assert!(all.is_some(), "{}", parameter.name);
+            assert!(*some == all.clone().filter(|_| *trained), "{}", parameter.name);
+        }
     }
 }
