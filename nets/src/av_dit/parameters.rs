@@ -131,6 +131,27 @@ mod tests {
         assert_eq!(config.in_merged_form().trained_count(), 0);
     }
 
+    /// Tables 2 and 3 of the paper, without what `fusion` tests.
+    #[test]
+    fn the_papers_ablations_have_their_numbers_at_the_published_size() {
+        type Change = fn(&mut AvDitConfig);
+        for (change, trained) in [
+            ((|config| config.parts.temporal = false) as Change, 76_185_312),
+            (|config| config.parts.audio_adapter = false, 122_658_144),
+            (|config| config.parts.audio_lora = false, 141_285_984),
+            (|config| (config.parts.audio_adapter, config.parts.audio_lora) = (false, false), 104_078_688),
+            (|config| config.parts.fusion = false, 141_221_472),
+            (|config| config.temporal_ratio = 2, 187_758_816),
+            (|config| config.temporal_ratio = 4, 169_163_232),
+            (|config| (config.video.height, config.video.width) = (64, 64), 159_865_440),
+        ] {
+            let mut config = AvDitConfig::published();
+            change(&mut config);
+            config.check().unwrap();
+            assert_eq!(config.trained_count(), trained);
+        }
+    }
+
     #[test]
     fn of_the_backbone_biases_and_the_label_table_are_trained() {
         let config = AvDitConfig { depth: 1, ..AvDitConfig::published() };
