@@ -95,6 +95,7 @@ pub enum Command {
     /// Take a public checkpoint (DiT, a VAE, HiFi-GAN, EnCodec) under this project's names
     #[command(
         after_help = "Examples:\n  avdit import DiT-XL-2-256x256.pt -o dit/\n  avdit import vae/diffusion_pytorch_model.safetensors -o sd-vae/\n  \
+        avdit import v1-5-pruned.safetensors --within first_stage_model. --config stable-diffusion -o sd-vae/\n  \
         avdit import model-*.safetensors --as dit --heads 16 --size 32x32 -o dit/\n\nReads PyTorch's checkpoints without running their \
         pickle, and safetensors. Every tensor must be one of the network's and of its shape: what is missing, unknown or \
         misshapen is told in one table, and nothing is written (exit code 3). The folder: network.json and model.safetensors in float32."

@@ -16,12 +16,19 @@ pub struct ImportArgs {
     /// What the files hold; seen from names and config.json if not given
     #[arg(long = "as", value_enum)]
     pub kind: Option<KindChoice>,
-    /// The network's configuration as it was published; config.json beside the file if not given
-    #[arg(long, value_name = "FILE")]
+    /// The network's configuration as it was published, or one of stable-diffusion, audioldm, audioldm-vocoder,
+    /// encodec-24khz; config.json beside the file if not given
+    #[arg(long, value_name = "FILE|NAME")]
     pub config: Option<PathBuf>,
     /// The key of the checkpoint that the tensors stand under; of several, ema comes first, then state_dict and model
     #[arg(long)]
     pub key: Option<String>,
+    /// Take the tensors alone whose names begin so, such as first_stage_model. of a whole Stable Diffusion
+    #[arg(long, value_name = "PREFIX")]
+    pub within: Option<String>,
+    /// Of these, leave out those whose names begin so
+    #[arg(long, value_name = "PREFIX")]
+    pub leave_out: Vec<String>,
     /// Heads of a DiT that is none of the published sizes
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub heads: Option<u16>,
@@ -61,6 +68,8 @@ impl ImportArgs {
             }),
             config: self.config.clone(),
             key: self.key.clone(),
+            within: self.within.clone(),
+            leave_out: self.leave_out.clone(),
             heads: self.heads.map(usize::from),
             size: self.size,
             no_null_class: self.no_null_class,

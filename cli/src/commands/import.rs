@@ -24,5 +24,11 @@ pub fn run(args: &ImportArgs) -> Result<()> {
     if let Some(key) = &record.source.key {
         say(format!("  of the key {key}"));
     }
+    if let Some(within) = &record.source.within {
+        say(format!("  of the tensors under {within}"));
+    }
+    if !record.source.left_out.is_empty() {
+        say(format!("  without those under {}", record.source.left_out.join(", ")));
+    }
     Ok(())
 }

@@ -3,10 +3,7 @@
 use crate::fixture::{avdit, text};
 use avdit_media::tensors::{TensorFile, TensorRef, write_tensors};
 use avdit_nets::dit::position_code;
-use avdit_nets::encodec::{Decoder, EncodecConfig, Encoder, Quantizer};
-use avdit_nets::hifigan::{self, HifiganConfig};
-use avdit_nets::vae::VaeConfig;
-use avdit_nets::{DitConfig, Network, Parameter};
+use avdit_nets::{DitConfig, Parameter};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -28,7 +25,7 @@ pub fn config() -> DitConfig {
     }
 }
 
-fn random(parameters: Vec<Parameter>) -> Tensors {
+pub fn random(parameters: Vec<Parameter>) -> Tensors {
     parameters.into_iter().map(|p| (p.name.clone(), (p.shape.clone(), p.random(3)))).collect()
 }
 
@@ -97,7 +94,7 @@ fn diffusers(official: &Tensors) -> Tensors {
     made
 }
 
-fn record(folder: &Path) -> Value {
+pub fn record(folder: &Path) -> Value {
     serde_json::from_slice(&std::fs::read(folder.join("network.json")).unwrap()).unwrap()
 }
 
@@ -271,107 +268,4 @@ fn what_a_pickle_would_run_is_not_run() {
     avdit(&["import", &text(&path), "-o", &text(&folder.path().join("out"))])
         .refused(3, &["other.pt", "nothing of it was run"]);
     assert!(!Path::new(&mark).exists());
-}
-
-/// Each weight of some layers as length and direction.
-fn normed(tensors: Tensors, names: [&str; 2], is_normed: impl Fn(&str) -> bool) -> Tensors {
-    let mut made = Tensors::new();
-    for (name, (shape, values)) in tensors {
-        let Some(layer) = name.strip_suffix("weight").filter(|layer| is_normed(layer)) else {
-            made.insert(name, (shape, values));
-            continue;
-        };
-        let rows = values.chunks(values.len() / shape[0]);
-        let lengths = rows.map(|row| row.iter().map(|x| x * x).sum::<f32>().sqrt()).collect();
-        let mut narrow = vec![1; shape.len()];
-        narrow[0] = shape[0];
-        made.insert(format!("{layer}{}", names[0]), (narrow, lengths));
-        made.insert(format!("{layer}{}", names[1]), (shape, values.iter().map(|x| 3.0 * x).collect()));
-    }
-    made
-}
-
-/// Imports a codec, compares its tensors with those of the network, exports it; returns the graphs' files.
-fn codec(config: &Value, published: &Tensors, expected: &Tensors, flags: &[&str]) -> Vec<String> {
-    let folder = tempfile::tempdir().unwrap();
-    let at = |name: &str| folder.path().join(name);
-    write(&at("public/weights.safetensors"), published);
-    std::fs::write(at("public/config.json"), config.to_string()).unwrap();
-    avdit(&["import", &text(&at("public/weights.safetensors")), "-o", &text(&at("net"))]).ok();
-    let made = TensorFile::read(&at("net/model.safetensors")).unwrap();
-    assert_eq!(made.names(), expected.keys().cloned().collect::<Vec<_>>());
-    for (name, (shape, values)) in expected {
-        let (found, got) = made.tensor(name).unwrap();
-        assert_eq!(&found, shape, "{name}");
-        for (got, expected) in got.iter().zip(values) {
-            assert!((got - expected).abs() <= 1e-6 * expected.abs().max(1e-3), "{name}: {got} {expected}");
-        }
-    }
-    avdit(&["export", &text(&at("net")), "-o", &text(&at("model"))]).refused(2, &["is needed"]);
-    let arguments = ["export", &text(&at("net")), "-o", &text(&at("model")), "--json"];
-    let said = avdit(&[&arguments, flags].concat()).ok();
-    let record: Value = serde_json::from_str(&said.out).unwrap();
-    let graphs = record["graphs"].as_array().unwrap();
-    assert!(graphs.iter().all(|graph| graph["parity"][0]["passed"] == true));
-    graphs.iter().map(|graph| graph["files"][0]["name"].as_str().unwrap().to_owned()).collect()
-}
-
-#[test]
-fn public_codecs_are_imported_from_their_forms_and_exported() {
-    let vae = VaeConfig {
-        block_out_channels: vec![8, 16],
-        norm_num_groups: 4,
-        down_block_types: vec!["DownEncoderBlock2D".into(); 2],
-        up_block_types: vec!["UpDecoderBlock2D".into(); 2],
-        ..VaeConfig::default()
-    };
-    let expected = random(vae.parameters());
-    let former = |name: &str| {
-        [("to_q", "query"), ("to_k", "key"), ("to_v", "value"), ("to_out.0", "proj_attn")]
-            .iter()
-            .fold(name.to_owned(), |name, (new, old)| name.replace(&format!(".{new}."), &format!(".{old}.")))
-    };
-    let old: Tensors = expected.iter().map(|(name, tensor)| (former(name), tensor.clone())).collect();
-    assert_ne!(old, expected);
-    let mut config = serde_json::to_value(&vae).unwrap();
-    config["_class_name"] = json!("AutoencoderKL");
-    let files = codec(&config, &old, &expected, &["--size", "4x3", "--check", "tract"]);
-    assert_eq!(files, ["vae-encoder.onnx", "vae-decoder.onnx"]);
-
-    let vocoder = HifiganConfig {
-        model_in_dim: 4,
-        upsample_initial_channel: 8,
-        upsample_rates: vec![3, 2],
-        upsample_kernel_sizes: vec![7, 4],
-        resblock_kernel_sizes: vec![3],
-        resblock_dilation_sizes: vec![vec![1, 3]],
-        ..HifiganConfig::default()
-    };
-    let expected = random(hifigan::parameters(&vocoder));
-    let published = normed(expected.clone(), ["weight_g", "weight_v"], |_| true);
-    let config = serde_json::to_value(&vocoder).unwrap();
-    let files = codec(&config, &published, &expected, &["--frames", "5", "--check", "tract"]);
-    assert_eq!(files, ["hifigan.onnx"]);
-
-    let encodec = EncodecConfig {
-        num_filters: 4,
-        hidden_size: 6,
-        upsampling_ratios: vec![3, 2],
-        codebook_size: 8,
-        ..EncodecConfig::default()
-    };
-    let parts = [
-        Encoder::new(&encodec, 1).unwrap().parameters(),
-        Decoder::new(&encodec, 1).unwrap().parameters(),
-        Quantizer::parameters(&encodec, 2),
-    ];
-    let expected = random(parts.concat());
-    let names = ["parametrizations.weight.original0", "parametrizations.weight.original1"];
-    let mut published = normed(expected.clone(), names, |layer| layer.ends_with(".conv."));
-    for kind in ["inited", "cluster_size", "embed_avg"] {
-        published.insert(format!("quantizer.layers.1.codebook.{kind}"), (vec![1], vec![1.0]));
-    }
-    let config = serde_json::to_value(&encodec).unwrap();
-    let files = codec(&config, &published, &expected, &["--frames", "4", "--check", "tract"]);
-    assert_eq!(files, ["encodec-encoder.onnx", "encodec-decoder.onnx"]);
 }

@@ -20,6 +20,7 @@ mod forms;
 mod gpu;
 mod images;
 mod imported;
+mod imported_codecs;
 mod interrupted;
 mod pipeline;
 mod prepare;

@@ -42,13 +42,20 @@ pub(super) fn vae(sources: &Sources, found: Found<'_>) -> Result<Imports> {
     Ok(Imports { config, plan, names: names.to_owned() })
 }
 
-/// The vocoder, weight norm folded where it is there.
+/// The vocoder under the names of transformers or those that HiFi-GAN was published with, weight norm folded where it is
+/// there.
 pub(super) fn hifigan(sources: &Sources, found: Found<'_>) -> Result<Imports> {
     let config: HifiganConfig = config_of(found)?;
     config.check().map_err(|error| Error::content(found.0, error))?;
     let config = ImportedConfig::Hifigan(config);
-    let plan = Plan::new(parameters(&config, 0), |name| folded(sources, name), Vec::new());
-    Ok(Imports { config, plan, names: "transformers".to_owned() })
+    let is_official = sources.names().any(|name| name.starts_with("ups."));
+    let from = |name: &str| match name.strip_prefix("upsampler.") {
+        Some(rest) if is_official => folded(sources, &format!("ups.{rest}")),
+        _ => folded(sources, name),
+    };
+    let plan = Plan::new(parameters(&config, 0), from, Vec::new());
+    let names = if is_official { "official" } else { "transformers" };
+    Ok(Imports { config, plan, names: names.to_owned() })
 }
 
 /// EnCodec, weight norm folded; of its codebooks the entries, without the averages that they were trained by.

@@ -1,6 +1,7 @@
 //! From foreign files to the folder of an imported network.
 
 use super::plan::Plan;
+use super::selection::Selection;
 use super::sources::Sources;
 use super::{
     FORMAT, Imported, ImportedConfig, Kind, NETWORK_FILE, NetworkRecord, Source, SourceFile, WEIGHTS_FILE,
@@ -11,6 +12,9 @@ use crate::error::{Error, Result};
 use avdit_media::codec::file_sha256;
 use avdit_media::draft::FolderDraft;
 use avdit_media::tensors::write_tensors_from;
+use avdit_nets::encodec::EncodecConfig;
+use avdit_nets::hifigan::HifiganConfig;
+use avdit_nets::vae::VaeConfig;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -20,16 +24,38 @@ use std::path::{Path, PathBuf};
 pub struct ImportOptions {
     /// What they hold; seen from names and `config.json` if not given.
     pub kind: Option<Kind>,
-    /// The configuration in its publisher's form; `config.json` beside the first file if not given.
+    /// The configuration in its publisher's form, or one of [`ImportOptions::KNOWN`] by name; `config.json` beside the first
+    /// file if not given.
     pub config: Option<PathBuf>,
     /// The key of a pickle that the tensors stand under.
     pub key: Option<String>,
+    /// Take the tensors alone whose names begin so, and their names without that.
+    pub within: Option<String>,
+    /// Of these, leave out the tensors whose names begin so.
+    pub leave_out: Vec<String>,
     /// Heads of a DiT.
     pub heads: Option<usize>,
     /// Rows and columns of the latents of a DiT.
     pub size: Option<[usize; 2]>,
     /// Whether every label of a DiT is a class, and none stands for no class.
     pub no_null_class: bool,
+}
+
+impl ImportOptions {
+    /// Configurations that are known by name: the autoencoders of Stable Diffusion 1 and 2 and of AudioLDM, AudioLDM's vocoder
+    /// and EnCodec at 24 kHz.
+    pub const KNOWN: [&str; 4] = ["stable-diffusion", "audioldm", "audioldm-vocoder", "encodec-24khz"];
+
+    fn known(name: &Path) -> Option<Value> {
+        let value = match name.to_str()? {
+            "stable-diffusion" => serde_json::to_value(VaeConfig::stable_diffusion()),
+            "audioldm" => serde_json::to_value(VaeConfig::audioldm()),
+            "audioldm-vocoder" => serde_json::to_value(HifiganConfig::audioldm()),
+            "encodec-24khz" => serde_json::to_value(EncodecConfig::default()),
+            _ => return None,
+        };
+        value.ok()
+    }
 }
 
 /// What files are seen to be.
@@ -43,6 +69,8 @@ pub(super) struct Imports {
 pub struct Import {
     sources: Sources,
     imports: Imports,
+    within: Option<String>,
+    left_out: Vec<String>,
 }
 
 impl Import {
@@ -52,9 +80,10 @@ impl Import {
     /// # Errors
     /// [`Error::Content`] naming a file that cannot be understood or whose pickle calls what tensors do not need, or
     /// with a table of every tensor that is missing, unknown or of another shape; [`Error::Config`] naming the option that
-    /// says what the files do not.
+    /// says what the files do not, or that fits no tensor.
     pub fn read(paths: &[PathBuf], options: &ImportOptions) -> Result<Self> {
-        let sources = Sources::open(paths, options.key.as_deref())?;
+        let selection = Selection { within: options.within.as_deref(), leave_out: &options.leave_out };
+        let sources = selection.of(Sources::open(paths, options.key.as_deref())?)?;
         let config = public_config(sources.path(), options)?;
         let found = config.as_ref().map(|(path, value)| (path.as_path(), value));
         let kind = match options.kind {
@@ -64,8 +93,9 @@ impl Import {
         let config = || {
             let what = format!(
                 "no configuration is beside it\n\nhint: put the config.json that a {} is published with there, or name it \
-                with --config",
-                kind.name()
+                with --config, also by one of these names: {}",
+                kind.name(),
+                ImportOptions::KNOWN.join(", ")
             );
             found.ok_or_else(|| Error::content(sources.path(), what))
         };
@@ -77,7 +107,8 @@ impl Import {
         };
         imports.plan.check(&sources, &describe(&imports.config))?;
         imports.plan.check_extras(&sources)?;
-        Ok(Self { sources, imports })
+        let (within, left_out) = (options.within.clone(), options.leave_out.clone());
+        Ok(Self { sources, imports, within, left_out })
     }
 
     /// What the network is made of.
@@ -125,11 +156,12 @@ impl Import {
         let mut files = self.sources.paths.iter().map(file).collect::<Result<Vec<_>>>()?;
         let first = files.remove(0);
         let (key, names) = (self.sources.key.clone(), self.imports.names.clone());
+        let (within, left_out) = (self.within.clone(), self.left_out.clone());
         let record = NetworkRecord {
             format: FORMAT.to_owned(),
             config: self.imports.config.clone(),
             weights_sha256: file_sha256(&weights)?,
-            source: Source { first, more: files, key, names },
+            source: Source { first, more: files, key, within, left_out, names },
         };
         write_json(&staged.path().join(NETWORK_FILE), &record)?;
         staged.commit()?;
@@ -154,6 +186,9 @@ fn describe(config: &ImportedConfig) -> String {
 /// The publisher's configuration and its path. What lies beside a file and is no configuration is not heeded.
 fn public_config(file: &Path, options: &ImportOptions) -> Result<Option<(PathBuf, Value)>> {
     if let Some(path) = &options.config {
+        if let Some(known) = ImportOptions::known(path).filter(|_| !path.exists()) {
+            return Ok(Some((path.clone(), known)));
+        }
         return Ok(Some((path.clone(), read_json(path)?)));
     }
     let beside = file.with_file_name("config.json");
@@ -174,7 +209,10 @@ fn detected(sources: &Sources, config: Option<&Value>) -> Result<Kind> {
         .filter(|kind| match kind {
             Kind::Dit => dit::Names::of(sources).is_some() || class.contains("DiTTransformer2DModel"),
             Kind::Vae => any(&["encoder.conv_in.", "decoder.conv_out."]) || class.contains("AutoencoderKL"),
-            Kind::Hifigan => any(&["conv_pre.", "upsampler."]) || class.contains("hifigan"),
+            Kind::Hifigan => {
+                ["upsampler.", "ups.0."].iter().any(|ups| any(&["conv_pre.", ups]))
+                    || class.contains("hifigan")
+            }
             Kind::Encodec => any(&["encoder.layers.0.conv.", "decoder.layers."]) || class.contains("encodec"),
         })
         .collect();

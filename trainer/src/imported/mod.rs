@@ -9,6 +9,7 @@ mod import;
 mod pickle;
 mod plan;
 mod run;
+mod selection;
 mod sources;
 
 pub use import::{Import, ImportOptions};
@@ -144,6 +145,12 @@ pub struct Source {
     /// The key that its tensors stood under.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
+    /// What the names of its tensors began with there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub within: Option<String>,
+    /// Beginnings of the names of tensors that were left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<String>,
     /// Whose names its tensors had: `official`, `diffusers`, `transformers`, or a codec's `former` ones.
     pub names: String,
 }

@@ -102,7 +102,10 @@ impl Plan {
             return Ok(());
         }
         let (table, count) = (table(&faults), faults.len());
-        let what = format!("{count} tensors do not fit {network}; nothing was written\n{table}");
+        let has_others = faults.iter().any(|fault| fault.what == "unknown");
+        let hint = "--within and --leave-out take a part of a file's tensors";
+        let hint = if has_others { format!("\n\nhint: {hint}") } else { String::new() };
+        let what = format!("{count} tensors do not fit {network}; nothing was written\n{table}{hint}");
         Err(Error::content(sources.path(), what))
     }
 

@@ -86,6 +86,12 @@ impl Sources {
         Ok(sources)
     }
 
+    /// Gives every tensor the name that `new` makes of its own, and leaves out those that it makes none of.
+    pub(super) fn rename(&mut self, new: impl Fn(&str) -> Option<String>) {
+        let all = std::mem::take(&mut self.entries);
+        self.entries = all.into_iter().filter_map(|(name, entry)| Some((new(&name)?, entry))).collect();
+    }
+
     /// The file that errors about all of them name.
     pub(super) fn path(&self) -> &Path {
         self.paths.first().map_or(Path::new(""), PathBuf::as_path)
