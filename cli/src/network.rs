@@ -111,6 +111,17 @@ impl Weights {
             Weights::Random(_) => None,
         }
     }
+
+    fn denoiser(&self, config: &NetworkConfig, spec: &DenoiserSpec) -> Result<CandleDenoiser> {
+        Ok(CandleDenoiser::load(config, spec.clone(), &mut |parameter| match self {
+            Weights::File(file) => file.load(&parameter.name),
+            Weights::Adapted(adapted) => adapted.load(&parameter.name),
+            Weights::Random(random) => Ok(random.of(parameter)),
+            Weights::Merged(merged) => merged.load(&parameter.name).map_err(|error| {
+                avdit_trainer::Error::Parameter { name: parameter.name.clone(), what: error.to_string() }
+            }),
+        })?)
+    }
 }
 
 impl Network {
@@ -245,15 +256,15 @@ impl Network {
 
     /// It, run by the trainer.
     pub fn denoiser(&self) -> Result<CandleDenoiser> {
-        let spec = self.spec.clone();
-        Ok(CandleDenoiser::load(&self.config, spec, &mut |parameter| match &self.weights {
-            Weights::File(file) => file.load(&parameter.name),
-            Weights::Adapted(adapted) => adapted.load(&parameter.name),
-            Weights::Random(random) => Ok(random.of(parameter)),
-            Weights::Merged(merged) => merged.load(&parameter.name).map_err(|error| {
-                avdit_trainer::Error::Parameter { name: parameter.name.clone(), what: error.to_string() }
-            }),
-        })?)
+        self.weights.denoiser(&self.config, &self.spec)
+    }
+
+    /// The network on Candle as it was before LoRA was folded: what a graph of it must compute.
+    pub fn source_denoiser(&self) -> Result<CandleDenoiser> {
+        match &self.weights {
+            Weights::Merged(merged) => merged.weights.denoiser(&merged.network.clone().into(), &self.spec),
+            weights => weights.denoiser(&self.config, &self.spec),
+        }
     }
 }
 

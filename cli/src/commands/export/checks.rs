@@ -106,7 +106,7 @@ pub fn run(
         return Ok(());
     }
     let acceptance = {
-        let mut reference = network.denoiser()?;
+        let mut reference = network.source_denoiser()?;
         Acceptance::ask(&mut reference, options, plan.cases, plan.batch)?
     };
     let opening = EngineOptions { batch: plan.batch, ..EngineOptions::default() };
