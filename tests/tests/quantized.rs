@@ -7,7 +7,7 @@ use avdit_core::{Denoiser, DenoiserSpec, Latents, Levels, ScheduleKind, Target, 
 use avdit_export::{
     ExportOptions, Lowering, ModelConfig, ModelFolder, Provenance, RandomWeights, export_denoiser,
 };
-use avdit_nets::AvditConfig;
+use avdit_nets::{AvDitConfig, AvditConfig, NetworkConfig};
 use avdit_onnx::{DataType, Model, tensor};
 use avdit_quantize::half_precision::{Half, convert, convert_with_ports, kept, simulate};
 use avdit_quantize::quality::{Errors, errors, trajectory, worst_db};
@@ -54,6 +54,10 @@ struct Setting {
 
 fn setting(lowering: Lowering) -> Setting {
     let config = AvditConfig { width: 64, depth: 2, heads: 4, ..AvditConfig::preset("tiny").unwrap() };
+    setting_of(config.into(), lowering)
+}
+
+fn setting_of(config: NetworkConfig, lowering: Lowering) -> Setting {
     let spec = DenoiserSpec {
         layout: config.layout(),
         target: Target::V,
@@ -278,6 +282,37 @@ fn a_graph_with_inputs_and_outputs_in_half_precision_takes_and_gives_what_others
         assert_eq!(inputs, [DataType::Float16, DataType::Float16, DataType::Float, DataType::Float]);
         assert!(model.outputs().unwrap().iter().all(|(_, value)| value.data_type == DataType::Float16));
         let found = worst_db(&errors(bench.open(&model).unwrap().as_mut(), &states).unwrap());
+        assert!((HALF_PORTS_KEEP..NOT_EXACT).contains(&found), "{kind}: {found:.1} dB");
+    }
+}
+
+#[test]
+fn a_variance_in_half_precision_is_read_as_one() {
+    let text = r#"{"width":32,"depth":2,"heads":2,"patch":2,"classes":3,"temporal_ratio":2,"audio_rank":3,
+        "fusion_rank":2,"adapter_ratio":4,"lora_scale":0.7,
+        "video":{"frames":3,"channels":2,"height":4,"width":2,"segments":[1,2]},
+        "audio":{"frames":6,"bins":4,"channels":2,"segments":[2,1]}}"#;
+    let config: AvDitConfig = serde_json::from_str(text).unwrap();
+    for kind in engines() {
+        let Setting { folder, spec, mut model } = setting_of(config.clone().into(), Lowering::Portable);
+        units(&mut model).unwrap();
+        let bench = Bench { folder: folder.path(), kind };
+        let mut noisy = Latents::zeros(&spec.layout, 1);
+        let values = noisy.video.iter_mut().chain(&mut noisy.audio).enumerate();
+        values.for_each(|(i, x)| *x = (0.37 * i as f32).sin());
+        let levels = Levels::repeat(&vec![400.0; spec.layout.cells()], 1);
+        let variance = |model: &Model| {
+            let [mut out, mut variance] = [0, 1].map(|_| Latents::zeros(&spec.layout, 1));
+            let mut engine = bench.engine(model).unwrap();
+            engine.predict_with_variance(&noisy, &levels, &mut out, &mut variance).unwrap();
+            [variance.video, variance.audio].concat()
+        };
+        let source = variance(&model);
+        let kept = kept(&model, Half::Fp16, &BTreeMap::new(), 4.0).unwrap();
+        convert_with_ports(&mut model, Half::Fp16, &kept).unwrap();
+        let noise: f64 = source.iter().zip(variance(&model)).map(|(a, b)| f64::from(a - b).powi(2)).sum();
+        let signal: f64 = source.iter().map(|a| f64::from(*a).powi(2)).sum();
+        let found = 10.0 * (signal / noise).log10();
         assert!((HALF_PORTS_KEEP..NOT_EXACT).contains(&found), "{kind}: {found:.1} dB");
     }
 }
