@@ -153,7 +153,7 @@ pub enum Command {
     #[command(
         after_help = "Examples:\n  avdit merge --base dit/ --adapter adapter/ -o merged/\n  avdit merge --base dit/ --adapter adapter/ -o merged/ --keep-factors\n\n\
         Only LoRA can be folded: into a copy of the attention for each site, 4·D² values more in each block. Temporal attention, \
-        the audio adapter and the fusion gates are no linear updates of a frozen matrix, and stay."
+        the audio adapter, the fusion gates and cross-attentions are no linear updates of a frozen matrix, and stay."
     )]
     Merge(MergeArgs),
     /// Say what a model is and what it costs: parameters, operations, bytes, memory, and what each target changes

@@ -325,3 +325,37 @@ fn of_train_config(train: &TrainConfig) -> Result<(NetworkConfig, DenoiserSpec)>
     let spec = train.spec(&network.layout());
     Ok((network, spec))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use avdit_core::{Denoiser, Latents, Levels};
+
+    #[test]
+    fn a_graph_of_folded_factors_is_held_against_the_factors() {
+        let text = r#"{"width":16,"depth":2,"heads":2,"patch":2,"classes":3,"temporal_ratio":2,"audio_rank":3,
+            "fusion_rank":2,"adapter_ratio":4,"lora_scale":0.7,
+            "video":{"frames":3,"channels":2,"height":4,"width":2,"segments":[1,2]},
+            "audio":{"frames":6,"bins":4,"channels":2,"segments":[2,1]}}"#;
+        let config: AvDitConfig = serde_json::from_str(text).unwrap();
+        let spec = DenoiserSpec {
+            layout: config.layout(),
+            target: avdit_core::Target::V,
+            schedule: avdit_core::ScheduleKind::Cosine,
+            timesteps: 1000,
+        };
+        let network = Network::random(config.into(), spec.clone(), 1, "a test").with_lora_merged().unwrap();
+        let predicted = |mut denoiser: CandleDenoiser| {
+            let [mut noisy, mut out] = [0, 1].map(|_| Latents::zeros(&spec.layout, 1));
+            noisy.video.iter_mut().enumerate().for_each(|(i, x)| *x = (0.37 * i as f32).sin());
+            let levels = Levels::repeat(&vec![400.0; spec.layout.cells()], 1);
+            denoiser.predict(&noisy, &levels, &mut out).unwrap();
+            out.video
+        };
+        let folded = predicted(network.denoiser().unwrap());
+        let source = predicted(network.source_denoiser().unwrap());
+        assert!(folded != source, "two computations round differently");
+        let worst = folded.iter().zip(&source).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(worst < 1e-4, "{worst:e}");
+    }
+}

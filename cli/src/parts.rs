@@ -155,6 +155,9 @@ fn kind(path: &[&str]) -> Kind {
     // `LayerNormalization_1`, `Gather:2`.
     let word = first.split([':', '_', '.']).next().unwrap_or(first);
     match word {
+        // What an AV-DiT has beside the blocks of an image DiT.
+        "audio" if first.starts_with("audio_adapter") => Kind::Mlp,
+        "audio" | "fusion" | "temporal" => Kind::Attention,
         "attn" | "Reshape" | "MultiHeadAttention" | "Attention" => Kind::Attention,
         "mlp" => Kind::Mlp,
         "adaLN" => Kind::AdaLn,
@@ -204,6 +207,10 @@ mod tests {
             ("/blocks.3/LayerNormalization_1", block(Kind::Modulate)),
             ("/blocks.3/gate/Mul_1", block(Kind::Modulate)),
             ("MatMul_Bias_Add_Fusion//blocks.3/mlp/fc1/MatMul", block(Kind::Mlp)),
+            ("/blocks.3/fusion_video/q/MatMul", block(Kind::Attention)),
+            ("/blocks.3/temporal/proj/Gemm", block(Kind::Attention)),
+            ("/blocks.3/audio_lora/k/A/MatMul", block(Kind::Attention)),
+            ("/blocks.3/audio_adapter/down/Gemm", block(Kind::Mlp)),
             ("/blocks.3/Whirl", block(Kind::Other)),
             ("/t_embedder/silu/Mul/QuickGeluFusion/", ends(Block::TimeEmbed)),
             ("/final_audio/linear/MatMul", ends(Block::FinalAudio)),

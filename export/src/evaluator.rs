@@ -316,6 +316,10 @@ impl Ops for Evaluator<'_> {
             let got = format!("{:?}", q.dims);
             return Err(Error::mismatch("q of an attention", "(tokens, heads, width)", got));
         };
+        if k.dims != [*others, *heads, *width] {
+            let expected = format!("{:?}", [others, heads, width]);
+            return Err(Error::mismatch("k of an attention", expected, format!("{:?}", k.dims)));
+        }
         let (tokens, others, heads) = (*tokens, *others, *heads);
         let (width, value_width) = (*width, *value_width);
         let of = |width: usize, token: usize, head: usize| {

@@ -248,6 +248,10 @@ impl Ops for Recorder<'_> {
                 format!("{:?}", q.dims),
             ));
         };
+        if k.dims != [*others, *heads, *head_width] {
+            let expected = format!("{:?}", [others, heads, head_width]);
+            return Err(Error::mismatch("k of an attention", expected, format!("{:?}", k.dims)));
+        }
         let (tokens, others, heads) = (*tokens, *others, *heads);
         let (head_width, value_width) = (*head_width, *value_width);
         let [q, k, v] = [self.batched(q, "q")?, self.batched(k, "k")?, self.batched(v, "v")?];

@@ -3,8 +3,9 @@
 
 use avdit_core::sampler::StepForm;
 use avdit_core::{DenoiserSpec, ScheduleKind, Target};
-use avdit_export::{ExportOptions, Lowering, WeightMap, export_denoiser};
-use avdit_nets::AvditConfig;
+use avdit_export::{ExportOptions, Lowering, WeightMap, export_denoiser, export_network};
+use avdit_nets::av_dit::FusionForm;
+use avdit_nets::{AvDitConfig, AvditConfig};
 use avdit_onnx::{Model, cost};
 
 /// The network with zeros for weights.
@@ -32,6 +33,30 @@ fn multiply_adds_are_those_of_the_formula() {
             assert!(nodes.iter().all(|node| node.is_counted));
             let got: u64 = nodes.iter().map(|node| node.cost.multiply_adds).sum();
             assert_eq!(got, batch as u64 * config.multiply_adds(), "batch {batch}");
+        }
+    }
+}
+
+#[test]
+fn multiply_adds_of_an_av_dit_are_those_of_the_formula_in_every_form() {
+    let text = r#"{"width":16,"depth":2,"heads":2,"patch":2,"classes":3,"temporal_ratio":2,"audio_rank":3,
+        "fusion_rank":2,"adapter_ratio":4,"lora_scale":0.7,
+        "video":{"frames":3,"channels":2,"height":4,"width":2,"segments":[1,2]},
+        "audio":{"frames":6,"bins":4,"channels":2,"segments":[2,1]}}"#;
+    let config: AvDitConfig = serde_json::from_str(text).unwrap();
+    for fusion_form in [FusionForm::Lora, FusionForm::Frozen, FusionForm::Cross] {
+        let separate = AvDitConfig { fusion_form, ..config.clone() };
+        for config in [separate.in_merged_form(), separate] {
+            let zeros = |p: avdit_nets::Parameter| (p.name.clone(), (p.shape.clone(), vec![0.0; p.len()]));
+            let weights: WeightMap = config.parameters().into_iter().map(zeros).collect();
+            for lowering in [Lowering::Portable, Lowering::OrtCpu] {
+                let options = ExportOptions { lowering, ..ExportOptions::default() };
+                let model = export_network(&config, &weights, &options).unwrap();
+                let nodes = cost::of(&model, &[("batch", 1)]).unwrap();
+                assert!(nodes.iter().all(|node| node.is_counted));
+                let got: u64 = nodes.iter().map(|node| node.cost.multiply_adds).sum();
+                assert_eq!(got, config.multiply_adds(), "{} {lowering}", fusion_form.name());
+            }
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The networks that denoise clips, as one type: what a checkpoint or a model folder says that it holds.
 
-use crate::av_dit::{AvDitConfig, AvDitInputs, Parts, av_dit};
+use crate::av_dit::{AvDitConfig, AvDitInputs, av_dit};
 use crate::avdit::{AvditConfig, AvditInputs, avdit};
 use crate::dit::{DitConfig, DitInputs, Prediction, dit};
 use crate::network::NetworkError;
@@ -151,11 +151,7 @@ impl NetworkConfig {
     pub fn training_multiply_adds(&self) -> u64 {
         let whole = self.multiply_adds();
         match self {
-            Self::AvDit(config) => {
-                let parts = Parts { temporal: false, audio_lora: false, fusion: false, audio_adapter: false };
-                let frozen = AvDitConfig { parts, ..config.clone() }.multiply_adds();
-                3 * whole - frozen
-            }
+            Self::AvDit(config) => 3 * whole - config.frozen_multiply_adds(),
             _ => 3 * whole,
         }
     }

@@ -310,6 +310,7 @@ fn a_variance_in_half_precision_is_read_as_one() {
         let source = variance(&model);
         let kept = kept(&model, Half::Fp16, &BTreeMap::new(), 4.0).unwrap();
         convert_with_ports(&mut model, Half::Fp16, &kept).unwrap();
+        assert!(model.outputs().unwrap().iter().all(|(_, value)| value.data_type == DataType::Float16));
         let noise: f64 = source.iter().zip(variance(&model)).map(|(a, b)| f64::from(a - b).powi(2)).sum();
         let signal: f64 = source.iter().map(|a| f64::from(*a).powi(2)).sum();
         assert!((HALF_PORTS_KEEP..NOT_EXACT).contains(&(10.0 * (signal / noise).log10())), "{kind}");

@@ -2,7 +2,8 @@
 //! arXiv:2406.07686), with a noise level for each cell.
 //!
 //! What the paper leaves open is decided here: levels of cells, which it has one of; the class of a clip, which is none;
-//! the codes of places of sound and of frames; no modulation before fusion, and gates behind it; what begins at zero. So at
+//! the codes of places of sound and of frames; no modulation before fusion, and gates behind it where its attention is the
+//! frozen one; what begins at zero. So at
 //! the start it is the image DiT on every frame.
 
 mod block;
@@ -12,7 +13,7 @@ mod fusion;
 mod parameters;
 mod parts;
 
-pub use config::{AudioGrid, AvDitConfig, ConfigError};
+pub use config::{AudioGrid, AvDitConfig, ConfigError, DEFAULT_FUSION_RATIO};
 pub use parts::{FusionForm, LoraForm, Parts};
 
 use crate::conv_ops::ConvOps;

@@ -6,12 +6,13 @@ use serde::{Deserialize, Serialize};
 
 pub(super) const NAME: &str = "hifigan";
 
-/// The generator of HiFi-GAN in transformers' form. What the file leaves out has that library's default; what it says
+/// The generator of HiFi-GAN in transformers' form, or in that which it was published with. What the file leaves out has that library's default; what it says
 /// beside these fields does not concern the network.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct HifiganConfig {
     /// Mel bands.
+    #[serde(alias = "num_mels")]
     pub model_in_dim: usize,
     /// Samples per second.
     pub sampling_rate: usize,

@@ -4,7 +4,7 @@ use super::{TrainConfig, fail, nearest};
 use crate::base::Base;
 use crate::error::{Error, Result};
 use avdit_core::Layout;
-use avdit_nets::av_dit::{AudioGrid, FusionForm, LoraForm, Parts};
+use avdit_nets::av_dit::{AudioGrid, DEFAULT_FUSION_RATIO, FusionForm, LoraForm, Parts};
 use avdit_nets::avdit::{AvditConfig, VideoConfig};
 use avdit_nets::{AvDitConfig, DitConfig, NetworkConfig};
 use serde::{Deserialize, Serialize};
@@ -82,8 +82,9 @@ pub struct AdapterSettings {
     pub fusion_rank: Option<usize>,
     /// How sight and sound see each other.
     pub fusion_form: FusionForm,
-    /// D over the width of q, k and v of two cross-attentions.
-    pub fusion_ratio: usize,
+    /// D over the width of q, k and v of two cross-attentions; 2 if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fusion_ratio: Option<usize>,
     /// D over the hidden width of the audio adapter.
     pub adapter_ratio: usize,
     /// Factor of every LoRA, α/r.
@@ -108,7 +109,7 @@ impl Default for AdapterSettings {
             audio_rank: None,
             fusion_rank: None,
             fusion_form: FusionForm::default(),
-            fusion_ratio: 2,
+            fusion_ratio: None,
             adapter_ratio: 2,
             lora_scale: 1.0,
             audio_bins: None,
@@ -116,6 +117,23 @@ impl Default for AdapterSettings {
             audio_lora: true,
             fusion: true,
             audio_adapter: true,
+        }
+    }
+}
+
+impl AdapterSettings {
+    /// Refuses what belongs to another form of fusion, or to none.
+    fn check(&self) -> Result<()> {
+        if !self.fusion && self.fusion_form != FusionForm::default() {
+            let form = self.fusion_form.name().to_owned();
+            return fail("model.adapters.fusion_form", form, "absent, since model.adapters.fusion is false");
+        }
+        match self.fusion_ratio {
+            Some(ratio) if self.fusion_form != FusionForm::Cross => {
+                let expected = "absent, since model.adapters.fusion_form is not \"cross\"";
+                fail("model.adapters.fusion_ratio", ratio.to_string(), expected)
+            }
+            _ => Ok(()),
         }
     }
 }
@@ -154,6 +172,7 @@ impl ModelConfig {
                 return fail(&format!("model.{name}"), "set".into(), expected);
             }
         }
+        self.adapters.as_ref().map_or(Ok(()), AdapterSettings::check)?;
         if on_base && self.base.is_none() {
             return fail(
                 "model.base",
@@ -239,7 +258,7 @@ impl ModelConfig {
             audio_rank: rank(adapters.audio_rank),
             fusion_rank: rank(adapters.fusion_rank),
             fusion_form: adapters.fusion_form,
-            fusion_ratio: adapters.fusion_ratio,
+            fusion_ratio: adapters.fusion_ratio.unwrap_or(DEFAULT_FUSION_RATIO),
             adapter_ratio: adapters.adapter_ratio,
             lora_scale: adapters.lora_scale,
             video: layout.video.clone(),

@@ -43,16 +43,25 @@ pub(super) fn vae(sources: &Sources, found: Found<'_>) -> Result<Imports> {
 }
 
 /// The vocoder under the names of transformers or those that HiFi-GAN was published with, weight norm folded where it is
-/// there.
+/// there. The published form has no mean and scale of the bands: it is not normed before.
 pub(super) fn hifigan(sources: &Sources, found: Found<'_>) -> Result<Imports> {
-    let config: HifiganConfig = config_of(found)?;
+    let mut config: HifiganConfig = config_of(found)?;
     config.check().map_err(|error| Error::content(found.0, error))?;
-    let config = ImportedConfig::Hifigan(config);
     let is_official = sources.names().any(|name| name.starts_with("ups."));
-    let from = |name: &str| match name.strip_prefix("upsampler.") {
-        Some(rest) if is_official => folded(sources, &format!("ups.{rest}")),
-        _ => folded(sources, name),
+    let goes_without = |name: &str| is_official && sources.shape(name).is_none();
+    if goes_without("mean") {
+        config.normalize_before = false;
+    }
+    let bands = config.model_in_dim;
+    let from = |name: &str| match name {
+        "mean" if goes_without(name) => From::Fixed(vec![0.0; bands]),
+        "scale" if goes_without(name) => From::Fixed(vec![1.0; bands]),
+        _ => match name.strip_prefix("upsampler.") {
+            Some(rest) if is_official => folded(sources, &format!("ups.{rest}")),
+            _ => folded(sources, name),
+        },
     };
+    let config = ImportedConfig::Hifigan(config);
     let plan = Plan::new(parameters(&config, 0), from, Vec::new());
     let names = if is_official { "official" } else { "transformers" };
     Ok(Imports { config, plan, names: names.to_owned() })

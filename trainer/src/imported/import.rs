@@ -46,15 +46,21 @@ impl ImportOptions {
     /// and EnCodec at 24 kHz.
     pub const KNOWN: [&str; 4] = ["stable-diffusion", "audioldm", "audioldm-vocoder", "encodec-24khz"];
 
-    fn known(name: &Path) -> Option<Value> {
-        let value = match name.to_str()? {
-            "stable-diffusion" => serde_json::to_value(VaeConfig::stable_diffusion()),
-            "audioldm" => serde_json::to_value(VaeConfig::audioldm()),
-            "audioldm-vocoder" => serde_json::to_value(HifiganConfig::audioldm()),
-            "encodec-24khz" => serde_json::to_value(EncodecConfig::default()),
+    fn known(name: &str) -> Option<(Kind, Value)> {
+        let (kind, value) = match name {
+            "stable-diffusion" => (Kind::Vae, serde_json::to_value(VaeConfig::stable_diffusion())),
+            "audioldm" => (Kind::Vae, serde_json::to_value(VaeConfig::audioldm())),
+            "audioldm-vocoder" => (Kind::Hifigan, serde_json::to_value(HifiganConfig::audioldm())),
+            "encodec-24khz" => (Kind::Encodec, serde_json::to_value(EncodecConfig::default())),
             _ => return None,
         };
-        value.ok()
+        Some((kind, value.ok()?))
+    }
+
+    /// What is known by name of a kind.
+    fn known_of(kind: Kind) -> Vec<&'static str> {
+        let is_of = |name: &&str| Self::known(name).is_some_and(|(known, _)| known == kind);
+        Self::KNOWN.into_iter().filter(is_of).collect()
     }
 }
 
@@ -85,17 +91,23 @@ impl Import {
         let selection = Selection { within: options.within.as_deref(), leave_out: &options.leave_out };
         let sources = selection.of(Sources::open(paths, options.key.as_deref())?)?;
         let config = public_config(sources.path(), options)?;
-        let found = config.as_ref().map(|(path, value)| (path.as_path(), value));
-        let kind = match options.kind {
+        let found = config.as_ref().map(|config| (config.path.as_path(), &config.value));
+        let known = config.as_ref().and_then(|config| config.known);
+        let kind = match options.kind.or(known) {
             Some(kind) => kind,
             None => detected(&sources, found.map(|(_, value)| value))?,
         };
+        if let Some(known) = known.filter(|known| *known != kind) {
+            let name = found.map_or(Path::new(""), |(path, _)| path).display();
+            let (known, kind) = (known.name(), kind.name());
+            return Err(Error::Config(format!("--config {name} is of kind {known}, --as says {kind}")));
+        }
         let config = || {
             let what = format!(
                 "no configuration is beside it\n\nhint: put the config.json that a {} is published with there, or name it \
-                with --config, also by one of these names: {}",
+                with --config, or the public one by {}",
                 kind.name(),
-                ImportOptions::KNOWN.join(", ")
+                ImportOptions::known_of(kind).join(" or ")
             );
             found.ok_or_else(|| Error::content(sources.path(), what))
         };
@@ -183,24 +195,36 @@ fn describe(config: &ImportedConfig) -> String {
     }
 }
 
-/// The publisher's configuration and its path. What lies beside a file and is no configuration is not heeded.
-fn public_config(file: &Path, options: &ImportOptions) -> Result<Option<(PathBuf, Value)>> {
-    if let Some(path) = &options.config {
-        if let Some(known) = ImportOptions::known(path).filter(|_| !path.exists()) {
-            return Ok(Some((path.clone(), known)));
-        }
-        return Ok(Some((path.clone(), read_json(path)?)));
+/// A publisher's configuration.
+struct PublicConfig {
+    /// Its file, or the name that it is known by.
+    path: PathBuf,
+    value: Value,
+    /// Of what it is, where it is known by name.
+    known: Option<Kind>,
+}
+
+/// The publisher's configuration. What lies beside a file and is no configuration is not heeded.
+fn public_config(file: &Path, options: &ImportOptions) -> Result<Option<PublicConfig>> {
+    let of_file = |path: PathBuf| Ok(Some(PublicConfig { value: read_json(&path)?, path, known: None }));
+    if let Some(path) = options.config.clone() {
+        let known = path.to_str().filter(|_| !path.is_file()).and_then(ImportOptions::known);
+        return match known {
+            Some((kind, value)) => Ok(Some(PublicConfig { path, value, known: Some(kind) })),
+            None => of_file(path),
+        };
     }
     let beside = file.with_file_name("config.json");
     if !beside.is_file() {
         return Ok(None);
     }
-    let value = read_json(&beside)?;
-    Ok(Some((beside, value)))
+    of_file(beside)
 }
 
 /// What tensors and configuration are seen to be of.
 fn detected(sources: &Sources, config: Option<&Value>) -> Result<Kind> {
+    // Not within other networks: an AudioLDM holds its vocoder beside its autoencoder.
+    let begins = |part: &str| sources.names().any(|name| name.starts_with(part));
     let any = |parts: &[&str]| parts.iter().all(|part| sources.names().any(|name| name.contains(part)));
     let said = |key: &str| config.and_then(|config| config.get(key)?.as_str()).unwrap_or_default();
     let class = format!("{} {}", said("_class_name"), said("model_type"));
@@ -210,8 +234,7 @@ fn detected(sources: &Sources, config: Option<&Value>) -> Result<Kind> {
             Kind::Dit => dit::Names::of(sources).is_some() || class.contains("DiTTransformer2DModel"),
             Kind::Vae => any(&["encoder.conv_in.", "decoder.conv_out."]) || class.contains("AutoencoderKL"),
             Kind::Hifigan => {
-                ["upsampler.", "ups.0."].iter().any(|ups| any(&["conv_pre.", ups]))
-                    || class.contains("hifigan")
+                begins("conv_pre.") && (begins("upsampler.") || begins("ups.")) || class.contains("hifigan")
             }
             Kind::Encodec => any(&["encoder.layers.0.conv.", "decoder.layers."]) || class.contains("encodec"),
         })
@@ -223,7 +246,8 @@ fn detected(sources: &Sources, config: Option<&Value>) -> Result<Kind> {
     let candidates = if found.is_empty() { &Kind::ALL[..] } else { &found };
     let names: Vec<_> = sources.names().take(3).collect();
     let what = format!(
-        "which network it is cannot be told from its names ({}, …); candidates: {}\n\nhint: say which with --as",
+        "which network it is cannot be told from its names ({}, …); candidates: {}\n\nhint: say which with --as, \
+        and with --within where the tensors of one of several networks begin",
         names.join(", "),
         list(candidates)
     );

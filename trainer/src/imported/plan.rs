@@ -7,7 +7,7 @@ use avdit_nets::weight_norm::{Tensors, fold_weight_norm};
 use std::collections::BTreeSet;
 
 /// What a parameter is made of.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) enum From {
     /// A tensor of its shape.
     Whole(String),
@@ -17,6 +17,8 @@ pub(super) enum From {
     Rows(Vec<String>),
     /// Length and direction of a weight.
     Norm([String; 2]),
+    /// Nothing of the file: these values, which its form of the network goes without.
+    Fixed(Vec<f32>),
 }
 
 /// A parameter and what it is made of.
@@ -160,6 +162,7 @@ impl From {
                 lengths[0] = shape[0];
                 vec![(length.clone(), lengths), (direction.clone(), shape.to_vec())]
             }
+            From::Fixed(_) => Vec::new(),
         }
     }
 
@@ -170,6 +173,7 @@ impl From {
     pub(super) fn load(&self, sources: &Sources) -> Result<Vec<f32>> {
         match self {
             From::Whole(name) | From::Matrix(name) => sources.load(name),
+            From::Fixed(values) => Ok(values.clone()),
             From::Rows(names) => {
                 let parts = names.iter().map(|name| sources.load(name)).collect::<Result<Vec<_>>>()?;
                 Ok(parts.concat())

@@ -2,6 +2,7 @@
 
 use crate::made_up::{MadeUp, config};
 use avdit_nets::NetworkConfig;
+use avdit_nets::av_dit::{FusionForm, Parts};
 use avdit_trainer::checkpoint::Values;
 use avdit_trainer::{Base, Checkpoint, StartOptions, StepMetrics, TrainConfig, train};
 use std::path::{Path, PathBuf};
@@ -111,9 +112,21 @@ fn the_papers_ablations_train() {
             let values = weights.load(&parameter.0.name).unwrap();
             assert!(values.iter().any(|x| *x != 0.0), "{name}: {}", parameter.0.name);
         }
-        let lora: Vec<_> = network.lora_sites().into_iter().map(|(site, _)| site).collect();
-        let has = |site: &str, off: &str| lora.contains(&site) != settings.contains(off);
-        assert!(has("audio", "audio_lora = false") && has("fusion", "fusion"), "{name}: {lora:?}");
+        let said = |setting: &str| settings.contains(setting);
+        let form = match () {
+            () if said("'frozen'") => FusionForm::Frozen,
+            () if said("'cross'") => FusionForm::Cross,
+            () => FusionForm::Lora,
+        };
+        let ratio = settings.strip_prefix("temporal_ratio = ").map_or(8, |ratio| ratio.parse().unwrap());
+        assert_eq!((network.fusion_form, network.temporal_ratio), (form, ratio), "{name}");
+        let parts = Parts {
+            temporal: !said("temporal = false"),
+            audio_lora: !said("audio_lora = false"),
+            fusion: !said("fusion = false"),
+            audio_adapter: !said("audio_adapter = false"),
+        };
+        assert_eq!(network.parts, parts, "{name}");
     }
 }
 
@@ -136,6 +149,14 @@ fn every_part_can_be_left_out_and_what_does_not_belong_to_a_network_is_refused()
         (
             &format!("architecture = 'av-dit'\n{base}[adapters]\naudio_bins = 3"),
             "audio_bins is 3, expected a divisor",
+        ),
+        (
+            &format!("architecture = 'av-dit'\n{base}[adapters]\nfusion_ratio = 4"),
+            "model.adapters.fusion_ratio is 4, expected absent",
+        ),
+        (
+            &format!("architecture = 'av-dit'\n{base}[adapters]\nfusion = false\nfusion_form = 'cross'"),
+            "model.adapters.fusion_form is cross, expected absent",
         ),
     ] {
         let config = of(&folder.path().join("refused"), 2, settings);
