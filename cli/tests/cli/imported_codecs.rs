@@ -90,6 +90,14 @@ fn whole_checkpoint(config: &Value, vae: &VaeConfig, expected: &Tensors) {
     let at = |name: &str| text(&folder.path().join(name));
     let inside = |name: &String| format!("first_stage_model.{}", compvis(vae, name));
     let mut whole: Tensors = expected.iter().map(|(name, tensor)| (inside(name), tensor.clone())).collect();
+    // Its attention is made of convolutions over one place.
+    let matrices =
+        whole.iter_mut().filter(|(name, (shape, _))| name.contains(".attn_1.") && shape.len() == 2);
+    assert_eq!(matrices.map(|(_, (shape, _))| shape.extend([1, 1])).count(), 8);
+    // An AudioLDM has its vocoder beside it.
+    for part in ["conv_pre.bias", "ups.0.bias"] {
+        whole.insert(format!("first_stage_model.vocoder.{part}"), (vec![1], vec![1.0]));
+    }
     assert!(whole.contains_key("first_stage_model.decoder.mid.attn_1.proj_out.weight"));
     for other in ["model.diffusion_model.out.0.weight", "first_stage_model.loss.logvar", "alphas_cumprod"] {
         whole.insert(other.into(), (vec![1], vec![1.0]));
