@@ -295,7 +295,6 @@ fn a_variance_in_half_precision_is_read_as_one() {
     let config: AvDitConfig = serde_json::from_str(text).unwrap();
     for kind in engines() {
         let Setting { folder, spec, mut model } = setting_of(config.clone().into(), Lowering::Portable);
-        units(&mut model).unwrap();
         let bench = Bench { folder: folder.path(), kind };
         let mut noisy = Latents::zeros(&spec.layout, 1);
         let values = noisy.video.iter_mut().chain(&mut noisy.audio).enumerate();

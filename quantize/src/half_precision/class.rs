@@ -34,17 +34,23 @@ impl Class {
     }
 }
 
+/// Numbers of an example above which an input is large whatever the others are.
+const LARGE: usize = 256;
+
 /// Nodes that depend on none of the large inputs: of a network that is told levels, what it makes of the levels. An
-/// input is large if an example of it has more than 256 numbers, or a dimension of no known size but the first.
+/// input is large if an example of it has more than [`LARGE`] numbers or half of those of the largest input, or a dimension of
+/// no known size but the first.
 pub(super) fn conditioning(model: &Model) -> Result<HashSet<String>> {
-    let large = |value: &ValueType| {
+    let numbers = |value: &ValueType| {
         let sizes = value.shape.iter().skip(1).map(|dim| match dim {
             Dim::Known(size) => *size,
             Dim::Symbol(_) => usize::MAX,
         });
-        sizes.fold(1usize, usize::saturating_mul) > 256
+        sizes.fold(1usize, usize::saturating_mul)
     };
     let inputs = model.inputs()?;
+    let largest = inputs.iter().map(|(_, value)| numbers(value)).max().unwrap_or_default();
+    let large = |value: &ValueType| numbers(value) > LARGE.min(largest / 2);
     let mut depends: BTreeMap<&str, bool> =
         inputs.iter().map(|(name, value)| (name.as_str(), large(value))).collect();
     let none_is_small = depends.values().all(|large| *large);
