@@ -263,7 +263,7 @@ impl Network {
     pub fn source_denoiser(&self) -> Result<CandleDenoiser> {
         match &self.weights {
             Weights::Merged(merged) => merged.weights.denoiser(&merged.network.clone().into(), &self.spec),
-            weights => weights.denoiser(&self.config, &self.spec),
+            _ => self.denoiser(),
         }
     }
 }

@@ -30,11 +30,16 @@ impl AvDitConfig {
             block += la * 2 * d * (d / self.adapter_ratio);
         }
         let ends = 3 * pixels * d * (v * self.video.channels + la * self.audio.channels);
-        let levels = cells * (FEATURES * d + d * d + 2 * d * d);
-        (ends + levels + self.depth * block) as u64
+        (ends + self.of_levels() + self.depth * block) as u64
     }
 
-    /// Those of them in which activations meet frozen weights.
+    /// Multiply-adds of what is made of the levels outside of blocks.
+    fn of_levels(&self) -> usize {
+        let d = self.width;
+        2 * self.segments() * (FEATURES * d + d * d + 2 * d * d)
+    }
+
+    /// Those of [`AvDitConfig::multiply_adds`] in which activations meet frozen weights.
     pub fn frozen_multiply_adds(&self) -> u64 {
         let (d, l, la) = (self.width, self.frame_tokens(), self.audio_tokens());
         let (v, cells) = (self.video.frames * l, 2 * self.segments());
@@ -42,8 +47,7 @@ impl AvDitConfig {
         let attended = v + la + if shared { l + la } else { 0 };
         let block = cells * 6 * d * d + attended * 4 * d * d + (v + la) * 2 * d * self.backbone().hidden();
         let ends = 3 * self.patch * self.patch * d * v * self.video.channels;
-        let levels = cells * (FEATURES * d + d * d + 2 * d * d);
-        (ends + levels + self.depth * block) as u64
+        (ends + self.of_levels() + self.depth * block) as u64
     }
 }
 
