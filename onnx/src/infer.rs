@@ -175,7 +175,18 @@ pub(crate) fn dynamic_quantize(site: &Site<'_>) -> Inferred {
 }
 
 pub(crate) fn quantize(site: &Site<'_>) -> Inferred {
-    one(site.input(2)?.data_type, site.shape(0)?.to_vec())
+    // Without a zero point the attribute tells the type, and without both it is an unsigned byte.
+    let data_type = match site.node.input.get(2) {
+        Some(zero) if !zero.is_empty() => site.input(2)?.data_type,
+        _ => match i32::try_from(attribute::int_or(site.node, "output_dtype", 0)) {
+            Ok(0) => DataType::Uint8,
+            told => told
+                .ok()
+                .and_then(|told| DataType::try_from(told).ok())
+                .ok_or_else(|| "output_dtype is no type".to_owned())?,
+        },
+    };
+    one(data_type, site.shape(0)?.to_vec())
 }
 
 pub(crate) fn dequantize(site: &Site<'_>) -> Inferred {

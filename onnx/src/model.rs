@@ -68,6 +68,16 @@ impl Model {
         }
     }
 
+    /// Makes the version of ONNX's own operator set, and that of the format, at least these.
+    pub fn raise_opset(&mut self, opset: i64, ir_version: i64) {
+        for import in &mut self.proto.opset_import {
+            if same_domain(import.domain(), "") && import.version() < opset {
+                import.version = Some(opset);
+            }
+        }
+        self.proto.ir_version = Some(self.proto.ir_version().max(ir_version));
+    }
+
     /// The initializer of a name.
     pub fn initializer(&self, name: &str) -> Option<&TensorProto> {
         self.graph().initializer.iter().find(|tensor| tensor.name() == name)

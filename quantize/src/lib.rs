@@ -29,5 +29,5 @@ pub use int8::{Dialect, Form, Integers, Settings};
 pub use precision::Precision;
 pub use recipe::Recipe;
 pub use search::{Candidate, Found, Search, Sensitivity};
-pub use unit::{Kind, Unit, units};
+pub use unit::{Heads, Kind, Unit, units};
 pub use workbench::{Failure, Workbench};

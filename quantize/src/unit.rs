@@ -1,8 +1,9 @@
-//! What can be quantized: products of activations with a matrix of weights, and of activations with each other.
+//! What can be quantized: products of activations with a matrix of weights, of activations with each other, and the two
+//! of attention where one operator holds them.
 
 use crate::error::Result;
 use avdit_onnx::proto::{GraphProto, NodeProto, TensorProto};
-use avdit_onnx::{DataType, Model, attribute, tensor};
+use avdit_onnx::{DataType, Dim, Model, ValueType, attribute, tensor};
 use std::collections::{BTreeMap, HashMap};
 
 /// What a unit multiplies by.
@@ -12,10 +13,28 @@ pub enum Kind {
     Weights,
     /// Other activations, as attention does.
     Activations,
+    /// Both products of an operator of attention.
+    Attention(Heads),
+}
+
+/// What an operator of attention is asked: q (batch, queries, heads · width), k (batch, keys, heads · width) and
+/// v (batch, keys, heads · value_width).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Heads {
+    /// How many heads.
+    pub heads: usize,
+    /// Rows of q.
+    pub queries: usize,
+    /// Rows of k and v.
+    pub keys: usize,
+    /// Numbers of q and k in a head.
+    pub width: usize,
+    /// Numbers of v in a head.
+    pub value_width: usize,
 }
 
 /// A matrix of weights and the nodes that multiply by it: they are quantized together or not at all. Or one node that
-/// multiplies activations by each other.
+/// multiplies activations by each other, or is attention.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unit {
     /// The name of the matrix, or of the node where there is none.
@@ -63,8 +82,30 @@ pub(crate) fn weight_of(node: &NodeProto) -> Option<&str> {
     (is_onnx && fits).then(|| node.input.get(1).map(String::as_str)).flatten()
 }
 
+/// Whether a node is attention of q, k and v alone: without a mask, a bias, or what came before.
+fn is_attention(node: &NodeProto) -> bool {
+    node.domain() == "com.microsoft"
+        && node.op_type() == "MultiHeadAttention"
+        && (node.input.len(), node.output.len()) == (3, 1)
+        && attribute::int_or(node, "unidirectional", 0) == 0
+}
+
+/// The sizes of attention, if they are known.
+fn heads_of(node: &NodeProto, types: &BTreeMap<String, ValueType>) -> Option<Heads> {
+    let heads = usize::try_from(attribute::int_or(node, "num_heads", 0)).ok().filter(|heads| *heads > 0)?;
+    let size = |input: usize| match &types.get(&node.input[input])?.shape[..] {
+        [_, Dim::Known(rows), Dim::Known(width)] => Some((*rows, *width)),
+        _ => None,
+    };
+    let ((queries, width), (keys, _), (_, value_width)) = (size(0)?, size(1)?, size(2)?);
+    Some(Heads { heads, queries, keys, width: width / heads, value_width: value_width / heads })
+}
+
 /// The name of the unit that a node belongs to, if it is one's.
 pub(crate) fn unit_of<'a>(node: &'a NodeProto, weights: &HashMap<&str, &TensorProto>) -> Option<&'a str> {
+    if is_attention(node) {
+        return Some(node.name());
+    }
     if weight_of(node).is_some_and(|name| weights.contains_key(name)) {
         return weight_of(node);
     }
@@ -97,8 +138,12 @@ pub fn units(model: &mut Model) -> Result<Vec<Unit>> {
                 }
                 (Kind::Weights, rows, columns)
             }
-            None if node.input.iter().all(is_float) => (Kind::Activations, 0, 0),
-            None => continue,
+            None if !node.input.iter().all(is_float) => continue,
+            None if is_attention(node) => match heads_of(node, &types) {
+                Some(heads) => (Kind::Attention(heads), 0, 0),
+                None => continue,
+            },
+            None => (Kind::Activations, 0, 0),
         };
         let unit = found.entry(name).or_insert_with(|| {
             order.push(name);

@@ -6,7 +6,7 @@ use avdit_onnx::builder::ModelHeader;
 use avdit_onnx::{DataType, Dim, ExternalData, GraphBuilder, Model, WriteOptions, attribute, tensor};
 use avdit_quantize::half_precision::{self, Half, Kept};
 use avdit_quantize::{
-    Calibration, Dialect, Error, Form, Integers, Kind, Precision, Ranges, Recipe, Settings, int8, units,
+    Calibration, Dialect, Error, Form, Integers, Precision, Ranges, Recipe, Settings, int8, units,
 };
 use std::collections::BTreeMap;
 
@@ -251,35 +251,6 @@ fn a_kept_node_that_is_not_there_is_refused() {
     let kept: Kept = [("/third/MatMul".to_owned(), "because".to_owned())].into();
     let error = half_precision::convert(&mut model(), Half::Fp16, &kept).unwrap_err();
     assert_eq!(error.to_string(), "kept node /third/MatMul: expected a node of the graph, got no such one");
-}
-
-/// q and k (batch, 4, 6), multiplied as attention does.
-fn scores() -> Model {
-    let mut graph = GraphBuilder::new("scores");
-    let shape = || vec![Dim::Symbol("batch".into()), 4.into(), 6.into()];
-    let q = graph.input("q", DataType::Float, shape()).unwrap();
-    let k = graph.input("k", DataType::Float, shape()).unwrap();
-    let order = vec![attribute::ints("perm", vec![0, 2, 1])];
-    let k = graph.node("Transpose", "k", &[&k], order).unwrap();
-    let y = graph.node("MatMul", "scores", &[&q, &k], vec![]).unwrap();
-    graph.output(&y, "y").unwrap();
-    graph.finish(header()).unwrap()
-}
-
-#[test]
-fn a_product_of_two_activations_is_a_unit_that_is_quantized_as_it_arises() {
-    let mut made = scores();
-    let found = units(&mut made).unwrap();
-    assert_eq!(
-        (found.len(), found[0].kind, found[0].name.as_str()),
-        (1, Kind::Activations, "/scores/MatMul")
-    );
-    let forms = |form| [(found[0].name.clone(), form)].into();
-    int8::rewrite(&mut made, &forms(Form::Int8Dynamic), &Settings::default()).unwrap();
-    assert_eq!((count(&made, "DynamicQuantizeLinear"), count(&made, "MatMulInteger")), (2, 1));
-    assert_eq!(made.outputs().unwrap(), scores().outputs().unwrap());
-    let error = int8::rewrite(&mut scores(), &forms(Form::Int8Weight), &Settings::default()).unwrap_err();
-    assert!(error.to_string().contains("expected int8-dynamic, got int8-weight"), "{error}");
 }
 
 #[test]

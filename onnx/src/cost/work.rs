@@ -67,7 +67,11 @@ pub(super) fn read_bytes(site: &Site<'_>, place: usize) -> u64 {
         _ if is_view(site) => 0,
         ("Gather" | "Slice", 0) => site.output_bytes(),
         // Shapes and axes.
-        ("Slice" | "Split" | "Expand" | "Tile" | "Pad" | "Resize" | "ReduceMean" | "ReduceSum", 1..) => 0,
+        (
+            "Slice" | "Split" | "Expand" | "Tile" | "Pad" | "Resize" | "ReduceMax" | "ReduceMean"
+            | "ReduceSum",
+            1..,
+        ) => 0,
         _ => site.input(place).map_or(0, Value::bytes),
     }
 }

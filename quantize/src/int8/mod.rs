@@ -5,6 +5,7 @@
 //! ONNX Runtime on the CPU; `QuantizeLinear` and `DequantizeLinear` around the product for ranges that are known, as
 //! TensorRT wants it, or the product of integers itself; `DequantizeLinear` in front of the product; `MatMulNBits`.
 
+mod attention;
 mod rewriter;
 
 use crate::edit::Edit;
@@ -46,8 +47,8 @@ impl Form {
         matches!(self, Form::Int8Dynamic | Form::Int8Static)
     }
 
-    /// Whether a unit can have this form: products of two activations have no weights, and neither they nor matrices
-    /// that several values are multiplied by have one range that is known.
+    /// Whether a unit can have this form: products of two activations and attention have no weights, and neither they nor
+    /// matrices that several values are multiplied by have one range that is known.
     pub fn fits(self, unit: &Unit) -> bool {
         match self {
             Form::Int8Dynamic => true,
@@ -141,7 +142,8 @@ pub fn rewrite(model: &mut Model, forms: &BTreeMap<String, Form>, settings: &Set
         let Some(unit) = units.get(name) else {
             return Err(Error::mismatch(
                 format!("unit {name}"),
-                "a matrix that a MatMul or Gemm of the graph multiplies by, or a MatMul of two activations",
+                "a matrix that a MatMul or Gemm of the graph multiplies by, a MatMul of two activations, or a \
+                 MultiHeadAttention",
                 "no such one",
             ));
         };
@@ -154,11 +156,14 @@ pub fn rewrite(model: &mut Model, forms: &BTreeMap<String, Form>, settings: &Set
     for node in &graph.node {
         let name = unit_of(node, &weights).filter(|name| forms.contains_key(*name));
         match name.map(|name| &units[name]) {
-            Some(unit) if unit.kind == Kind::Activations => rewriter.activations(node),
-            Some(unit) => {
-                let values = || finite(model, weights[unit.name.as_str()]);
-                rewriter.product(node, unit, &values)?;
-            }
+            Some(unit) => match unit.kind {
+                Kind::Weights => {
+                    let values = || finite(model, weights[unit.name.as_str()]);
+                    rewriter.product(node, unit, &values)?;
+                }
+                Kind::Activations => rewriter.activations(node),
+                Kind::Attention(heads) => rewriter.attention(node, &heads)?,
+            },
             None => rewriter.edit.nodes.push(node.clone()),
         }
     }
@@ -169,6 +174,9 @@ pub fn rewrite(model: &mut Model, forms: &BTreeMap<String, Form>, settings: &Set
     let domains: &[&str] = if forms.values().any(is_microsofts) { &["com.microsoft"] } else { &[] };
     let edit = rewriter.edit;
     edit.finish(model, domains);
+    if forms.keys().any(|name| matches!(units[name].kind, Kind::Attention(_))) {
+        model.raise_opset(attention::OPSET, attention::IR_VERSION);
+    }
     Ok(model.check()?)
 }
 
@@ -189,6 +197,7 @@ fn check(unit: &Unit, form: Form, settings: &Settings) -> Result<()> {
     if !form.fits(unit) {
         let why = match unit.kind {
             Kind::Activations => "a product of two activations",
+            Kind::Attention(_) => "which is attention",
             Kind::Weights => "which several values are multiplied by",
         };
         let what = format!("form of unit {name}, {why}");

@@ -116,7 +116,7 @@ impl<'a> Rewriter<'a> {
     }
 
     /// Activations in 8 bits by their own range, once for all products that take them.
-    fn dynamic(&mut self, x: &str, name: &str) -> Vec<String> {
+    pub(super) fn dynamic(&mut self, x: &str, name: &str) -> Vec<String> {
         if let Some(made) = self.dynamic.get(x) {
             return made.clone();
         }
