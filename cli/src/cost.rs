@@ -134,7 +134,8 @@ impl Attention {
                 "Attention" | "MultiHeadAttention" | "GroupQueryAttention" | "PackedMultiHeadAttention"
             )
         };
-        let is_product = |op: &str| matches!(op, "MatMul" | "FusedMatMul" | "MatMulInteger");
+        let is_product =
+            |op: &str| matches!(op, "MatMul" | "FusedMatMul" | "MatMulInteger" | "MatMulIntegerToFloat");
         let producer: HashMap<&str, usize> = graph
             .node
             .iter()
@@ -157,8 +158,14 @@ impl Attention {
         let is_attention = |softmax: &&avdit_onnx::proto::NodeProto| {
             let [from, to] =
                 [softmax.input.first(), softmax.output.first()].map(|name| name.map_or("", |n| n));
+            // And between the softmax and the second product its integers.
+            let quantizes = |node: &&avdit_onnx::proto::NodeProto| {
+                matches!(node.op_type(), "QuantizeLinear" | "DynamicQuantizeLinear") && node.input[0] == to
+            };
+            let integers = graph.node.iter().filter(quantizes).map(|node| node.output[0].as_str());
+            let mixed: Vec<&str> = integers.chain([to]).collect();
             let mixes = |node: &avdit_onnx::proto::NodeProto| {
-                is_product(node.op_type()) && node.input.iter().any(|input| input == to)
+                is_product(node.op_type()) && node.input.iter().any(|input| mixed.contains(&input.as_str()))
             };
             is_scores(from) && graph.node.iter().any(mixes)
         };

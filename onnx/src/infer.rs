@@ -100,11 +100,14 @@ pub(crate) fn same(site: &Site<'_>) -> Inferred {
 }
 
 pub(crate) fn cast(site: &Site<'_>) -> Inferred {
-    let to = attribute::int_or(site.node, "to", 0);
-    let known = i32::try_from(to).ok().and_then(|to| DataType::try_from(to).ok());
-    let data_type =
-        known.filter(|&t| t != DataType::Undefined).ok_or_else(|| format!("unknown type {to}"))?;
-    one(data_type, site.shape(0)?.to_vec())
+    one(named_type(site, "to", DataType::Undefined)?, site.shape(0)?.to_vec())
+}
+
+/// The type that an attribute names.
+fn named_type(site: &Site<'_>, attribute: &str, default: DataType) -> Result<DataType, String> {
+    let told = attribute::int_or(site.node, attribute, i64::from(default as i32));
+    let known = i32::try_from(told).ok().and_then(|told| DataType::try_from(told).ok());
+    known.filter(|&found| found != DataType::Undefined).ok_or_else(|| format!("unknown type {told}"))
 }
 
 pub(crate) fn concat(site: &Site<'_>) -> Inferred {
@@ -175,18 +178,36 @@ pub(crate) fn dynamic_quantize(site: &Site<'_>) -> Inferred {
 }
 
 pub(crate) fn quantize(site: &Site<'_>) -> Inferred {
+    let (x, scale) = (site.input(0)?, site.input(1)?);
     // Without a zero point the attribute tells the type, and without both it is an unsigned byte.
-    let data_type = match site.node.input.get(2) {
-        Some(zero) if !zero.is_empty() => site.input(2)?.data_type,
-        _ => match i32::try_from(attribute::int_or(site.node, "output_dtype", 0)) {
-            Ok(0) => DataType::Uint8,
-            told => told
-                .ok()
-                .and_then(|told| DataType::try_from(told).ok())
-                .ok_or_else(|| "output_dtype is no type".to_owned())?,
-        },
+    let has_zero = site.node.input.get(2).is_some_and(|zero| !zero.is_empty());
+    let data_type = match has_zero {
+        true => site.input(2)?.data_type,
+        false => named_type(site, "output_dtype", DataType::Uint8)?,
     };
-    one(data_type, site.shape(0)?.to_vec())
+    if matches!(data_type, DataType::Float | DataType::Double | DataType::Float16 | DataType::Bfloat16) {
+        return Err(format!("quantizes to {}", data_type.as_str_name()));
+    }
+    let block = attribute::int_or(site.node, "block_size", 0);
+    if block != 0 {
+        by_blocks(x, scale, place(attribute::int_or(site.node, "axis", 1), x.shape.len())?, block)?;
+    }
+    one(data_type, x.shape.clone())
+}
+
+/// A scale for every so many values along an axis.
+fn by_blocks(x: &ValueType, scale: &ValueType, axis: usize, block: i64) -> Result<(), String> {
+    let mut expected = x.shape.clone();
+    if let (Dim::Known(size), Ok(block @ 1..)) = (&x.shape[axis], usize::try_from(block)) {
+        expected[axis] = Dim::Known(size.div_ceil(block));
+    }
+    match expected == scale.shape {
+        true => Ok(()),
+        false => {
+            let (x, scale) = (show(&x.shape), show(&scale.shape));
+            Err(format!("scales {scale} are not one for every {block} values of {x} along axis {axis}"))
+        }
+    }
 }
 
 pub(crate) fn dequantize(site: &Site<'_>) -> Inferred {

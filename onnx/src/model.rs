@@ -68,8 +68,9 @@ impl Model {
         }
     }
 
-    /// Makes the version of ONNX's own operator set, and that of the format, at least these.
+    /// Makes the version of ONNX's own operator set, and that of the format, at least these. Versions beyond them stay.
     pub fn raise_opset(&mut self, opset: i64, ir_version: i64) {
+        self.import("", opset);
         for import in &mut self.proto.opset_import {
             if same_domain(import.domain(), "") && import.version() < opset {
                 import.version = Some(opset);

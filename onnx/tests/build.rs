@@ -81,7 +81,7 @@ fn shape_of((op, inputs, constants, attributes): Case) -> Result<String, String>
 
 #[test]
 fn shapes_follow_from_the_inputs() {
-    let cases: [(Case, &str); 14] = [
+    let cases: [(Case, &str); 15] = [
         (("Add", &[&[5, 4], &[5, 4]], &[], &[]), "(b, 5, 4)"),
         (("Add", &[&[5, 4], &[1, 4]], &[], &[]), "(b, 5, 4)"),
         (("MatMul", &[&[2, 5, 4], &[2, 4, 3]], &[], &[]), "(b, 2, 5, 3)"),
@@ -93,6 +93,7 @@ fn shapes_follow_from_the_inputs() {
         (("Slice", &[&[5, 4]], &[&[-3], &[i64::MAX], &[1]], &[]), "(b, 3, 4)"),
         (("Split", &[&[5, 4]], &[&[1, 3]], &[("axis", -1)]), "(b, 5, 1)"),
         (("Transpose", &[&[5, 4]], &[], &[]), "(4, 5, b)"),
+        (("ReduceMax", &[&[5, 4]], &[&[-1]], &[]), "(b, 5, 1)"),
         (("ReduceMean", &[&[5, 4]], &[&[-1]], &[]), "(b, 5, 1)"),
         (("ReduceMean", &[&[5, 4]], &[&[-1]], &[("keepdims", 0)]), "(b, 5)"),
         (("Softmax", &[&[5, 4]], &[], &[]), "(b, 5, 4)"),
@@ -100,6 +101,42 @@ fn shapes_follow_from_the_inputs() {
     for (case, expected) in cases {
         assert_eq!(shape_of(case), Ok(format!("float {expected}")), "{case:?}");
     }
+}
+
+#[test]
+fn integers_have_the_type_that_is_told_and_a_scale_for_every_block() {
+    let op = "QuantizeLinear";
+    let cases: [(Case, &str); 3] = [
+        ((op, &[&[5, 4], &[5, 1]], &[], &[("axis", -1), ("block_size", 4)]), "uint8 (b, 5, 4)"),
+        (
+            (op, &[&[5, 4], &[5, 1]], &[], &[("axis", 2), ("block_size", 4), ("output_dtype", 3)]),
+            "int8 (b, 5, 4)",
+        ),
+        ((op, &[&[5, 4], &[5, 2]], &[], &[("axis", 2), ("block_size", 3)]), "uint8 (b, 5, 4)"),
+    ];
+    for (case, expected) in cases {
+        assert_eq!(shape_of(case), Ok(expected.to_owned()), "{case:?}");
+    }
+    let cases: [(Case, &str); 2] = [
+        (
+            (op, &[&[5, 4], &[5, 1]], &[], &[("axis", 2), ("block_size", 3)]),
+            "scales (b, 5, 1) are not one for every 3 values of (b, 5, 4) along axis 2",
+        ),
+        ((op, &[&[5, 4], &[5, 1]], &[], &[("output_dtype", 1)]), "quantizes to FLOAT"),
+    ];
+    for (case, expected) in cases {
+        let error = shape_of(case).unwrap_err();
+        assert!(error.contains(expected), "{error}");
+    }
+}
+
+#[test]
+fn an_operator_set_is_raised_and_never_lowered() {
+    let mut model = support::model();
+    model.raise_opset(21, 10);
+    assert_eq!((model.opset(""), model.ir_version()), (Some(21), 10));
+    model.raise_opset(20, 8);
+    assert_eq!((model.opset(""), model.ir_version()), (Some(21), 10));
 }
 
 #[test]

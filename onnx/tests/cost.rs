@@ -134,6 +134,7 @@ fn operations_are_those_counted_by_hand() {
         ("Add", "", vec![], vec![&[3, 4], &[4]], vec![3, 4], 0, 12),
         ("Gelu", "", vec![], vec![&[3, 4]], vec![3, 4], 0, 108),
         ("FastGelu", ms, vec![], vec![&[3, 4], &[4]], vec![3, 4], 0, 120),
+        ("ReduceMax", "", vec![], vec![&[3, 4]], vec![1, 1], 0, 12),
         ("ReduceMean", "", vec![], vec![&[3, 4]], vec![1, 1], 0, 12),
         ("Transpose", "", vec![], vec![&[3, 4]], vec![4, 3], 0, 0),
     ];

@@ -46,7 +46,7 @@ impl ClassTime {
 
 /// The classes of units, in the order of their first.
 pub fn classes(units: &[(Unit, u64)]) -> Vec<Class<'_>> {
-    // Products of two activations have no matrix: their work alone tells them apart.
+    // Products of two activations have no matrix: their work alone tells them apart. Attention's kind holds its sizes.
     let key = |(unit, multiply_adds): &(Unit, u64)| {
         (unit.kind, unit.rows, unit.columns, *multiply_adds, unit.nodes.len())
     };

@@ -47,7 +47,7 @@ pub struct Unit {
     pub columns: usize,
     /// Names of the nodes, in the graph's order.
     pub nodes: Vec<String>,
-    /// The values that are multiplied by the matrix, in that order.
+    /// The values that are multiplied by the matrix, in that order; without one, what its node takes first.
     pub inputs: Vec<String>,
 }
 

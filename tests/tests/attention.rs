@@ -21,21 +21,23 @@ const BATCH: usize = 2;
 const HEADS: Heads = Heads { heads: 3, queries: 22, keys: 150, width: 16, value_width: 8 };
 /// What q is multiplied by: rows look at nearly all keys alike with the first, at one or two with the last.
 const SHARPNESS: [f32; 3] = [0.05, 1.0, 4.0];
-const SCALE: f32 = 0.3;
+/// Factors of the scores, the second left to the operator, and threads.
+const CASES: [(Option<f32>, usize); 2] = [(Some(0.3), 1), (None, 2)];
 
 fn widths() -> [[usize; 2]; 3] {
     let Heads { heads, queries, keys, width, value_width } = HEADS;
     [[queries, heads * width], [keys, heads * width], [keys, heads * value_width]]
 }
 
-fn model() -> Model {
+fn model(factor: Option<f32>) -> Model {
     let mut graph = GraphBuilder::new("attention");
     let mut input = |name: &str, [rows, width]: [usize; 2]| {
         graph.input(name, DataType::Float, vec![Dim::Symbol("batch".into()), rows.into(), width.into()])
     };
     let [q, k, v] = widths();
     let (q, k, v) = (input("q", q).unwrap(), input("k", k).unwrap(), input("v", v).unwrap());
-    let attributes = vec![attribute::int("num_heads", HEADS.heads as i64), attribute::float("scale", SCALE)];
+    let factor = factor.map(|factor| attribute::float("scale", factor));
+    let attributes = factor.into_iter().chain([attribute::int("num_heads", HEADS.heads as i64)]).collect();
     let y =
         graph.node_in("com.microsoft", "MultiHeadAttention", "attn", &[&q, &k, &v], 1, attributes).unwrap();
     graph.output(&y[0], "y").unwrap();
@@ -66,8 +68,8 @@ fn inputs(sharpness: f32) -> [Vec<f32>; 3] {
     [q, k, v]
 }
 
-/// softmax(scale · q · kᵀ) · v of every head in f64, as (batch, queries, heads · value_width).
-fn reference([q, k, v]: &[Vec<f32>; 3]) -> Vec<f32> {
+/// softmax(factor · q · kᵀ) · v of every head in f64, as (batch, queries, heads · value_width).
+fn reference([q, k, v]: &[Vec<f32>; 3], factor: f64) -> Vec<f32> {
     let Heads { heads, queries, keys, width, value_width } = HEADS;
     let mut y = Vec::new();
     for batch in 0..BATCH {
@@ -80,7 +82,7 @@ fn reference([q, k, v]: &[Vec<f32>; 3]) -> Vec<f32> {
                 let q = row(q, queries, query, width);
                 let score = |key| {
                     let k = row(k, keys, key, width);
-                    q.iter().zip(k).map(|(q, k)| q * k).sum::<f64>() * f64::from(SCALE)
+                    q.iter().zip(k).map(|(q, k)| q * k).sum::<f64>() * factor
                 };
                 let scores: Vec<f64> = (0..keys).map(score).collect();
                 let largest = scores.iter().copied().fold(f64::MIN, f64::max);
@@ -109,11 +111,11 @@ fn keeps_db(expected: &[f32], got: &[f32]) -> [f64; 2] {
     })
 }
 
-fn run(model: &Model, inputs: &[Vec<f32>; 3]) -> Vec<f32> {
+fn run(model: &Model, inputs: &[Vec<f32>; 3], threads: usize) -> Vec<f32> {
     let [q, k, v] = widths();
     let whole = |[rows, width]: [usize; 2]| vec![BATCH, rows, width];
     let shapes = [vec![whole(q), whole(k), whole(v)], vec![whole([HEADS.queries, v[1]])]];
-    let options = EngineOptions { threads: 1, ..EngineOptions::default() };
+    let options = EngineOptions { threads, ..EngineOptions::default() };
     let bytes = model.to_bytes().unwrap();
     let function =
         Function::with_shapes(&bytes, Path::new("attention"), shapes, EngineKind::OrtCpu, &options).unwrap();
@@ -127,18 +129,21 @@ fn rows_that_look_at_one_key_and_at_all_keep_what_8_bits_allow() {
         eprintln!("skipped: {error}");
         return;
     }
-    let (source, mut quantized) = (model(), model());
-    let unit = units(&mut quantized).unwrap().remove(0);
-    assert_eq!(unit.kind, Kind::Attention(HEADS));
-    let forms = BTreeMap::from([(unit.name, Form::Int8Dynamic)]);
-    int8::rewrite(&mut quantized, &forms, &Settings::default()).unwrap();
-    for sharpness in SHARPNESS {
-        let inputs = inputs(sharpness);
-        let expected = reference(&inputs);
-        let single = keeps_db(&expected, &run(&source, &inputs));
-        assert!(single.iter().all(|db| *db > SINGLE_DB), "{sharpness}: {single:.1?} dB");
-        let kept = keeps_db(&expected, &run(&quantized, &inputs));
-        eprintln!("sharpness {sharpness}: {kept:.1?} dB, single precision {single:.1?} dB");
-        assert!(kept.iter().all(|db| (KEEPS_DB..SINGLE_DB).contains(db)), "{sharpness}: {kept:.1?} dB");
+    for (factor, threads) in CASES {
+        let (source, mut quantized) = (model(factor), model(factor));
+        let unit = units(&mut quantized).unwrap().remove(0);
+        assert_eq!(unit.kind, Kind::Attention(HEADS));
+        let forms = BTreeMap::from([(unit.name, Form::Int8Dynamic)]);
+        int8::rewrite(&mut quantized, &forms, &Settings::default()).unwrap();
+        let factor = factor.map_or(1.0 / (HEADS.width as f64).sqrt(), f64::from);
+        for sharpness in SHARPNESS {
+            let inputs = inputs(sharpness);
+            let expected = reference(&inputs, factor);
+            let single = keeps_db(&expected, &run(&source, &inputs, threads));
+            assert!(single.iter().all(|db| *db > SINGLE_DB), "{sharpness}: {single:.1?} dB");
+            let kept = keeps_db(&expected, &run(&quantized, &inputs, threads));
+            eprintln!("sharpness {sharpness}: {kept:.1?} dB, single precision {single:.1?} dB");
+            assert!(kept.iter().all(|db| (KEEPS_DB..SINGLE_DB).contains(db)), "{sharpness}: {kept:.1?} dB");
+        }
     }
 }

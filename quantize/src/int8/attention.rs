@@ -23,10 +23,11 @@ const TRANSPOSED: [i64; 4] = [0, 2, 3, 1];
 
 impl Rewriter<'_> {
     /// An operator of attention.
-    pub(super) fn attention(&mut self, node: &NodeProto, heads: &Heads) -> Result<()> {
+    pub(super) fn attention(&mut self, node: &NodeProto, heads: Heads) -> Result<()> {
         let path = node.name().to_owned();
         let of = |name: &str| format!("{path}/{name}");
-        let Heads { heads: n, queries, keys, width, value_width } = *heads;
+        let Heads { heads: n, queries, keys, width, value_width } = heads;
+        // Integers, scale and zero point of each.
         let q = self.by_head(&node.input[0], &of("q"), [queries, n, width], HEADS_FIRST)?;
         let k = self.by_head(&node.input[1], &of("k"), [keys, n, width], TRANSPOSED)?;
         let v = self.by_head(&node.input[2], &of("v"), [keys, n, value_width], HEADS_FIRST)?;
@@ -39,10 +40,10 @@ impl Rewriter<'_> {
         let product = ("com.microsoft", "MatMulIntegerToFloat");
         let scores = self.edit.node(product, &of("scores"), &inputs, 1, vec![]).remove(0);
         let last = || vec![attribute::int("axis", -1)];
-        let weights = self.edit.op("Softmax", &of("softmax"), &[&scores], last());
+        let softmax = self.edit.op("Softmax", &of("softmax"), &[&scores], last());
 
-        let axes = self.edit.constant(tensor::i64s(&of("rows"), &[-1])?);
-        let largest = self.edit.op("ReduceMax", &of("largest"), &[&weights, &axes], vec![]);
+        let last_axis = self.edit.constant(tensor::i64s(&of("last_axis"), &[-1])?);
+        let largest = self.edit.op("ReduceMax", &of("largest"), &[&softmax, &last_axis], vec![]);
         let step = self.number(&of("step"), 1.0 / f32::from(u8::MAX))?;
         let row_scale = self.edit.op("Mul", &of("row_scale"), &[&largest, &step], vec![]);
         let by_row = [
@@ -50,17 +51,17 @@ impl Rewriter<'_> {
             attribute::int("output_dtype", i64::from(DataType::Uint8 as i32)),
         ];
         let by_row = last().into_iter().chain(by_row).collect();
-        let weights = self.edit.op("QuantizeLinear", &of("weights"), &[&weights, &row_scale], by_row);
+        let weights = self.edit.op("QuantizeLinear", &of("weights"), &[&softmax, &row_scale], by_row);
 
         let one = self.number(&of("one"), 1.0)?;
         let inputs = [&weights, &v[0], &one, &v[1], "", &v[2]];
-        let mixed = self.edit.node(product, &of("mixed"), &inputs, 1, vec![]).remove(0);
-        let mixed = self.edit.op("Mul", &of("rows_mixed"), &[&mixed, &row_scale], vec![]);
+        let steps = self.edit.node(product, &of("steps"), &inputs, 1, vec![]).remove(0);
+        let mixed = self.edit.op("Mul", &of("mixed"), &[&steps, &row_scale], vec![]);
         let order = vec![attribute::ints("perm", HEADS_FIRST.to_vec())];
-        let mixed = self.edit.op("Transpose", &of("by_token"), &[&mixed], order);
-        let side_by_side = tensor::i64s(&of("width"), &[0, queries as i64, (n * value_width) as i64])?;
-        let side_by_side = self.edit.constant(side_by_side);
-        self.edit.op("Reshape", &of("output"), &[&mixed, &side_by_side], vec![]);
+        let by_token = self.edit.op("Transpose", &of("by_token"), &[&mixed], order);
+        let shape = tensor::i64s(&of("shape"), &[0, queries as i64, (n * value_width) as i64])?;
+        let shape = self.edit.constant(shape);
+        self.edit.op("Reshape", &of("output"), &[&by_token, &shape], vec![]);
         self.edit.rename_last(&node.output[0]);
         Ok(())
     }
@@ -78,8 +79,8 @@ impl Rewriter<'_> {
         let shape = self.edit.constant(shape);
         let apart = self.edit.op("Reshape", &format!("{name}/heads"), &[&made[0], &shape], vec![]);
         let order = vec![attribute::ints("perm", order.to_vec())];
-        let q = self.edit.op("Transpose", &format!("{name}/by_head"), &[&apart], order);
-        Ok([q, made[1].clone(), made[2].clone()])
+        let integers = self.edit.op("Transpose", &format!("{name}/by_head"), &[&apart], order);
+        Ok([integers, made[1].clone(), made[2].clone()])
     }
 
     fn number(&mut self, name: &str, value: f32) -> Result<String> {

@@ -4,6 +4,7 @@
 //! The forms are those that engines fuse: `DynamicQuantizeLinear`, `MatMulInteger`, `Cast`, `Mul`, `Add` for
 //! ONNX Runtime on the CPU; `QuantizeLinear` and `DequantizeLinear` around the product for ranges that are known, as
 //! TensorRT wants it, or the product of integers itself; `DequantizeLinear` in front of the product; `MatMulNBits`.
+//! Attention that is one operator of ONNX Runtime is written in others of its own, whatever the dialect.
 
 mod attention;
 mod rewriter;
@@ -143,7 +144,7 @@ pub fn rewrite(model: &mut Model, forms: &BTreeMap<String, Form>, settings: &Set
             return Err(Error::mismatch(
                 format!("unit {name}"),
                 "a matrix that a MatMul or Gemm of the graph multiplies by, a MatMul of two activations, or a \
-                 MultiHeadAttention",
+                 MultiHeadAttention of q, k and v alone",
                 "no such one",
             ));
         };
@@ -162,7 +163,7 @@ pub fn rewrite(model: &mut Model, forms: &BTreeMap<String, Form>, settings: &Set
                     rewriter.product(node, unit, &values)?;
                 }
                 Kind::Activations => rewriter.activations(node),
-                Kind::Attention(heads) => rewriter.attention(node, &heads)?,
+                Kind::Attention(heads) => rewriter.attention(node, heads)?,
             },
             None => rewriter.edit.nodes.push(node.clone()),
         }

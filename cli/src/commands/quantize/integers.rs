@@ -51,7 +51,7 @@ pub fn search(job: &Job<'_>) -> Result<Searched> {
     let mut units = with_costs(&job.model)?;
     units.retain(|(unit, _)| form.fits(unit));
     if units.is_empty() {
-        let what = "its graph multiplies by no matrix of weights, so there is nothing to quantize";
+        let what = "its graph has no products that can be quantized";
         return Err(avdit_trainer::Error::content(job.source, what).into());
     }
     let mut bench = job.bench()?;

@@ -213,6 +213,9 @@ fn write(job: &Job<'_>, made: Made) -> Result<()> {
     std::fs::write(folder.join("quality.json"), serde_json::to_vec_pretty(&judged)?)?;
     std::fs::write(folder.join("quality.html"), crate::report::quality_page(&judged)?)?;
     let record = ExportRecord {
+        // Attention in bytes needs a newer operator set than the source.
+        opset: made.model.opset("").unwrap_or(job.record.opset),
+        ir_version: made.model.ir_version(),
         dtype: recipe.precision.name().to_owned(),
         files,
         parity: Vec::new(),

@@ -86,9 +86,12 @@ pub(super) fn placement_error(kind: EngineKind, library: &OrtLibrary, reason: St
 
 /// Refuses a graph whose activations are quantized by fixed ranges where the provider would compute it in float: CUDA's
 /// runs `QuantizeLinear` and `DequantizeLinear` as they stand and has no product of bytes to join them with, so the
-/// graph would be slower than in single precision, and nothing would say so.
+/// graph would be slower than in single precision, and nothing would say so. A scale that is computed is no fixed range.
 pub(super) fn check_quantization(kind: EngineKind, graph: &pb::GraphProto) -> Result<(), Error> {
-    let fixed = graph.node.iter().find(|node| node.op_type == "QuantizeLinear");
+    let is_stored = |name: &String| graph.initializer.iter().any(|tensor| tensor.name == *name);
+    let is_fixed =
+        |node: &&pb::NodeProto| node.op_type == "QuantizeLinear" && node.input.get(1).is_some_and(is_stored);
+    let fixed = graph.node.iter().find(is_fixed);
     match fixed {
         Some(node) if kind == EngineKind::OrtCuda => Err(Error::Provider {
             engine: kind.name(),
@@ -110,9 +113,13 @@ mod tests {
 
     #[test]
     fn a_statically_quantized_graph_is_refused_by_cuda_alone() {
-        let node =
-            pb::NodeProto { op_type: "QuantizeLinear".into(), name: "x/input".into(), ..Default::default() };
-        let graph = pb::GraphProto { node: vec![node], ..Default::default() };
+        let (op_type, name) = ("QuantizeLinear".into(), "x/input".into());
+        let input = vec!["x".into(), "scale".into()];
+        let node = pb::NodeProto { op_type, name, input, ..Default::default() };
+        let scale = pb::TensorProto { name: "scale".into(), ..Default::default() };
+        let computed = pb::GraphProto { node: vec![node.clone()], ..Default::default() };
+        let graph = pb::GraphProto { node: vec![node], initializer: vec![scale], ..Default::default() };
+        assert!(check_quantization(OrtCuda, &computed).is_ok());
         assert!(check_quantization(OrtTensorRt, &graph).is_ok());
         assert!(check_quantization(EngineKind::OrtCpu, &graph).is_ok());
         assert!(check_quantization(OrtCuda, &pb::GraphProto::default()).is_ok());
