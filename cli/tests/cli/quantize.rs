@@ -57,6 +57,30 @@ fn a_search_writes_a_model_its_recipe_and_its_proof() {
 }
 
 #[test]
+fn attention_that_is_one_operator_is_quantized_and_found_again() {
+    if std::env::var_os("AVDIT_REQUIRE_ORT").is_none() {
+        return;
+    }
+    let place = tempfile::tempdir().unwrap();
+    let [model, out] = ["model", "int8"].map(|name| place.path().join(name));
+    avdit(&["export", &text(&fixture().at("run")), "--target", "ort-cpu", "--out", &text(&model)]).ok();
+    let short = ["--steps", "2", "--tasks", "joint", "--per-stratum", "1"];
+    let all = ["--everything", "--budget-snr", "0", "--engine", "ort-cpu", "-o", &text(&out)];
+    avdit(&[&["quantize", &text(&model)][..], &all, &short].concat()).ok();
+    let recipe = std::fs::read_to_string(out.join("quant.toml")).unwrap();
+    assert!(recipe.contains("\"/blocks.0/attn/MultiHeadAttention\" = \"int8-dynamic\""), "{recipe}");
+    // Scales by rows came with operator set 21.
+    let record = json(&out.join("export.json"));
+    assert_eq!((&record["opset"], &record["ir_version"]), (&21.into(), &10.into()));
+    let attention = |folder: &Path| {
+        let said = avdit(&["inspect", &text(folder), "--json"]).ok();
+        serde_json::from_str::<Value>(&said.out).unwrap()["attention"].clone()
+    };
+    assert_eq!(attention(&model), serde_json::json!({ "fused": 1, "written_out": 0 }));
+    assert_eq!(attention(&out), serde_json::json!({ "fused": 0, "written_out": 1 }));
+}
+
+#[test]
 fn a_model_that_does_not_keep_the_budget_is_not_written() {
     let place = tempfile::tempdir().unwrap();
     let out = place.path().join("int8");
