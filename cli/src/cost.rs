@@ -160,10 +160,11 @@ impl Attention {
                 [softmax.input.first(), softmax.output.first()].map(|name| name.map_or("", |n| n));
             // And between the softmax and the second product its integers.
             let quantizes = |node: &&avdit_onnx::proto::NodeProto| {
-                matches!(node.op_type(), "QuantizeLinear" | "DynamicQuantizeLinear") && node.input[0] == to
+                matches!(node.op_type(), "QuantizeLinear" | "DynamicQuantizeLinear")
+                    && node.input.first().is_some_and(|input| input == to)
             };
-            let integers = graph.node.iter().filter(quantizes).map(|node| node.output[0].as_str());
-            let mixed: Vec<&str> = integers.chain([to]).collect();
+            let integers = graph.node.iter().filter(quantizes).filter_map(|node| node.output.first());
+            let mixed: Vec<&str> = integers.map(String::as_str).chain([to]).collect();
             let mixes = |node: &avdit_onnx::proto::NodeProto| {
                 is_product(node.op_type()) && node.input.iter().any(|input| mixed.contains(&input.as_str()))
             };

@@ -103,10 +103,11 @@ pub(crate) fn cast(site: &Site<'_>) -> Inferred {
     one(named_type(site, "to", DataType::Undefined)?, site.shape(0)?.to_vec())
 }
 
-/// The type that an attribute names.
+/// The type that an attribute names; 0 is the default too.
 fn named_type(site: &Site<'_>, attribute: &str, default: DataType) -> Result<DataType, String> {
     let told = attribute::int_or(site.node, attribute, i64::from(default as i32));
     let known = i32::try_from(told).ok().and_then(|told| DataType::try_from(told).ok());
+    let known = known.map(|found| if found == DataType::Undefined { default } else { found });
     known.filter(|&found| found != DataType::Undefined).ok_or_else(|| format!("unknown type {told}"))
 }
 

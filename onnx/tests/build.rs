@@ -106,7 +106,8 @@ fn shapes_follow_from_the_inputs() {
 #[test]
 fn integers_have_the_type_that_is_told_and_a_scale_for_every_block() {
     let op = "QuantizeLinear";
-    let cases: [(Case, &str); 3] = [
+    let cases: [(Case, &str); 4] = [
+        ((op, &[&[5, 4], &[4]], &[], &[("output_dtype", 0)]), "uint8 (b, 5, 4)"),
         ((op, &[&[5, 4], &[5, 1]], &[], &[("axis", -1), ("block_size", 4)]), "uint8 (b, 5, 4)"),
         (
             (op, &[&[5, 4], &[5, 1]], &[], &[("axis", 2), ("block_size", 4), ("output_dtype", 3)]),

@@ -2,13 +2,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use avdit_onnx::builder::ModelHeader;
+mod support;
+
 use avdit_onnx::{DataType, Dim, ExternalData, GraphBuilder, Model, WriteOptions, attribute, tensor};
 use avdit_quantize::half_precision::{self, Half, Kept};
 use avdit_quantize::{
     Calibration, Dialect, Error, Form, Integers, Precision, Ranges, Recipe, Settings, int8, units,
 };
 use std::collections::BTreeMap;
+use support::{count, header};
 
 /// x (batch, 4, 6) times `a`, a norm, Gemm with `b` in front of a Reshape; levels (batch, 2) times `c`, added.
 fn model() -> Model {
@@ -39,21 +41,6 @@ fn model() -> Model {
     let y = graph.node("Add", "", &[&y, &level], vec![]).unwrap();
     graph.output(&y, "y").unwrap();
     graph.finish(header()).unwrap()
-}
-
-fn header() -> ModelHeader {
-    ModelHeader {
-        opset: 20,
-        ir_version: 8,
-        producer: "test".into(),
-        producer_version: String::new(),
-        doc: String::new(),
-        metadata: vec![],
-    }
-}
-
-fn count(model: &Model, op: &str) -> usize {
-    model.graph().node.iter().filter(|node| node.op_type() == op).count()
 }
 
 fn all(form: Form) -> BTreeMap<String, Form> {

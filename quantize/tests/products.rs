@@ -2,24 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use avdit_onnx::builder::ModelHeader;
+mod support;
+
 use avdit_onnx::{DataType, Dim, GraphBuilder, Model, attribute};
 use avdit_quantize::{Form, Heads, Kind, Settings, int8, units};
-
-fn header() -> ModelHeader {
-    ModelHeader {
-        opset: 20,
-        ir_version: 8,
-        producer: "test".into(),
-        producer_version: String::new(),
-        doc: String::new(),
-        metadata: vec![],
-    }
-}
-
-fn count(model: &Model, op: &str) -> usize {
-    model.graph().node.iter().filter(|node| node.op_type() == op).count()
-}
+use support::{count, header};
 
 /// q and k (batch, 4, 6), multiplied as attention does.
 fn scores() -> Model {
