@@ -88,9 +88,13 @@ pub(super) fn placement_error(kind: EngineKind, library: &OrtLibrary, reason: St
 /// runs `QuantizeLinear` and `DequantizeLinear` as they stand and has no product of bytes to join them with, so the
 /// graph would be slower than in single precision, and nothing would say so. A scale that is computed is no fixed range.
 pub(super) fn check_quantization(kind: EngineKind, graph: &pb::GraphProto) -> Result<(), Error> {
-    let is_stored = |name: &String| graph.initializer.iter().any(|tensor| tensor.name == *name);
-    let is_fixed =
-        |node: &&pb::NodeProto| node.op_type == "QuantizeLinear" && node.input.get(1).is_some_and(is_stored);
+    // Exporters store scales as initializers or as nodes that are constants.
+    let is_computed = |name: &String| {
+        graph.node.iter().any(|node| node.op_type != "Constant" && node.output.contains(name))
+    };
+    let is_fixed = |node: &&pb::NodeProto| {
+        node.op_type == "QuantizeLinear" && !node.input.get(1).is_some_and(is_computed)
+    };
     let fixed = graph.node.iter().find(is_fixed);
     match fixed {
         Some(node) if kind == EngineKind::OrtCuda => Err(Error::Provider {
@@ -116,10 +120,14 @@ mod tests {
         let (op_type, name) = ("QuantizeLinear".into(), "x/input".into());
         let input = vec!["x".into(), "scale".into()];
         let node = pb::NodeProto { op_type, name, input, ..Default::default() };
-        let scale = pb::TensorProto { name: "scale".into(), ..Default::default() };
-        let computed = pb::GraphProto { node: vec![node.clone()], ..Default::default() };
-        let graph = pb::GraphProto { node: vec![node], initializer: vec![scale], ..Default::default() };
-        assert!(check_quantization(OrtCuda, &computed).is_ok());
+        let scaled_by = |op_type: &str| {
+            let output = vec!["scale".into()];
+            let scale = pb::NodeProto { op_type: op_type.into(), output, ..Default::default() };
+            pb::GraphProto { node: vec![scale, node.clone()], ..Default::default() }
+        };
+        assert!(check_quantization(OrtCuda, &scaled_by("Mul")).is_ok());
+        assert!(check_quantization(OrtCuda, &scaled_by("Constant")).is_err());
+        let graph = pb::GraphProto { node: vec![node.clone()], ..Default::default() };
         assert!(check_quantization(OrtTensorRt, &graph).is_ok());
         assert!(check_quantization(EngineKind::OrtCpu, &graph).is_ok());
         assert!(check_quantization(OrtCuda, &pb::GraphProto::default()).is_ok());
