@@ -38,14 +38,23 @@ impl Stage {
         Self { bar, label: label.to_owned(), plain, before: None, started: now, last_line: now }
     }
 
+    /// What was done before the stage began, where the first that is heard is more than one unit.
+    pub fn begin_at(&mut self, before: usize) {
+        self.before = Some(before);
+        self.bar.set_position(before as u64);
+        self.bar.reset_eta();
+    }
+
     /// Says how much is done, with a note such as the current loss.
     pub fn set(&mut self, done: usize, note: &str) {
-        let before = *self.before.get_or_insert_with(|| {
-            let before = done.saturating_sub(1);
-            self.bar.set_position(before as u64);
-            self.bar.reset_eta();
-            before
-        });
+        let before = match self.before {
+            Some(before) => before,
+            None => {
+                let before = done.saturating_sub(1);
+                self.begin_at(before);
+                before
+            }
+        };
         self.bar.set_position(done as u64);
         self.bar.set_prefix(note.to_owned());
         if self.plain && self.last_line.elapsed() >= HEARTBEAT {

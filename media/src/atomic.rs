@@ -111,6 +111,11 @@ impl FolderLock {
         Self::of(file, file, File::try_lock)
     }
 
+    /// Takes `target`, which need not be there, with a lock on the file `path`.
+    pub(crate) fn take_by(path: &Path, target: &Path) -> Result<Self> {
+        Self::of(path, target, File::try_lock)
+    }
+
     fn of(path: &Path, name: &Path, lock: impl Fn(&File) -> Result<(), TryLockError>) -> Result<Self> {
         // Network file systems share a file only if it is open for reading, and take it only if for writing.
         let options = File::options().read(true).write(true).create(true).truncate(false).open(path);

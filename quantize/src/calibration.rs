@@ -71,6 +71,15 @@ impl Calibrated {
     }
 }
 
+/// How far [`Calibration::gather`] is.
+#[derive(Clone, Copy, Debug)]
+pub enum Gathered<'a> {
+    /// This share of the work, from 0 to 1.
+    Share(f64),
+    /// These values are known, a group more than before.
+    Values(&'a Calibration),
+}
+
 /// Values by name.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -107,8 +116,8 @@ impl Calibration {
     }
 
     /// What the units take is seen on `states`, in groups of values that hold at most `memory_bytes` of one state; what
-    /// is known is not asked for again. `most` is the largest integer of weights. `on_group` hears of every group, with
-    /// the share of the values that are done.
+    /// is known is not asked for again. `most` is the largest integer of weights. `watch` hears of all that is done, and
+    /// may end it.
     ///
     /// # Errors
     /// [`Error::NotFinite`] naming the value that holds a number that is not finite; [`Error::Mismatch`] without states;
@@ -119,7 +128,7 @@ impl Calibration {
         (model, units): (&Model, &[Unit]),
         states: &[State],
         (memory_bytes, most): (u64, i8),
-        on_group: &mut dyn FnMut(&Self, f64) -> Result<()>,
+        watch: &mut dyn FnMut(Gathered<'_>) -> Result<()>,
     ) -> Result<()> {
         if states.is_empty() {
             return Err(Error::mismatch("states to calibrate on", "at least one", "none"));
@@ -128,8 +137,14 @@ impl Calibration {
         let wanted: BTreeSet<&str> =
             takers.keys().copied().filter(|value| !self.values.contains_key(*value)).collect();
         let groups = probe::groups(model, &wanted, memory_bytes)?;
-        let n = groups.len();
-        for (done, group) in groups.into_iter().enumerate() {
+        // A value is looked at in each state, and once more for its smoothing.
+        let work = groups.iter().map(Vec::len).sum::<usize>() * (states.len() + 1);
+        let mut done = 0;
+        let mut share = || {
+            done += 1;
+            Gathered::Share(done as f64 / work.max(1) as f64)
+        };
+        for group in groups {
             let mut seen: BTreeMap<String, Seen> = BTreeMap::new();
             let mut wrong = None;
             probe::show(bench, model, &group, states, &mut |name, values| {
@@ -141,6 +156,7 @@ impl Calibration {
                 if wrong.is_none() {
                     seen.entry(name.to_owned()).or_insert_with(|| Seen::new(width)).add(values, states.len());
                 }
+                wrong = wrong.take().or(watch(share()).err());
             })?;
             if let Some(error) = wrong {
                 return Err(error);
@@ -148,8 +164,9 @@ impl Calibration {
             for (name, seen) in seen {
                 let matrices = matrices(model, &takers[name.as_str()])?;
                 self.values.insert(name, seen.calibrated(&matrices, most));
+                watch(share())?;
             }
-            on_group(self, (done + 1) as f64 / n as f64)?;
+            watch(Gathered::Values(self))?;
         }
         Ok(())
     }

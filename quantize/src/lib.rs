@@ -21,7 +21,7 @@ pub mod states;
 mod unit;
 mod workbench;
 
-pub use calibration::{Calibrated, Calibration, Ranges};
+pub use calibration::{Calibrated, Calibration, Gathered, Ranges};
 pub use class::{Class, ClassTime, classes};
 pub use error::{Error, Result};
 pub use histogram::Histogram;

@@ -113,8 +113,11 @@ impl Recipe {
                 Self::SCHEMA
             )));
         }
-        if recipe.half_ports && recipe.precision != Precision::Fp16 {
-            return Err(wrong(format!("half_ports is for fp16, and precision is {}", recipe.precision)));
+        if recipe.half_ports && recipe.precision.half().is_none() {
+            return Err(wrong(format!(
+                "half_ports is for fp16 and bf16, and precision is {}",
+                recipe.precision
+            )));
         }
         recipe.integers.check().map_err(|error| wrong(error.to_string()))?;
         Ok(recipe)

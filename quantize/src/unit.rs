@@ -47,7 +47,8 @@ pub struct Unit {
     pub columns: usize,
     /// Names of the nodes, in the graph's order.
     pub nodes: Vec<String>,
-    /// The values that are multiplied by the matrix, in that order; without one, what its node takes first.
+    /// The values that are multiplied by the matrix, in that order, each as it was before a `Reshape` that leaves rows
+    /// whole: products that share one need not know. Without a matrix, what its node takes first.
     pub inputs: Vec<String>,
 }
 
@@ -61,6 +62,12 @@ impl Unit {
     pub fn input(&self) -> Option<&str> {
         let first = self.inputs.first()?;
         self.inputs.iter().all(|input| input == first).then_some(first.as_str())
+    }
+
+    /// The value that one of its nodes takes, as [`Unit::inputs`] has it.
+    pub(crate) fn input_of(&self, node: &str) -> Option<&str> {
+        let place = self.nodes.iter().position(|name| name == node)?;
+        self.inputs.get(place).map(String::as_str)
     }
 
     /// Whether there are none.
@@ -101,6 +108,29 @@ fn heads_of(node: &NodeProto, types: &BTreeMap<String, ValueType>) -> Option<Hea
     Some(Heads { heads, queries, keys, width: width / heads, value_width: value_width / heads })
 }
 
+/// The operators that reshape values, by what they make.
+pub(crate) fn reshapes(graph: &GraphProto) -> HashMap<&str, &NodeProto> {
+    let is_reshape = |node: &&NodeProto| {
+        matches!(node.domain(), "" | "ai.onnx") && node.op_type() == "Reshape" && node.output.len() == 1
+    };
+    graph.node.iter().filter(is_reshape).map(|node| (node.output[0].as_str(), node)).collect()
+}
+
+/// The value before a `Reshape` that leaves its rows whole; itself where it is none's.
+fn before<'a>(
+    value: &'a str,
+    reshapes: &HashMap<&str, &'a NodeProto>,
+    types: &BTreeMap<String, ValueType>,
+) -> &'a str {
+    let row = |value: &str| match types.get(value)?.shape.last()? {
+        Dim::Known(row) => Some(*row),
+        _ => None,
+    };
+    let source = reshapes.get(value).and_then(|node| node.input.first());
+    let whole = |source: &&String| row(source).is_some_and(|width| row(value) == Some(width));
+    source.filter(whole).map_or(value, String::as_str)
+}
+
 /// The name of the unit that a node belongs to, if it is one's.
 pub(crate) fn unit_of<'a>(node: &'a NodeProto, weights: &HashMap<&str, &TensorProto>) -> Option<&'a str> {
     if is_attention(node) {
@@ -126,6 +156,7 @@ pub fn units(model: &mut Model) -> Result<Vec<Unit>> {
     let weights: HashMap<&str, &TensorProto> =
         graph.initializer.iter().map(|tensor| (tensor.name(), tensor)).collect();
     let is_float = |name: &String| types.get(name).is_some_and(|value| value.data_type == DataType::Float);
+    let reshapes = reshapes(graph);
     let mut order: Vec<&str> = Vec::new();
     let mut found: BTreeMap<&str, Unit> = BTreeMap::new();
     for node in &graph.node {
@@ -151,7 +182,9 @@ pub fn units(model: &mut Model) -> Result<Vec<Unit>> {
             Unit { name, kind, rows, columns, nodes, inputs }
         });
         unit.nodes.push(node.name().to_owned());
-        unit.inputs.push(node.input[0].clone());
+        let input = node.input[0].as_str();
+        let input = if kind == Kind::Weights { before(input, &reshapes, &types) } else { input };
+        unit.inputs.push(input.to_owned());
     }
     Ok(order.iter().filter_map(|name| found.remove(name)).collect())
 }

@@ -227,7 +227,7 @@ fn a_recipe_makes_the_same_graph_again() {
     assert!(matches!(Recipe::read(&path), Err(Error::Recipe { .. })));
     std::fs::write(&path, Recipe { half_ports: true, ..recipe.clone() }.to_text().unwrap()).unwrap();
     let refused = Recipe::read(&path).unwrap_err().to_string();
-    assert!(refused.contains("half_ports is for fp16, and precision is int8"), "{refused}");
+    assert!(refused.contains("half_ports is for fp16 and bf16, and precision is int8"), "{refused}");
     std::fs::write(&path, "units = 3").unwrap();
     assert!(Recipe::read(&path).unwrap_err().to_string().contains("quant.toml: "));
     std::fs::remove_dir_all(&folder).unwrap();
@@ -295,7 +295,7 @@ fn what_inputs_are_divided_by_weights_are_multiplied_by() {
 fn a_simulation_rounds_what_a_graph_in_half_would_hold_and_nothing_else() {
     let kept = half_precision::kept(&model(), Half::Bf16, &BTreeMap::new(), 4.0).unwrap();
     let mut made = model();
-    half_precision::simulate(&mut made, Half::Bf16, &kept).unwrap();
+    half_precision::simulate(&mut made, Half::Bf16, &kept, false).unwrap();
     assert_eq!(made.outputs().unwrap(), model().outputs().unwrap());
     let types = made.infer_shapes().unwrap();
     for node in &made.graph().node {
@@ -314,6 +314,36 @@ fn a_simulation_rounds_what_a_graph_in_half_would_hold_and_nothing_else() {
     assert_eq!(count(&made, "Cast"), 2 * (4 + 3));
     let rounded = tensor::to_f32s(made.initializer("a").unwrap()).unwrap();
     assert!(rounded.iter().all(|x| x.to_bits() & 0xffff == 0));
+}
+
+#[test]
+fn a_simulation_of_ports_rounds_an_input_wherever_it_is_taken() {
+    // A norm, which is kept, takes the input as well as the product.
+    let mut graph = GraphBuilder::new("both");
+    let x = graph.input("x", DataType::Float, vec![Dim::Symbol("batch".into()), 8.into()]).unwrap();
+    let a = graph.initializer(tensor::f32s("a", &[8, 8], &[0.5; 64]).unwrap()).unwrap();
+    let ones = graph.initializer(tensor::f32s("ones", &[8], &[1.0; 8]).unwrap()).unwrap();
+    let product = graph.node("MatMul", "product", &[&x, &a], vec![]).unwrap();
+    let norm = graph.node("LayerNormalization", "norm", &[&x, &ones], vec![]).unwrap();
+    let y = graph.node("Add", "", &[&product, &norm], vec![]).unwrap();
+    graph.output(&y, "y").unwrap();
+    let source = graph.finish(header()).unwrap();
+
+    let kept = half_precision::kept(&source, Half::Bf16, &BTreeMap::new(), 4.0).unwrap();
+    let (mut made, mut simulated) = (source.clone(), source.clone());
+    half_precision::convert_with_ports(&mut made, Half::Bf16, &kept).unwrap();
+    let ports = [made.inputs().unwrap(), made.outputs().unwrap()].concat();
+    assert!(ports.iter().all(|(_, port)| port.data_type == DataType::Bfloat16), "{ports:?}");
+    half_precision::simulate(&mut simulated, Half::Bf16, &kept, true).unwrap();
+    assert_eq!(simulated.outputs().unwrap(), source.outputs().unwrap());
+    let takes_x = |model: &Model| -> Vec<String> {
+        let takers = model.graph().node.iter().filter(|node| node.input.iter().any(|input| input == "x"));
+        takers.map(|node| node.op_type().to_owned()).collect()
+    };
+    assert_eq!(takes_x(&simulated), ["Cast"]);
+    let mut without = source.clone();
+    half_precision::simulate(&mut without, Half::Bf16, &kept, false).unwrap();
+    assert_eq!(takes_x(&without), ["Cast", "LayerNormalization"]);
 }
 
 #[test]

@@ -10,7 +10,7 @@ mod signature;
 use crate::error::{Error, Result};
 use avdit_core::sampler::StepForm;
 use avdit_core::{DenoiserSpec, FrozenSchedule};
-pub(crate) use ports::{Port, Ports};
+pub(crate) use ports::{Element, Port, Ports};
 use serde::{Deserialize, Serialize};
 use signature::{Checked, Signature};
 use std::path::{Path, PathBuf};
@@ -123,9 +123,9 @@ impl Model {
         let external = external::check(folder, &path, graph)?;
         let mut ports = Ports::of(&spec, step);
         let signature = Signature { path: &path, ports: &ports, is_step: step.is_some() };
-        let Checked { inputs, outputs, halves, batch } = signature.check(graph)?;
-        for (ports, halves) in [&mut ports.inputs, &mut ports.outputs].into_iter().zip(halves) {
-            ports.iter_mut().zip(halves).for_each(|(port, half)| port.half = half);
+        let Checked { inputs, outputs, elements, batch } = signature.check(graph)?;
+        for (ports, elements) in [&mut ports.inputs, &mut ports.outputs].into_iter().zip(elements) {
+            ports.iter_mut().zip(elements).for_each(|(port, element)| port.element = element);
         }
         let is_standard = |domain: &str| domain.is_empty() || domain == "ai.onnx";
         let facts = GraphFacts {

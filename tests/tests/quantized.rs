@@ -13,8 +13,8 @@ use avdit_quantize::half_precision::{Half, convert, convert_with_ports, kept, si
 use avdit_quantize::quality::{Errors, errors, trajectory, worst_db};
 use avdit_quantize::states::{State, Trajectories, walk};
 use avdit_quantize::{
-    Calibration, Dialect, Failure, Form, Integers, Precision, Ranges, Recipe, Search, Settings, Unit,
-    Workbench, probe, units,
+    Calibration, Dialect, Failure, Form, Gathered, Integers, Precision, Ranges, Recipe, Search, Settings,
+    Unit, Workbench, probe, units,
 };
 use avdit_runtime::{EngineKind, EngineOptions};
 use std::collections::BTreeMap;
@@ -52,7 +52,8 @@ struct Setting {
     model: Model,
 }
 
-fn setting(lowering: Lowering) -> Setting {
+fn setting(kind: EngineKind) -> Setting {
+    let lowering = if kind == EngineKind::OrtCpu { Lowering::OrtCpu } else { Lowering::Portable };
     let config = AvditConfig { width: 64, depth: 2, heads: 4, ..AvditConfig::preset("tiny").unwrap() };
     setting_of(config.into(), lowering)
 }
@@ -168,7 +169,7 @@ fn quantized(model: &Model, kind: Kind, calibration: &Calibration, on: EngineKin
         }
         Kind::Simulated(half) => {
             let kept = kept(&made, half, &BTreeMap::new(), 4.0).unwrap();
-            simulate(&mut made, half, &kept).unwrap();
+            simulate(&mut made, half, &kept, false).unwrap();
         }
         Kind::Form(form, weight_bits) => {
             everything(&found, form, weight_bits, calibration, on).apply(&mut made, calibration).unwrap();
@@ -180,14 +181,16 @@ fn quantized(model: &Model, kind: Kind, calibration: &Calibration, on: EngineKin
 fn calibrated(bench: &mut Bench<'_>, model: &Model, states: &[State]) -> Calibration {
     let mut model = model.clone();
     let found = units(&mut model).unwrap();
-    let (mut calibration, mut groups) = (Calibration::default(), 0);
-    calibration
-        .gather(bench, (&model, &found), states, (1 << 15, 63), &mut |_, _| {
-            groups += 1;
-            Ok(())
-        })
-        .unwrap();
-    assert!(groups > 1, "32 KiB hold all values at once");
+    let (mut calibration, mut groups, mut share) = (Calibration::default(), 0, 0.0);
+    let mut watch = |gathered: Gathered<'_>| {
+        match gathered {
+            Gathered::Share(now) => assert!(std::mem::replace(&mut share, now) < now),
+            Gathered::Values(_) => groups += 1,
+        }
+        Ok(())
+    };
+    calibration.gather(bench, (&model, &found), states, (1 << 15, 63), &mut watch).unwrap();
+    assert!(groups > 1 && share == 1.0, "{groups} groups in 32 KiB, and {share} of the work");
     calibration
 }
 
@@ -218,8 +221,7 @@ fn saturates() -> bool {
 #[test]
 fn every_form_keeps_what_its_bits_allow_on_every_engine() {
     for kind in engines() {
-        let lowering = if kind == EngineKind::OrtCpu { Lowering::OrtCpu } else { Lowering::Portable };
-        let Setting { folder, model, .. } = setting(lowering);
+        let Setting { folder, model, .. } = setting(kind);
         let mut bench = Bench { folder: folder.path(), kind };
         let (states, runs) = walked(&mut bench, &model);
         let calibration = calibrated(&mut bench, &model, &states);
@@ -239,7 +241,7 @@ fn every_form_keeps_what_its_bits_allow_on_every_engine() {
 
 #[test]
 fn the_search_keeps_its_budget_and_leaves_out_what_harms() {
-    let Setting { folder, model, .. } = setting(Lowering::Portable);
+    let Setting { folder, model, .. } = setting(EngineKind::Tract);
     let mut bench = Bench { folder: folder.path(), kind: EngineKind::Tract };
     let (states, _) = walked(&mut bench, &model);
     let found = units(&mut model.clone()).unwrap().into_iter().filter(|unit| Form::Int8Weight.fits(unit));
@@ -270,8 +272,7 @@ fn the_search_keeps_its_budget_and_leaves_out_what_harms() {
 #[test]
 fn a_graph_with_inputs_and_outputs_in_half_precision_takes_and_gives_what_others_do() {
     for kind in engines() {
-        let lowering = if kind == EngineKind::OrtCpu { Lowering::OrtCpu } else { Lowering::Portable };
-        let Setting { folder, mut model, .. } = setting(lowering);
+        let Setting { folder, mut model, .. } = setting(kind);
         units(&mut model).unwrap();
         let mut bench = Bench { folder: folder.path(), kind };
         let (states, _) = walked(&mut bench, &model);
@@ -319,8 +320,7 @@ fn a_variance_in_half_precision_is_read_as_one() {
 #[test]
 fn a_network_that_overflows_in_half_precision_is_caught_named_and_kept() {
     for kind in engines() {
-        let lowering = if kind == EngineKind::OrtCpu { Lowering::OrtCpu } else { Lowering::Portable };
-        let Setting { folder, mut model, .. } = setting(lowering);
+        let Setting { folder, mut model, .. } = setting(kind);
         units(&mut model).unwrap();
         scale(&mut model);
         let mut bench = Bench { folder: folder.path(), kind };
@@ -368,7 +368,7 @@ fn scale(model: &mut Model) {
 
 #[test]
 fn latents_that_are_no_numbers_and_plans_without_tasks_are_refused() {
-    let Setting { folder, spec, model } = setting(Lowering::Portable);
+    let Setting { folder, spec, model } = setting(EngineKind::Tract);
     let mut bench = Bench { folder: folder.path(), kind: EngineKind::Tract };
     let mut source = bench.open(&model).unwrap();
     let mut given = Latents::zeros(&spec.layout, 1);
@@ -382,14 +382,13 @@ fn latents_that_are_no_numbers_and_plans_without_tasks_are_refused() {
 
 #[test]
 fn calibration_without_states_or_with_values_that_are_no_numbers_is_refused() {
-    let Setting { folder, mut model, .. } = setting(Lowering::Portable);
+    let Setting { folder, mut model, .. } = setting(EngineKind::Tract);
     let mut bench = Bench { folder: folder.path(), kind: EngineKind::Tract };
     let (mut states, _) = walked(&mut bench, &model);
     states.truncate(1);
     let found = units(&mut model).unwrap();
     let mut gather = |states: &[State]| {
-        let mut calibration = Calibration::default();
-        calibration.gather(&mut bench, (&model, &found), states, (1 << 30, 127), &mut |_, _| Ok(()))
+        Calibration::default().gather(&mut bench, (&model, &found), states, (1 << 30, 127), &mut |_| Ok(()))
     };
     gather(&states).unwrap();
     let error = gather(&[]).unwrap_err().to_string();

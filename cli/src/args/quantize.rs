@@ -46,7 +46,7 @@ pub struct QuantizeArgs {
     /// Make it by this recipe, such as the quant.toml of an earlier result, in place of a search
     #[arg(long, value_name = "FILE", conflicts_with_all = ["precision", "everything"])]
     pub recipe: Option<PathBuf>,
-    /// Have inputs and outputs of the graph in fp16 as well (fp16 alone): for programs that hold latents so
+    /// Have inputs and outputs of the graph in 16 bits as well (fp16 and bf16): for programs that hold latents so
     #[arg(long, conflicts_with_all = ["recipe", "everything"])]
     pub half_ports: bool,
     /// Quantize every unit in place of searching for those that keep the budget

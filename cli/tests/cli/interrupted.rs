@@ -82,3 +82,48 @@ fn an_interrupted_run_on_one_batch_names_the_command_that_goes_on_with_it_and_no
     avdit(&[&offered[..], &[&(step + 2).to_string()]].concat()).ok();
     assert!(own.join(format!("checkpoints/step-{:06}", step + 2)).is_dir() && !run.exists());
 }
+
+#[test]
+fn an_interrupted_quantization_goes_on_from_the_values_that_were_seen_and_makes_the_same_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = text(&fixture().at("model"));
+    let [out, whole] = ["int8", "whole"].map(|name| folder.path().join(name));
+    let run = |out: &Path| {
+        let form = ["--precision", "int8-static", "--everything", "--budget-snr", "0", "--engine", "tract"];
+        // So little memory that every value is looked at alone.
+        let short = ["--steps", "2", "--tasks", "joint", "--per-stratum", "1", "--memory", "1KiB"];
+        let out = text(out);
+        command(&[&["quantize", &model, "-o", &out][..], &form, &short].concat())
+    };
+    let seen = |file: &Path| {
+        let read = std::fs::read(file).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        read.map(|cache: serde_json::Value| cache["calibration"]["values"].as_object().unwrap().clone())
+    };
+    let mut child = run(&out).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    let cache = folder.path().join(".int8.search.json");
+    wait_for("the first value that was seen", || cache.is_file());
+    interrupt(&child);
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    let before = seen(&cache).unwrap();
+    assert!(!out.exists() && !before.is_empty(), "{} values", before.len());
+
+    // What it knows it does not look at again: a value that was never seen so shows where it came from.
+    let name = before.keys().next().unwrap();
+    let mut marked: serde_json::Value = serde_json::from_slice(&std::fs::read(&cache).unwrap()).unwrap();
+    let known = marked["calibration"]["values"][name]["percentile"].take();
+    marked["calibration"]["values"][name]["percentile"] = serde_json::json!([-12345.0, 54321.0]);
+    std::fs::write(&cache, serde_json::to_vec(&marked).unwrap()).unwrap();
+    Said::of(run(&out).output().unwrap()).ok();
+    assert!(!cache.exists());
+    Said::of(run(&whole).output().unwrap()).ok();
+    let read = |folder: &Path| -> serde_json::Value {
+        serde_json::from_slice(&std::fs::read(folder.join("calibration.json")).unwrap()).unwrap()
+    };
+    let (mut resumed, whole_values) = (read(&out), read(&whole));
+    assert!(before.len() < whole_values["values"].as_object().unwrap().len(), "it was stopped at its end");
+    assert_eq!(resumed["values"][name]["percentile"], serde_json::json!([-12345.0, 54321.0]));
+    resumed["values"][name]["percentile"] = known;
+    assert_eq!(resumed, whole_values);
+    let graph = |folder: &Path| std::fs::read(folder.join("model.onnx")).unwrap();
+    assert!(graph(&out) == graph(&whole), "another graph");
+}

@@ -2,7 +2,7 @@
 //! half is rounded to it and back.
 
 use super::class::Class;
-use super::{Half, Kept, SMALL, check_kept, is_single};
+use super::{Half, Kept, SMALL, check_kept, is_single, ports};
 use crate::edit::{Edit, cast_once};
 use crate::error::Result;
 use avdit_onnx::proto::NodeProto;
@@ -11,11 +11,13 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// Rewrites a model so that its numbers are those of [`convert`](super::convert), up to the order of sums: inputs,
 /// weights and outputs of every node that would compute in `half` are rounded to it, and it computes in single
-/// precision. Large weights are rounded even where kept nodes take them, as they are stored in half there too.
+/// precision. Large weights are rounded even where kept nodes take them, as they are stored in half there too. With
+/// `with_ports` its numbers are those of [`convert_with_ports`](super::convert_with_ports): inputs that are in half there are
+/// rounded wherever they are taken.
 ///
 /// # Errors
 /// As [`convert`](super::convert).
-pub fn simulate(model: &mut Model, half: Half, kept: &Kept) -> Result<()> {
+pub fn simulate(model: &mut Model, half: Half, kept: &Kept, with_ports: bool) -> Result<()> {
     check_kept(model, kept)?;
     let types = model.infer_shapes()?;
     let mut edit = Edit::of(model.graph());
@@ -39,8 +41,19 @@ pub fn simulate(model: &mut Model, half: Half, kept: &Kept) -> Result<()> {
     for name in constants {
         rounded.insert(name.clone(), name);
     }
+    let ports = if with_ports { ports::taken_in_half(source.graph(), &types, kept) } else { HashSet::new() };
+    let mut rounded_ports = HashMap::new();
+    for port in ports {
+        let up = round(&mut edit, &mut rounded, &mut casts, half, &port);
+        rounded_ports.insert(port, up);
+    }
     for node in &model.graph().node {
         let mut new = node.clone();
+        for input in &mut new.input {
+            if let Some(up) = rounded_ports.get(input.as_str()) {
+                input.clone_from(up);
+            }
+        }
         if Class::of(node) == Class::Half && !kept.contains_key(node.name()) {
             for input in &mut new.input {
                 if types.get(input.as_str()).is_some_and(is_single) {

@@ -11,7 +11,7 @@ mod rewriter;
 
 use crate::edit::Edit;
 use crate::error::{Error, Result};
-use crate::unit::{Kind, Unit, unit_of};
+use crate::unit::{Kind, Unit, reshapes, unit_of};
 use avdit_onnx::Model;
 use avdit_onnx::proto::TensorProto;
 use rewriter::Rewriter;
@@ -154,6 +154,7 @@ pub fn rewrite(model: &mut Model, forms: &BTreeMap<String, Form>, settings: &Set
     let weights: HashMap<&str, &TensorProto> =
         graph.initializer.iter().map(|tensor| (tensor.name(), tensor)).collect();
     let mut rewriter = Rewriter::new(Edit::of(graph), forms, settings);
+    rewriter.share(units.values().filter(|unit| forms.contains_key(&unit.name)), reshapes(graph));
     for node in &graph.node {
         let name = unit_of(node, &weights).filter(|name| forms.contains_key(*name));
         match name.map(|name| &units[name]) {
@@ -173,6 +174,7 @@ pub fn rewrite(model: &mut Model, forms: &BTreeMap<String, Form>, settings: &Set
             || (*form == Form::Int8Static && settings.integers.dialect == Dialect::OrtCpu)
     };
     let domains: &[&str] = if forms.values().any(is_microsofts) { &["com.microsoft"] } else { &[] };
+    rewriter.drop_reshapes(graph);
     let edit = rewriter.edit;
     edit.finish(model, domains);
     if forms.keys().any(|name| matches!(units[name].kind, Kind::Attention(_))) {

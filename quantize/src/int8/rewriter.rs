@@ -4,10 +4,10 @@ use super::{Dialect, Form, Integers, Settings};
 use crate::edit::Edit;
 use crate::error::Result;
 use crate::numbers::{Affine, Blocks, Columns, symmetric_scale};
-use crate::unit::Unit;
-use avdit_onnx::proto::{NodeProto, TensorProto};
+use crate::unit::{Kind, Unit};
+use avdit_onnx::proto::{GraphProto, NodeProto, TensorProto};
 use avdit_onnx::{DataType, attribute, tensor};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// What identifies an input that products share: the value, and the channels' divisors and the range by their bits.
 type InputKey = (String, Vec<u32>);
@@ -24,12 +24,70 @@ pub(super) struct Rewriter<'a> {
     dynamic: HashMap<String, Vec<String>>,
     /// Activations quantized by a known range: integers, scale and zero point.
     fixed: HashMap<InputKey, [String; 3]>,
+    /// How values are reshaped in front of products.
+    reshapes: HashMap<&'a str, &'a NodeProto>,
+    /// Values that several products take, each perhaps reshaped for itself: they are quantized before that.
+    shared: HashSet<&'a str>,
+    /// Integers that were reshaped, by what they were and the shape.
+    reshaped: HashMap<[String; 2], String>,
 }
 
 impl<'a> Rewriter<'a> {
     pub(super) fn new(edit: Edit, forms: &'a BTreeMap<String, Form>, settings: &'a Settings) -> Self {
         let (stored, smoothed, dynamic, fixed) = Default::default();
-        Self { edit, forms, settings, stored, smoothed, dynamic, fixed }
+        let (reshapes, shared, reshaped) = Default::default();
+        Self { edit, forms, settings, stored, smoothed, dynamic, fixed, reshapes, shared, reshaped }
+    }
+
+    /// Finds the values that several of the `units` take.
+    pub(super) fn share(
+        &mut self,
+        units: impl Iterator<Item = &'a Unit>,
+        reshapes: HashMap<&'a str, &'a NodeProto>,
+    ) {
+        let mut takers: HashMap<&str, usize> = HashMap::new();
+        for input in units.filter(|unit| unit.kind == Kind::Weights).flat_map(|unit| &unit.inputs) {
+            *takers.entry(input).or_default() += 1;
+        }
+        self.shared = takers.into_iter().filter(|(_, n)| *n > 1).map(|(input, _)| input).collect();
+        self.reshapes = reshapes;
+    }
+
+    /// Drops the reshapes of a graph that only products took which now take integers.
+    pub(super) fn drop_reshapes(&mut self, graph: &GraphProto) {
+        let public = graph.output.iter().map(|output| output.name().to_owned());
+        let taken = self.edit.nodes.iter().flat_map(|node| &node.input).cloned();
+        let used: HashSet<String> = public.chain(taken).collect();
+        let reshapes = &self.reshapes;
+        self.edit.nodes.retain(|node| {
+            let [output] = &node.output[..] else { return true };
+            used.contains(output) || !reshapes.contains_key(output.as_str())
+        });
+    }
+
+    /// The value that is quantized for a product, and how its integers are reshaped then: where others take the same value,
+    /// before it is reshaped for this one.
+    fn source(&self, node: &NodeProto, unit: &Unit) -> (String, Option<&'a NodeProto>) {
+        let direct = node.input[0].as_str();
+        let shared =
+            unit.input_of(node.name()).filter(|input| *input != direct && self.shared.contains(input));
+        match (shared, self.reshapes.get(direct)) {
+            (Some(shared), Some(reshape)) => (shared.to_owned(), Some(*reshape)),
+            _ => (direct.to_owned(), None),
+        }
+    }
+
+    /// Integers in the shape of a product, once for all that take them so.
+    fn reshape(&mut self, integers: &str, reshape: Option<&NodeProto>, path: &str) -> String {
+        let Some(reshape) = reshape else { return integers.to_owned() };
+        let key = [integers.to_owned(), reshape.input[1].clone()];
+        if let Some(made) = self.reshaped.get(&key) {
+            return made.clone();
+        }
+        let inputs = [integers, &reshape.input[1]];
+        let made = self.edit.op("Reshape", &format!("{path}/rows"), &inputs, reshape.attribute.clone());
+        self.reshaped.insert(key, made.clone());
+        made
     }
 
     /// A product of two activations.
@@ -56,18 +114,24 @@ impl<'a> Rewriter<'a> {
         let form = self.forms[&unit.name];
         let stored = self.store(unit, form, values)?;
         let [q, scales] = stored.each_ref().map(String::as_str);
-        let x = self.smooth(&node.input[0], unit, path)?;
+        let (source, reshape) = match form.quantizes_activations() {
+            true if !self.is_tensorrt(form) => self.source(node, unit),
+            _ => (node.input[0].clone(), None),
+        };
+        let x = self.smooth(&source, unit, path)?;
         match form {
             Form::Int8Dynamic => {
                 let input = self.dynamic(&x, &format!("{path}/input"));
-                let inputs = [&input[0], q, &input[2]];
+                let rows = self.reshape(&input[0], reshape, path);
+                let inputs = [&rows, q, &input[2]];
                 let sum = self.edit.op("MatMulInteger", &format!("{path}/int"), &inputs, vec![]);
                 let sum = self.edit.cast(&sum, DataType::Float);
                 let scale = self.edit.op("Mul", &format!("{path}/scale"), &[&input[1], scales], vec![]);
                 self.edit.op("Mul", &format!("{path}/product"), &[&sum, &scale], vec![]);
             }
             Form::Int8Static => {
-                let input = self.fixed(&x, self.settings.ranges[&unit.name], path)?;
+                let mut input = self.fixed(&x, self.settings.ranges[&unit.name], path)?;
+                input[0] = self.reshape(&input[0], reshape, path);
                 let bias = node.input.get(2).map(String::as_str);
                 if self.fixed_product(path, &input, [q, scales], bias) {
                     self.edit.rename_last(&node.output[0]);
@@ -92,6 +156,11 @@ impl<'a> Rewriter<'a> {
         }
         self.edit.rename_last(&node.output[0]);
         Ok(())
+    }
+
+    /// Whether it is TensorRT that joins a form: it looks for what quantizes right in front of the product.
+    fn is_tensorrt(&self, form: Form) -> bool {
+        form == Form::Int8Static && self.settings.integers.dialect == Dialect::TensorRt
     }
 
     /// The product in float with weights that are stored as integers.

@@ -11,10 +11,10 @@ mod step;
 use super::{Engine, EngineFacts, EngineKind, EngineOptions, ExtraOutput, milliseconds};
 use crate::engine_cache::{self, Prepared};
 use crate::error::{Error, Result};
-use crate::graph::{Model, Port, Ports};
+use crate::graph::{Element, Model, Ports};
 use avdit_core::{Denoiser, DenoiserSpec, Latents, Levels, Modality, StepDenoiser};
-use half::f16;
 use half::slice::HalfFloatSliceExt;
+use half::{bf16, f16};
 use ort::session::{Session, SessionInputValue};
 use ort::value::{Tensor, TensorRef};
 use session::Opening;
@@ -140,9 +140,15 @@ impl OrtEngine {
         let text = |error: ort::Error| error.to_string();
         let data = [&noisy.video, &noisy.audio, &levels.video, &levels.audio];
         let inputs = self.ports.inputs.iter().zip(data).map(|(port, data)| {
-            let value = match port.half {
-                true => Tensor::from_array((port.shape(batch), Port::halves(data))).map_err(text)?.into(),
-                false => view(port.shape(batch), data)?.into(),
+            let shape = port.shape(batch);
+            let value = match port.element {
+                Element::Float32 => view(shape, data)?.into(),
+                Element::Float16 => {
+                    Tensor::from_array((shape, Element::narrowed::<f16>(data))).map_err(text)?.into()
+                }
+                Element::Bfloat16 => {
+                    Tensor::from_array((shape, Element::narrowed::<bf16>(data))).map_err(text)?.into()
+                }
             };
             Ok((port.name.as_str(), value))
         });
@@ -158,16 +164,24 @@ impl OrtEngine {
                 let expected = self.spec.layout.shape(modality, batch);
                 return Err(format!("output {name} has shape {shape}, expected {expected:?}"));
             }
-            match port.half {
-                true => result.try_extract_tensor::<f16>().map_err(text)?.1.convert_to_f32_slice(out),
-                false => out.copy_from_slice(result.try_extract_tensor::<f32>().map_err(text)?.1),
+            match port.element {
+                Element::Float32 => out.copy_from_slice(result.try_extract_tensor::<f32>().map_err(text)?.1),
+                Element::Float16 => {
+                    result.try_extract_tensor::<f16>().map_err(text)?.1.convert_to_f32_slice(out)
+                }
+                Element::Bfloat16 => {
+                    result.try_extract_tensor::<bf16>().map_err(text)?.1.convert_to_f32_slice(out)
+                }
             }
         }
         let extra = |name: &String| -> Result<_, String> {
             let result = &results[name.as_str()];
             let shape = result.shape().iter().map(|&n| usize::try_from(n).unwrap_or(0)).collect();
-            let values = match result.try_extract_tensor::<f16>() {
-                Ok((_, halves)) => halves.to_f32_vec(),
+            let narrow = result.try_extract_tensor::<f16>().map(|(_, values)| values.to_f32_vec());
+            let narrow = narrow
+                .or_else(|_| result.try_extract_tensor::<bf16>().map(|(_, values)| values.to_f32_vec()));
+            let values = match narrow {
+                Ok(values) => values,
                 Err(_) => result.try_extract_tensor::<f32>().map_err(text)?.1.to_vec(),
             };
             Ok(ExtraOutput { name: name.clone(), shape, values })

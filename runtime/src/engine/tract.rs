@@ -6,7 +6,7 @@ mod step;
 
 use super::{Engine, EngineFacts, EngineKind, EngineOptions, ExtraOutput, Placement, milliseconds};
 use crate::error::{Error, Result};
-use crate::graph::{Batch, GraphFacts, Model, Port, Ports};
+use crate::graph::{Batch, Element, GraphFacts, Model, Port, Ports};
 use avdit_core::{Denoiser, DenoiserSpec, Latents, Levels, Modality, StepDenoiser};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -54,6 +54,13 @@ impl TractEngine {
 
     fn with_limit(model: Model, options: &EngineOptions, start: Instant, large: u64) -> Result<Self> {
         let Model { spec, facts: graph, proto, ports, inputs, outputs, extras } = model;
+        let of_brain = |ports: &[Port]| {
+            ports.iter().find(|port| port.element == Element::Bfloat16).map(|port| port.name.clone())
+        };
+        if let Some(name) = of_brain(&ports.inputs).or_else(|| of_brain(&ports.outputs)) {
+            let reason = format!("{name} is bfloat16, which tract does not compute in");
+            return Err(engine_error("read", &graph, reason));
+        }
         let parsed = parse(&graph, proto)?;
         let load_ms = milliseconds(start.elapsed());
         let executor = match options.threads {
@@ -152,9 +159,9 @@ impl TractEngine {
         let fed = self.ports.inputs.iter().zip(data);
         let fed = fed.map(|(port, data)| {
             let shape = port.shape(noisy.batch);
-            let tensor = match port.half {
-                true => Tensor::from_shape(&shape, &Port::halves(data)),
-                false => tensor(&shape, data),
+            let tensor = match port.element {
+                Element::Float16 => Tensor::from_shape(&shape, &Element::narrowed::<f16>(data)),
+                _ => tensor(&shape, data),
             };
             tensor.map(Tensor::into_tvalue)
         });
@@ -258,7 +265,7 @@ impl Engine for TractEngine {
 
 /// The type that the graph has a port in.
 fn element(port: &Port) -> DatumType {
-    if port.half { f16::datum_type() } else { f32::datum_type() }
+    if port.element == Element::Float16 { f16::datum_type() } else { f32::datum_type() }
 }
 
 fn tensor(shape: &[usize], data: &[f32]) -> TractResult<Tensor> {

@@ -3,8 +3,27 @@
 use super::{INPUTS, OUTPUTS};
 use avdit_core::sampler::StepForm;
 use avdit_core::{DenoiserSpec, Modality};
-use half::f16;
 use half::slice::HalfFloatSliceExt;
+
+/// In which numbers a graph has a port; engines take and give single precision all the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Element {
+    Float32,
+    Float16,
+    Bfloat16,
+}
+
+impl Element {
+    /// Values in 16 bits, each the nearest that there is.
+    pub(crate) fn narrowed<H: Copy + Default>(values: &[f32]) -> Vec<H>
+    where
+        [H]: HalfFloatSliceExt,
+    {
+        let mut narrowed = vec![H::default(); values.len()];
+        narrowed.convert_from_f32_slice(values);
+        narrowed
+    }
+}
 
 /// An input or output.
 #[derive(Clone, Debug)]
@@ -12,25 +31,17 @@ pub(crate) struct Port {
     pub(crate) name: String,
     /// Without the batch.
     dims: Vec<usize>,
-    /// Whether the graph has it in half precision; engines take and give single precision all the same.
-    pub(crate) half: bool,
+    pub(crate) element: Element,
 }
 
 impl Port {
     fn new(name: impl Into<String>, dims: &[usize]) -> Self {
-        Self { name: name.into(), dims: dims.to_vec(), half: false }
+        Self { name: name.into(), dims: dims.to_vec(), element: Element::Float32 }
     }
 
     /// Its shape for a batch.
     pub(crate) fn shape(&self, batch: usize) -> Vec<usize> {
         [&[batch], &self.dims[..]].concat()
-    }
-
-    /// Values as the graph takes them, where it takes them in half precision.
-    pub(crate) fn halves(values: &[f32]) -> Vec<f16> {
-        let mut halves = vec![f16::ZERO; values.len()];
-        halves.convert_from_f32_slice(values);
-        halves
     }
 }
 

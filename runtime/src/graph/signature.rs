@@ -1,6 +1,6 @@
 //! Whether the inputs and outputs of a graph are those that the configuration beside it promises.
 
-use super::{Batch, Port, Ports};
+use super::{Batch, Element, Port, Ports};
 use crate::error::{Error, Result};
 use std::collections::HashSet;
 use std::path::Path;
@@ -19,13 +19,13 @@ pub(super) struct Signature<'a> {
 pub(super) struct Checked {
     pub(super) inputs: Vec<usize>,
     pub(super) outputs: Vec<usize>,
-    /// Which inputs and outputs are in half precision.
-    pub(super) halves: [Vec<bool>; 2],
+    /// In which numbers inputs and outputs are.
+    pub(super) elements: [Vec<Element>; 2],
     pub(super) batch: Batch,
 }
 
 impl Signature<'_> {
-    /// Positions of the inputs and outputs, which of them are in half precision, and the batches that the graph takes.
+    /// Positions of the inputs and outputs, in which numbers they are, and the batches that the graph takes.
     pub(super) fn check(&self, graph: &pb::GraphProto) -> Result<Checked> {
         let initialised: HashSet<_> = graph.initializer.iter().map(|t| t.name.as_str()).collect();
         let fed: Vec<_> = graph.input.iter().filter(|i| !initialised.contains(i.name.as_str())).collect();
@@ -40,12 +40,16 @@ impl Signature<'_> {
         }
         let declared: Vec<_> = graph.output.iter().collect();
         let outputs = self.positions("output", &self.ports.outputs, &declared, &mut batch)?;
-        let is_half = |port: &pb::ValueInfoProto| element_type(port) == Some(DataType::Float16);
-        let halves = [
-            inputs.iter().map(|&place| is_half(fed[place])).collect(),
-            outputs.iter().map(|&place| is_half(declared[place])).collect(),
+        let element = |port: &pb::ValueInfoProto| match element_type(port) {
+            Some(DataType::Float16) => Element::Float16,
+            Some(DataType::Bfloat16) => Element::Bfloat16,
+            _ => Element::Float32,
+        };
+        let elements = [
+            inputs.iter().map(|&place| element(fed[place])).collect(),
+            outputs.iter().map(|&place| element(declared[place])).collect(),
         ];
-        Ok(Checked { inputs, outputs, halves, batch })
+        Ok(Checked { inputs, outputs, elements, batch })
     }
 
     fn positions(
@@ -85,7 +89,7 @@ impl Signature<'_> {
         let float = match element_type(port) {
             Some(DataType::Float) => true,
             // A fused step keeps its state on the device, in single precision.
-            Some(DataType::Float16) => !self.is_step,
+            Some(DataType::Float16 | DataType::Bfloat16) => !self.is_step,
             _ => false,
         };
         if !float || !fits {

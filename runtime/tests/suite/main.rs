@@ -13,6 +13,7 @@ mod fused;
 mod gpu;
 mod libraries;
 mod limits;
+mod ports;
 mod profile;
 mod sampling;
 #[cfg(target_os = "linux")]

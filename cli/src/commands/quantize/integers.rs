@@ -12,7 +12,9 @@ use anyhow::Result;
 use avdit_core::Denoiser;
 use avdit_onnx::{Model, cost};
 use avdit_quantize::quality::{TaskQuality, trajectory};
-use avdit_quantize::{Calibration, Found, Kind, Recipe, Search, Sensitivity, Unit, Workbench, units};
+use avdit_quantize::{
+    Calibration, Found, Gathered, Kind, Recipe, Search, Sensitivity, Unit, Workbench, units,
+};
 use serde_json::json;
 use std::collections::{BTreeMap, HashMap};
 
@@ -107,17 +109,25 @@ fn calibrate(
 ) -> Result<Calibration> {
     let all: Vec<Unit> = units.iter().map(|(unit, _)| unit.clone()).collect();
     let mut calibration = cache.calibration();
-    let mut stage = Stage::new("calibration", 100, "% of values");
+    let mut known = calibration.values.len();
+    let mut stage = Stage::new("calibration", 100, "%");
+    stage.begin_at(0);
     let most = recipe::empty(job).integers.most();
     let gathered = calibration.gather(
         bench,
         (&job.model, &all),
         &job.states,
         (job.args.memory.0, most),
-        &mut |seen, share| {
-            stage.set((share * 100.0) as usize, &format!("{} values", seen.values.len()));
-            cache.saw(seen).map_err(cannot_cache)?;
-            stop_if_asked()
+        &mut |gathered| match gathered {
+            Gathered::Share(share) => {
+                stage.set((share * 100.0) as usize, &format!("{known} values"));
+                Ok(())
+            }
+            Gathered::Values(seen) => {
+                known = seen.values.len();
+                cache.saw(seen).map_err(cannot_cache)?;
+                stop_if_asked()
+            }
         },
     );
     interrupted()?;

@@ -78,9 +78,9 @@ impl<'a> Job<'a> {
         let target = args.target.unwrap_or(args.engine);
         let asked = recipe.as_ref().map_or(args.precision, |(recipe, _)| Asked::Exactly(recipe.precision));
         let precision = target::precision(asked, target)?;
-        if args.half_ports && precision != Precision::Fp16 {
+        if args.half_ports && precision.half().is_none() {
             bail!(Usage(format!(
-                "--half-ports: inputs and outputs can be fp16 where the graph computes in it, and --precision is {precision}"
+                "--half-ports: inputs and outputs can be fp16 or bf16 where the graph computes in it, and --precision is {precision}"
             )));
         }
         let config = ModelConfig::read(source)?;

@@ -44,7 +44,7 @@ pub fn make(job: &Job<'_>) -> Result<Made> {
     let mut model = job.model.clone();
     recipe.apply(&mut model, &calibration)?;
     let simulated = match recipe.precision.half() {
-        Some(half) if half == Half::Bf16 => Some(simulated(&job.model, half, &recipe.kept)?),
+        Some(half) if half == Half::Bf16 => Some(simulated(&job.model, half, &recipe)?),
         _ => None,
     };
     Ok(Made { recipe, model, simulated, calibration, found, cache })
@@ -73,10 +73,10 @@ pub fn empty(job: &Job<'_>) -> Recipe {
     }
 }
 
-fn simulated(model: &Model, half: Half, kept: &Kept) -> Result<Model> {
+fn simulated(model: &Model, half: Half, recipe: &Recipe) -> Result<Model> {
     let mut simulated = model.clone();
     units(&mut simulated)?;
-    half_precision::simulate(&mut simulated, half, kept)?;
+    half_precision::simulate(&mut simulated, half, &recipe.kept, recipe.half_ports)?;
     Ok(simulated)
 }
 
@@ -91,7 +91,7 @@ fn of_half(job: &Job<'_>, half: Half) -> Result<Recipe> {
     let kept = half_precision::kept(&model, half, &largest, HEADROOM)?;
     let recipe = Recipe { kept, ..empty(job) };
     let made = match half {
-        Half::Bf16 => simulated(&model, half, &recipe.kept)?,
+        Half::Bf16 => simulated(&model, half, &recipe)?,
         Half::Fp16 => {
             recipe.apply(&mut model, &Calibration::default())?;
             model
