@@ -28,8 +28,8 @@ pub(super) struct Rewriter<'a> {
     reshapes: HashMap<&'a str, &'a NodeProto>,
     /// Values that several products take, each perhaps reshaped for itself: they are quantized before that.
     shared: HashSet<&'a str>,
-    /// Integers that were reshaped, by what they were and the shape.
-    reshaped: HashMap<[String; 2], String>,
+    /// Integers that were reshaped, by what they were, the shape, and whether a 0 in it is one.
+    reshaped: HashMap<(String, String, i64), String>,
 }
 
 impl<'a> Rewriter<'a> {
@@ -80,7 +80,8 @@ impl<'a> Rewriter<'a> {
     /// Integers in the shape of a product, once for all that take them so.
     fn reshape(&mut self, integers: &str, reshape: Option<&NodeProto>, path: &str) -> String {
         let Some(reshape) = reshape else { return integers.to_owned() };
-        let key = [integers.to_owned(), reshape.input[1].clone()];
+        let zeros = attribute::int_or(reshape, "allowzero", 0);
+        let key = (integers.to_owned(), reshape.input[1].clone(), zeros);
         if let Some(made) = self.reshaped.get(&key) {
             return made.clone();
         }
